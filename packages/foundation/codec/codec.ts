@@ -1,0 +1,29 @@
+import { Reader } from "./reader.ts";
+import { Writer } from "./writer.ts";
+
+/** How one type of value is laid out in bytes. `scope` is the struct decoded so far, for selectors. */
+export interface Codec<T> {
+  readonly name: string;
+  read(reader: Reader, scope: Readonly<Record<string, unknown>>): T;
+  write(writer: Writer, value: T, scope: Readonly<Record<string, unknown>>): void;
+}
+
+/** The type of the values a codec reads and writes. */
+export type Infer<C> = C extends Codec<infer T> ? T : never;
+
+const noScope: Readonly<Record<string, unknown>> = Object.freeze({});
+
+/** Decodes all of `input`. @throws CasemateError DECODE_TRUNCATED, DECODE_INVALID or DECODE_TRAILING. */
+export function decode<T>(codec: Codec<T>, input: Uint8Array): T {
+  const reader = new Reader(input);
+  const value = reader.within(codec.name, () => codec.read(reader, noScope));
+  reader.finish();
+  return value;
+}
+
+/** @throws CasemateError DECODE_INVALID when the value does not fit its codec. */
+export function encode<T>(codec: Codec<T>, value: T): Uint8Array {
+  const writer = new Writer();
+  codec.write(writer, value, noScope);
+  return writer.finish();
+}

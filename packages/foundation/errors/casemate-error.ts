@@ -1,0 +1,36 @@
+import { ERROR_CODES, type ErrorCode } from "./codes.ts";
+
+export interface ErrorOptions {
+  /** What to do about it, one sentence. */
+  readonly hint?: string;
+  readonly cause?: unknown;
+  /** Facts a program may read: sizes, names, states. Never a secret. */
+  readonly details?: Readonly<Record<string, string | number | boolean>>;
+}
+
+/** The one error class: a stable code, what happened, what to do. */
+export class CasemateError<C extends ErrorCode = ErrorCode> extends Error {
+  override readonly name = "CasemateError";
+  readonly code: C;
+  readonly hint: string | undefined;
+  readonly retryable: boolean;
+  readonly details: Readonly<Record<string, string | number | boolean>>;
+
+  constructor(code: C, message: string, options: ErrorOptions = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.code = code;
+    this.hint = options.hint;
+    this.retryable = ERROR_CODES[code].retryable;
+    this.details = options.details ?? {};
+  }
+}
+
+export function isCasemateError(value: unknown): value is CasemateError {
+  return value instanceof CasemateError;
+}
+
+/** Keeps a CasemateError as it is; anything else becomes INTERNAL with the cause kept. */
+export function asCasemateError(value: unknown): CasemateError {
+  if (isCasemateError(value)) return value;
+  return new CasemateError("INTERNAL", "an unexpected error; the log has the details", { cause: value });
+}

@@ -1,0 +1,1 @@
+export { SecretBytes, constantTimeEqual } from "./secret-bytes.ts";
