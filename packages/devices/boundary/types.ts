@@ -1,0 +1,32 @@
+/** The host's half of a boundary process, as drivers and the composition root see it. */
+import type { IsolationStep } from "@casemate/devices/contract";
+
+/** One pipelined connection of framed requests. Frame: u32 length (of the rest) | u32 id | u8 op-or-status | body, big-endian. */
+export interface Channel {
+  /** Sends and resolves with the reply's body. A non-zero status byte rejects with the CasemateError it encodes. Rejects DEVICE_RESTARTED when the process ends first. */
+  request(op: number, body: Uint8Array, options?: { readonly timeoutMs?: number }): Promise<Uint8Array>;
+  /** Frames with id 0, started by the boundary. */
+  onNotify(listener: (op: number, body: Uint8Array) => void): void;
+  readonly inFlight: number;
+}
+
+export interface LaunchOptions {
+  /** Absolute path of the guest's entry module; its unit is bundled or granted for reading, nothing else. */
+  readonly entry: string;
+  /** Descriptors of the host passed on as 4, 5, … (the channel is 3). */
+  readonly descriptors?: readonly number[];
+  /** Power of two; 0 for none. */
+  readonly secureHeapBytes: number;
+  /** For tests only: a seed for the guest's random source, accepted only by guests built for tests. */
+  readonly testSeed?: Uint8Array;
+}
+
+export interface BoundaryProcess {
+  readonly pid: number;
+  readonly channel: Channel;
+  /** What holds on this machine, found by trying. */
+  readonly isolation: readonly IsolationStep[];
+  /** Resolves once, when the process is gone. */
+  readonly exited: Promise<{ readonly code: number | null; readonly signal: string | null }>;
+  stop(): Promise<void>;
+}

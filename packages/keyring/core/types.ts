@@ -1,0 +1,358 @@
+/** The keyring's use cases, as every interface calls them. One method per use case; each is authorized and audited inside. */
+import type { CasemateError } from "@casemate/foundation/errors";
+import type {
+  CipherScheme,
+  DeviceIdentity,
+  DeviceStatus,
+  AlgorithmSupport,
+  InputKind,
+  KeyAlgorithm,
+  MacScheme,
+  Many,
+  SignScheme,
+  Usage,
+  WrapScheme,
+} from "@casemate/devices/contract";
+
+export type Role = "admin" | "operator" | "user" | "auditor";
+/** NIST SP 800-57 Part 1 Rev. 5 §7. `destroying` is deactivated with a destruction date. */
+export type KeyState = "pre-active" | "active" | "suspended" | "deactivated" | "compromised" | "destroyed";
+
+/** Who asks, and through what. Made by `Keyring.authenticate`; interfaces never build one. */
+export interface Caller {
+  readonly principal: string;
+  readonly kind: "user" | "service" | "device" | "enclave";
+  readonly roles: readonly Role[];
+  readonly source: string;
+  /** Token id (public part), for the audit log. */
+  readonly token?: string;
+  /** Interface's correlation id, copied to the audit record. */
+  readonly requestId?: string;
+}
+
+export interface KeyVersionView {
+  readonly version: number;
+  readonly state: KeyState;
+  readonly device: string;
+  readonly createdAt: string;
+  readonly publicKey?: Uint8Array;
+  readonly activateAt?: string;
+  readonly deactivateAt?: string;
+  /** When set, the version is destroyed at this time unless restored. */
+  readonly destroyAt?: string;
+  readonly destroyedAt?: string;
+}
+
+export interface KeyView {
+  readonly name: string;
+  readonly id: string;
+  readonly algorithm: KeyAlgorithm;
+  readonly usages: readonly Usage[];
+  readonly exportable: boolean;
+  readonly device: string;
+  readonly labels: Readonly<Record<string, string>>;
+  /** State of the primary (newest usable) version. */
+  readonly state: KeyState;
+  readonly primaryVersion: number;
+  readonly versions: readonly KeyVersionView[];
+  readonly createdAt: string;
+  readonly createdBy: string;
+  /** Days between rotations, when scheduled. */
+  readonly rotateEveryDays?: number;
+  readonly nextRotationAt?: string;
+  /** Operations allowed per version before KEY_LIMIT; absent means the algorithm's own limit alone. */
+  readonly useLimit?: number;
+  readonly uses: number;
+  /** Facts a user must know: not approved, not exportable, suspended because… */
+  readonly warnings: readonly string[];
+}
+
+export interface CreateKey {
+  /** 1 to 128 of `a-z A-Z 0-9 . _ -`, starting with a letter or digit. */
+  readonly name: string;
+  readonly algorithm: KeyAlgorithm;
+  readonly usages?: readonly Usage[];
+  readonly device?: string;
+  readonly exportable?: boolean;
+  readonly labels?: Readonly<Record<string, string>>;
+  /** ISO 8601; the key is pre-active until then. */
+  readonly activateAt?: string;
+  readonly deactivateAt?: string;
+  readonly rotateEveryDays?: number;
+  readonly useLimit?: number;
+}
+
+export interface ImportKey extends CreateKey {
+  /** Name of the wrapping key in the same device. */
+  readonly wrappingKey: string;
+  readonly scheme: WrapScheme;
+  readonly wrapped: Uint8Array;
+}
+
+export interface UpdateKey {
+  readonly labels?: Readonly<Record<string, string>>;
+  readonly rotateEveryDays?: number | null;
+  readonly useLimit?: number | null;
+  readonly activateAt?: string | null;
+  readonly deactivateAt?: string | null;
+}
+
+export interface Page {
+  /** 1 to 1000, default 100. */
+  readonly limit?: number;
+  readonly cursor?: string;
+}
+
+export interface Paged<T> {
+  readonly items: readonly T[];
+  readonly next?: string;
+}
+
+export interface KeyFilter extends Page {
+  readonly device?: string;
+  readonly state?: KeyState;
+  readonly algorithm?: KeyAlgorithm;
+  readonly prefix?: string;
+}
+
+/** Lifecycle moves that a caller may ask for. */
+export type Transition = "activate" | "suspend" | "resume" | "deactivate" | "compromise";
+
+export interface UseResult<T> {
+  readonly version: number;
+  readonly scheme: string;
+  readonly results: Many<T>;
+  readonly warnings: readonly string[];
+}
+
+export interface SignRequest {
+  readonly scheme?: SignScheme;
+  readonly version?: number;
+  readonly kind: InputKind;
+  readonly inputs: readonly Uint8Array[];
+}
+
+export interface VerifyRequest {
+  readonly scheme?: SignScheme;
+  readonly version?: number;
+  readonly kind: InputKind;
+  readonly items: readonly { readonly input: Uint8Array; readonly signature: Uint8Array }[];
+}
+
+export interface EncryptRequest {
+  readonly scheme?: CipherScheme;
+  readonly version?: number;
+  readonly items: readonly { readonly data: Uint8Array; readonly context?: Uint8Array; readonly iv?: Uint8Array }[];
+}
+
+/** Ciphertexts of `encrypt` carry their key version; `decrypt` finds it. `raw` ciphertexts come from elsewhere and need `version`. */
+export interface DecryptRequest {
+  readonly scheme?: CipherScheme;
+  readonly version?: number;
+  readonly items: readonly { readonly data: Uint8Array; readonly context?: Uint8Array }[];
+}
+
+export interface AuditRecordView {
+  readonly index: number;
+  readonly time: string;
+  readonly principal: string;
+  readonly source: string;
+  readonly action: string;
+  readonly resource: string;
+  /** "ok" or the error code. */
+  readonly outcome: string;
+  readonly count: number;
+  readonly details: Readonly<Record<string, string | number | boolean>>;
+  /** Hex of the record's SHA-256 over the previous hash and the canonical record. */
+  readonly hash: string;
+}
+
+export interface Checkpoint {
+  /** C2SP tlog-checkpoint note text with its signature lines. */
+  readonly note: string;
+  readonly size: number;
+  readonly rootHash: string;
+  readonly signedBy: string;
+}
+
+export interface TokenView {
+  readonly id: string;
+  readonly principal: string;
+  readonly roles: readonly Role[];
+  readonly createdAt: string;
+  readonly expiresAt?: string;
+  readonly lastUsedAt?: string;
+  readonly revokedAt?: string;
+  readonly note?: string;
+}
+
+export interface Decision {
+  readonly allowed: boolean;
+  /** Short code for the caller. */
+  readonly code: string;
+  /** For those who may read policies: which policies decided and why. */
+  readonly reasons: readonly string[];
+}
+
+export interface PolicyCheck {
+  readonly principal: string;
+  readonly roles?: readonly Role[];
+  readonly action: string;
+  readonly key?: string;
+}
+
+export interface DeviceView {
+  readonly identity: DeviceIdentity;
+  readonly status: DeviceStatus;
+  readonly algorithms: readonly AlgorithmSupport[];
+  readonly keys: number;
+}
+
+export interface Keyring {
+  /** @throws UNAUTHENTICATED, TOKEN_EXPIRED; audited either way. */
+  authenticate(token: string, source: string, requestId?: string): Promise<Caller>;
+  /** Writes an audit record for a request that was refused before any use case (bad syntax, unknown route). */
+  refused(caller: Caller | undefined, source: string, action: string, error: CasemateError): Promise<void>;
+
+  createKey(caller: Caller, request: CreateKey): Promise<KeyView>;
+  importKey(caller: Caller, request: ImportKey): Promise<KeyView>;
+  getKey(caller: Caller, name: string): Promise<KeyView>;
+  listKeys(caller: Caller, filter: KeyFilter): Promise<Paged<KeyView>>;
+  updateKey(caller: Caller, name: string, change: UpdateKey): Promise<KeyView>;
+  rotateKey(caller: Caller, name: string): Promise<KeyView>;
+  transition(
+    caller: Caller,
+    name: string,
+    move: Transition,
+    options?: { readonly version?: number; readonly reason?: string },
+  ): Promise<KeyView>;
+  /** Destroys after the waiting period (default 7 days), or at once with `now`. `version` absent means the whole key. */
+  destroyKey(
+    caller: Caller,
+    name: string,
+    options?: { readonly now?: boolean; readonly waitDays?: number; readonly version?: number },
+  ): Promise<KeyView>;
+  restoreKey(caller: Caller, name: string, options?: { readonly version?: number }): Promise<KeyView>;
+  /** SPKI DER. @throws NOT_SUPPORTED for symmetric keys. */
+  publicKey(
+    caller: Caller,
+    name: string,
+    version?: number,
+  ): Promise<{ readonly version: number; readonly publicKey: Uint8Array; readonly algorithm: KeyAlgorithm }>;
+
+  sign(caller: Caller, name: string, request: SignRequest): Promise<UseResult<Uint8Array>>;
+  verify(caller: Caller, name: string, request: VerifyRequest): Promise<UseResult<boolean>>;
+  encrypt(caller: Caller, name: string, request: EncryptRequest): Promise<UseResult<Uint8Array>>;
+  decrypt(caller: Caller, name: string, request: DecryptRequest): Promise<UseResult<Uint8Array>>;
+  mac(
+    caller: Caller,
+    name: string,
+    request: { readonly scheme?: MacScheme; readonly version?: number; readonly inputs: readonly Uint8Array[] },
+  ): Promise<UseResult<Uint8Array>>;
+  macVerify(
+    caller: Caller,
+    name: string,
+    request: {
+      readonly scheme?: MacScheme;
+      readonly version?: number;
+      readonly items: readonly { readonly input: Uint8Array; readonly mac: Uint8Array }[];
+    },
+  ): Promise<UseResult<boolean>>;
+  agree(
+    caller: Caller,
+    name: string,
+    peer: Uint8Array,
+    version?: number,
+  ): Promise<{ readonly version: number; readonly secret: Uint8Array }>;
+  encapsulate(
+    caller: Caller,
+    name: string,
+    version?: number,
+  ): Promise<{ readonly version: number; readonly ciphertext: Uint8Array; readonly sharedSecret: Uint8Array }>;
+  decapsulate(
+    caller: Caller,
+    name: string,
+    ciphertext: Uint8Array,
+    version?: number,
+  ): Promise<{ readonly version: number; readonly sharedSecret: Uint8Array }>;
+  /** Wrapped export, only of keys created exportable. @throws NOT_EXPORTABLE with the lawful ways as hint. */
+  wrapKey(
+    caller: Caller,
+    name: string,
+    request: { readonly wrappingKey: string; readonly scheme: WrapScheme; readonly version?: number },
+  ): Promise<{ readonly version: number; readonly wrapped: Uint8Array }>;
+  /** The refusal of plaintext export, audited. Always rejects with NOT_EXPORTABLE. */
+  exportKey(caller: Caller, name: string): Promise<never>;
+  dataKeys(
+    caller: Caller,
+    name: string,
+    request: {
+      readonly count: number;
+      readonly bytes: 16 | 24 | 32 | 64;
+      readonly plaintext: boolean;
+      readonly context?: Uint8Array;
+    },
+  ): Promise<{
+    readonly version: number;
+    readonly keys: readonly { readonly wrapped: Uint8Array; readonly plaintext?: Uint8Array }[];
+  }>;
+  random(caller: Caller, length: number, device?: string): Promise<Uint8Array>;
+
+  listDevices(caller: Caller): Promise<readonly DeviceView[]>;
+  getDevice(caller: Caller, id: string): Promise<DeviceView>;
+
+  createToken(
+    caller: Caller,
+    request: {
+      readonly principal: string;
+      readonly roles: readonly Role[];
+      readonly expiresInSeconds?: number;
+      readonly note?: string;
+    },
+  ): Promise<{ readonly token: string; readonly view: TokenView }>;
+  listTokens(caller: Caller, page: Page): Promise<Paged<TokenView>>;
+  revokeToken(caller: Caller, id: string): Promise<TokenView>;
+
+  listPolicies(
+    caller: Caller,
+  ): Promise<readonly { readonly id: string; readonly text: string; readonly builtIn: boolean }[]>;
+  /** Validated against the schema before it is kept; an empty text removes the policy. @throws CONFIG_INVALID naming the line. */
+  setPolicy(caller: Caller, id: string, text: string): Promise<void>;
+  /** Validates without keeping. */
+  testPolicy(caller: Caller, text: string, checks: readonly PolicyCheck[]): Promise<readonly Decision[]>;
+  explain(caller: Caller, check: PolicyCheck): Promise<Decision>;
+
+  auditRecords(
+    caller: Caller,
+    page: Page & {
+      readonly from?: number;
+      readonly principal?: string;
+      readonly resource?: string;
+      readonly outcome?: string;
+    },
+  ): Promise<Paged<AuditRecordView>>;
+  auditCheckpoint(caller: Caller): Promise<Checkpoint>;
+  /** RFC 6962 inclusion path of a record in the tree of `size`, as hex. */
+  auditInclusion(
+    caller: Caller,
+    index: number,
+    size?: number,
+  ): Promise<{
+    readonly index: number;
+    readonly size: number;
+    readonly leafHash: string;
+    readonly path: readonly string[];
+    readonly rootHash: string;
+  }>;
+  auditConsistency(
+    caller: Caller,
+    first: number,
+    second?: number,
+  ): Promise<{ readonly first: number; readonly second: number; readonly path: readonly string[] }>;
+
+  /** Counters and gauges for /metrics; no names of keys or people. */
+  metrics(): Readonly<Record<string, number>>;
+  /** Scheduled work due now: activations, deactivations, rotations, destructions. Called by the server's timer. */
+  runSchedule(): Promise<void>;
+  close(): Promise<void>;
+}
