@@ -1,0 +1,106 @@
+/** What the keyring asks of its parts: the audit log and the policy decision point. */
+import type { Action } from "./actions.ts";
+import type { AuditRecordView, Caller, Checkpoint, Decision, KeyState, Page, Paged } from "./types.ts";
+
+/** One record to be written. No secret, payload or plaintext: digests and sizes only. */
+export interface AuditEntry {
+  readonly principal: string;
+  readonly source: string;
+  readonly token?: string;
+  readonly requestId?: string;
+  /** An `Action`, or `authenticate`, `refused`, `schedule`, `start`, `stop`, `device.<event>`. */
+  readonly action: string;
+  /** `key/NAME`, `token/ID`, `device/ID`, `policy/ID`, or empty. */
+  readonly resource: string;
+  /** "ok" or the error code. */
+  readonly outcome: string;
+  /** Items of a batch; 1 otherwise. */
+  readonly count: number;
+  readonly details?: Readonly<Record<string, string | number | boolean>>;
+}
+
+/** Signs checkpoints: an Ed25519 key inside a device. */
+export interface CheckpointSigner {
+  /** C2SP key name, the device id. */
+  readonly name: string;
+  /** 32 bytes. */
+  readonly publicKey: Uint8Array;
+  sign(note: Uint8Array): Promise<Uint8Array>;
+}
+
+export interface AuditHead {
+  readonly size: number;
+  /** Hash of the newest record, hex; 64 zeros for an empty log. */
+  readonly hash: string;
+}
+
+export interface AuditLog {
+  /** Resolves with the record's index once it is durable. @throws STORAGE_FULL, STORAGE_FAILED; nothing is acknowledged then. */
+  append(entry: AuditEntry): Promise<number>;
+  /** Newest durable record. */
+  readonly head: AuditHead;
+  useSigner(signer: CheckpointSigner): void;
+  records(
+    query: Page & {
+      readonly from?: number;
+      readonly principal?: string;
+      readonly resource?: string;
+      readonly outcome?: string;
+    },
+  ): Promise<Paged<AuditRecordView>>;
+  /** Signs the tree as it stands and keeps the note. @throws DEVICE_* of the signer. */
+  checkpoint(): Promise<Checkpoint>;
+  inclusion(
+    index: number,
+    size?: number,
+  ): Promise<{
+    readonly index: number;
+    readonly size: number;
+    readonly leafHash: string;
+    readonly path: readonly string[];
+    readonly rootHash: string;
+  }>;
+  consistency(
+    first: number,
+    second?: number,
+  ): Promise<{ readonly first: number; readonly second: number; readonly path: readonly string[] }>;
+  /** Flushes, signs a last checkpoint where a signer is set, closes the files. */
+  close(): Promise<void>;
+}
+
+export interface PolicyRequest {
+  readonly caller: Pick<Caller, "principal" | "kind" | "roles" | "source">;
+  readonly action: Action;
+  readonly resource:
+    | {
+        readonly type: "key";
+        readonly name: string;
+        readonly algorithm: string;
+        readonly device: string;
+        readonly deviceKind: string;
+        readonly state: KeyState;
+        readonly labels: Readonly<Record<string, string>>;
+        readonly createdBy: string;
+      }
+    | { readonly type: "keyring" };
+  /** A counter that changes whenever the resource's attributes do, for caching; absent = do not cache. */
+  readonly revision?: number;
+}
+
+export interface PolicyText {
+  readonly id: string;
+  readonly text: string;
+  readonly builtIn: boolean;
+}
+
+/** Default deny, forbid wins. */
+export interface PolicyEngine {
+  decide(request: PolicyRequest): Decision;
+  list(): readonly PolicyText[];
+  /** @throws CONFIG_INVALID naming policy, line and what was probably meant. */
+  validate(id: string, text: string): void;
+  /** Replaces all policies that are not built in, after validating each. */
+  replace(policies: readonly { readonly id: string; readonly text: string }[]): void;
+  /** Decides as if `text` were a policy of its own beside the present ones. */
+  tryOut(text: string, requests: readonly PolicyRequest[]): readonly Decision[];
+}
