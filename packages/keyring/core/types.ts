@@ -89,6 +89,29 @@ export interface ImportKey extends CreateKey {
   readonly wrapped: Uint8Array;
 }
 
+/** A key that is already inside a device; exactly one of `label` and `id` names it there. */
+export interface AdoptKey {
+  readonly name: string;
+  readonly device: string;
+  readonly label?: string;
+  /** Hexadecimal, as `listDeviceObjects` shows it. */
+  readonly id?: string;
+  /** Absent means all that the device says the key can do. */
+  readonly usages?: readonly Usage[];
+  readonly labels?: Readonly<Record<string, string>>;
+}
+
+/** A key inside a device, made there by others or by Casemate. */
+export interface DeviceObjectView {
+  readonly label: string;
+  readonly id: string;
+  readonly algorithm?: KeyAlgorithm;
+  readonly usages: readonly Usage[];
+  readonly publicKey?: Uint8Array;
+  /** Name of the key in the catalogue, where it is there already. */
+  readonly adoptedAs?: string;
+}
+
 export interface UpdateKey {
   readonly labels?: Readonly<Record<string, string>>;
   readonly rotateEveryDays?: number | null;
@@ -141,6 +164,8 @@ export interface VerifyRequest {
 
 export interface EncryptRequest {
   readonly scheme?: CipherScheme;
+  /** The device's bare ciphertext, without the key version in front. */
+  readonly raw?: boolean;
   readonly version?: number;
   readonly items: readonly { readonly data: Uint8Array; readonly context?: Uint8Array; readonly iv?: Uint8Array }[];
 }
@@ -148,6 +173,8 @@ export interface EncryptRequest {
 /** Ciphertexts of `encrypt` carry their key version; `decrypt` finds it. `raw` ciphertexts come from elsewhere and need `version`. */
 export interface DecryptRequest {
   readonly scheme?: CipherScheme;
+  /** The items are bare ciphertexts; `version` is then required. */
+  readonly raw?: boolean;
   readonly version?: number;
   readonly items: readonly { readonly data: Uint8Array; readonly context?: Uint8Array }[];
 }
@@ -216,6 +243,8 @@ export interface Keyring {
 
   createKey(caller: Caller, request: CreateKey): Promise<KeyView>;
   importKey(caller: Caller, request: ImportKey): Promise<KeyView>;
+  /** Takes a key that is already in a device into the catalogue. @throws NOT_SUPPORTED, NOT_FOUND, ALREADY_EXISTS, BAD_REQUEST when several match. */
+  adoptKey(caller: Caller, request: AdoptKey): Promise<KeyView>;
   getKey(caller: Caller, name: string): Promise<KeyView>;
   listKeys(caller: Caller, filter: KeyFilter): Promise<Paged<KeyView>>;
   updateKey(caller: Caller, name: string, change: UpdateKey): Promise<KeyView>;
@@ -300,6 +329,18 @@ export interface Keyring {
 
   listDevices(caller: Caller): Promise<readonly DeviceView[]>;
   getDevice(caller: Caller, id: string): Promise<DeviceView>;
+  /** Keys inside a device that lists them. @throws NOT_SUPPORTED. */
+  listDeviceObjects(caller: Caller, id: string): Promise<readonly DeviceObjectView[]>;
+  /** The boundary's one-time X25519 public key (32 bytes) for `unlockDevice`, with its signature. @throws NOT_SUPPORTED. */
+  deviceChallenge(
+    caller: Caller,
+    id: string,
+  ): Promise<{ readonly publicKey: Uint8Array; readonly signature: Uint8Array }>;
+  /** `sealed` is the secret encrypted to the challenge; the keyring cannot read it. @throws PIN_WRONG, PIN_LOCKED. */
+  unlockDevice(caller: Caller, id: string, sealed: Uint8Array): Promise<DeviceView>;
+  lockDevice(caller: Caller, id: string): Promise<DeviceView>;
+  /** Destroys the device's root and every key in it; the catalogue marks them destroyed. */
+  zeroizeDevice(caller: Caller, id: string): Promise<DeviceView>;
 
   createToken(
     caller: Caller,
