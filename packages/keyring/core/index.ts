@@ -1,0 +1,1 @@
+export { createPolicyEngine } from "./policy/policy-engine.ts";

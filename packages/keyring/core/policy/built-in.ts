@@ -1,0 +1,40 @@
+import type { PolicyText } from "../ports.ts";
+
+/** What the four roles may do. Custom policies permit more or forbid; these cannot be changed. */
+export const BUILT_IN_POLICIES: readonly PolicyText[] = [
+  {
+    id: "built-in.admin",
+    text: `// Administrators may do everything.
+permit(principal in Role::"admin", action, resource);`,
+  },
+  {
+    id: "built-in.operator",
+    text: `// Operators run keys and devices through their lifecycle. They neither use keys nor hand out access.
+permit(
+  principal in Role::"operator",
+  action in [Action::"read", Action::"lifecycle", Action::"object.read", Action::"key.verify", Action::"random"],
+  resource
+);`,
+  },
+  {
+    id: "built-in.user",
+    text: `// Users use keys and see them.
+permit(principal in Role::"user", action in [Action::"read", Action::"use"], resource);`,
+  },
+  {
+    id: "built-in.auditor",
+    text: `// Auditors see what there is, who may do what, and what was done.
+permit(
+  principal in Role::"auditor",
+  action in [
+    Action::"read", Action::"audit", Action::"token.list", Action::"policy.list", Action::"policy.explain"
+  ],
+  resource
+);`,
+  },
+  {
+    id: "built-in.auditor-uses-no-keys",
+    text: `// Separation of duties: who checks the records does not make them. Holds whatever other roles there are.
+forbid(principal in Role::"auditor", action in Action::"use", resource);`,
+  },
+].map((policy) => ({ ...policy, builtIn: true }));
