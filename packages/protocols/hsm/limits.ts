@@ -1,0 +1,36 @@
+/** Bounds of every size and count on the wire between an HSM driver and the virtual HSM. All in bytes unless named otherwise. */
+export const LIMITS = {
+  /** A sealed key reference: the largest is an imported ML-DSA-87 key in expanded form. */
+  ref: 8192,
+  /** One message, plaintext or ciphertext. */
+  data: 1_048_576,
+  /** A GCM additional data or OAEP label. */
+  context: 65_536,
+  /** A signature: SLH-DSA-256f has 49 856. */
+  signature: 65_536,
+  mac: 64,
+  iv: 16,
+  publicKey: 8192,
+  /** A wrapped private key, RSA-OAEP part included. */
+  wrapped: 16_384,
+  kemCiphertext: 4096,
+  /** Items in one batch. */
+  items: 4096,
+  /** Bytes of one random request. */
+  random: 65_536,
+  /** Data keys in one request. */
+  dataKeys: 4096,
+  /** Sealed device state: two generations fit into one frame. */
+  state: 7_864_320,
+  /** Generations of sealed state offered at start. */
+  generations: 2,
+  /** Destroyed keys a device remembers. */
+  destroyed: 300_000,
+  /** Keys whose AES-GCM counter a device keeps. */
+  counters: 100_000,
+  /** An unlock message: ephemeral key, nonce, encrypted passphrase, tag. */
+  unlock: 2048,
+  text: 2048,
+  notes: 64,
+  counterNames: 64,
+} as const;
