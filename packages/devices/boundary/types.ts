@@ -19,6 +19,8 @@ export interface LaunchOptions {
   readonly secureHeapBytes: number;
   /** For tests only: a seed for the guest's random source, accepted only by guests built for tests. */
   readonly testSeed?: Uint8Array;
+  /** Gets each line the guest prints (diagnostics, cut short). Default: dropped. */
+  readonly log?: (line: string) => void;
 }
 
 export interface BoundaryProcess {
@@ -28,5 +30,26 @@ export interface BoundaryProcess {
   readonly isolation: readonly IsolationStep[];
   /** Resolves once, when the process is gone. */
   readonly exited: Promise<{ readonly code: number | null; readonly signal: string | null }>;
+  stop(): Promise<void>;
+}
+
+export interface SuperviseOptions extends LaunchOptions {
+  /** Brings a new process to work (unlock, load state). Requests through the supervised channel wait until it resolves. */
+  onStart(process: BoundaryProcess): Promise<void>;
+  /** Told after each end that was not asked for. */
+  onExit?(exit: { readonly code: number | null; readonly signal: string | null }): void;
+}
+
+export interface SupervisedBoundary {
+  /**
+   * Survives restarts. What was in flight when the process ended rejects DEVICE_RESTARTED; while a new process starts,
+   * requests wait; after the supervisor gave up or was stopped they reject DEVICE_ABSENT. Notifications come from every process in turn.
+   */
+  readonly channel: Channel;
+  /** The process that answers now; undefined between two. */
+  readonly current: BoundaryProcess | undefined;
+  readonly state: "running" | "restarting" | "failed" | "stopped";
+  /** Unasked ends so far. */
+  readonly restarts: number;
   stop(): Promise<void>;
 }

@@ -1,0 +1,88 @@
+import assert from "node:assert/strict";
+import { test, type TestContext } from "node:test";
+import { CasemateError } from "@casemate/foundation/errors";
+import { fromUtf8, toUtf8 } from "@casemate/foundation/bytes";
+import { launchBoundary, type BoundaryProcess, type LaunchOptions } from "@casemate/devices/boundary";
+
+const entry = `${import.meta.dirname}/guest/echo.testguest.ts`;
+
+async function start(t: TestContext, options: Partial<LaunchOptions> = {}): Promise<BoundaryProcess> {
+  const boundary = await launchBoundary({ entry, secureHeapBytes: 0, ...options });
+  t.after(() => boundary.stop());
+  return boundary;
+}
+
+test("many requests share the channel and each gets its own answer", async (t) => {
+  const { channel } = await start(t);
+  const answers = await Promise.all(
+    Array.from({ length: 500 }, (_, i) => channel.request(1 + (i % 2), toUtf8(`request ${i}`))),
+  );
+  assert.deepEqual(
+    answers.map(fromUtf8),
+    answers.map((_, i) => `request ${i}`),
+  );
+  assert.equal(channel.inFlight, 0);
+});
+
+test("a body of any size up to the limit arrives whole, and a larger one is refused before it is sent", async (t) => {
+  const { channel } = await start(t);
+  for (const size of [0, 1, 65_535, 65_536, 1_000_003, 16 * 1024 * 1024 - 5]) {
+    const body = Buffer.alloc(size, size % 251);
+    assert.ok(body.equals(await channel.request(1, body)), `${size} bytes`);
+  }
+  await assert.rejects(channel.request(1, Buffer.alloc(16 * 1024 * 1024 - 4)), { code: "TOO_LARGE" });
+  await assert.rejects(channel.request(7, Buffer.alloc(0)), { code: "TOO_LARGE" });
+  assert.equal(fromUtf8(await channel.request(1, toUtf8("still there"))), "still there");
+});
+
+test("an error crosses the channel with code, message, hint and details", async (t) => {
+  const { channel } = await start(t);
+  await assert.rejects(
+    channel.request(3, toUtf8("")),
+    new CasemateError("KEY_STATE", "the key is deactivated", {
+      hint: "use a newer version",
+      details: { state: "deactivated", version: 3, ratio: 0.5, retired: true },
+    }),
+  );
+});
+
+test("an unexpected error becomes INTERNAL and keeps its text, which may quote input, inside", async (t) => {
+  const lines: string[] = [];
+  const { channel } = await start(t, { log: (line) => lines.push(line) });
+  await assert.rejects(channel.request(6, toUtf8("hunter2")), (error: Error) => {
+    assert.ok(error instanceof CasemateError && error.code === "INTERNAL");
+    assert.ok(!error.message.includes("hunter2"));
+    return true;
+  });
+  await channel.request(1, toUtf8(""));
+  assert.ok(!lines.join("\n").includes("hunter2"), lines.join("\n"));
+});
+
+test("a request that gets no answer ends with TIMEOUT and the channel goes on", async (t) => {
+  const { channel } = await start(t);
+  await assert.rejects(channel.request(4, toUtf8(""), { timeoutMs: 20 }), { code: "TIMEOUT" });
+  assert.equal(fromUtf8(await channel.request(2, toUtf8("next"), { timeoutMs: 5_000 })), "next");
+});
+
+test("everything in flight rejects DEVICE_RESTARTED when the process ends, and so does every later request", async (t) => {
+  const boundary = await start(t);
+  const waiting = [boundary.channel.request(4, toUtf8("")), boundary.channel.request(4, toUtf8(""))];
+  boundary.channel.request(5, toUtf8("")).catch(() => undefined);
+  for (const promise of waiting) await assert.rejects(promise, { code: "DEVICE_RESTARTED", retryable: true });
+  assert.deepEqual(await boundary.exited, { code: 9, signal: null });
+  await assert.rejects(boundary.channel.request(1, toUtf8("")), { code: "DEVICE_RESTARTED" });
+});
+
+test("the guest learns its seed, descriptors and secure heap, and has no environment", async (t) => {
+  const { channel } = await start(t, {
+    testSeed: Buffer.from("00ff", "hex"),
+    secureHeapBytes: 65_536,
+    descriptors: [2],
+  });
+  assert.deepEqual(JSON.parse(fromUtf8(await channel.request(8, toUtf8("")))), {
+    secureHeapBytes: 65_536,
+    descriptors: [4],
+    testSeed: "00ff",
+    env: {},
+  });
+});

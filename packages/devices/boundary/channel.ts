@@ -1,0 +1,131 @@
+import type { Duplex } from "node:stream";
+import { CasemateError } from "@casemate/foundation/errors";
+import { FrameBatch, FrameParser, NOTIFY_ID, checkBody } from "./frames.ts";
+import type { Channel } from "./types.ts";
+import { STATUS_OK, decodeError } from "./wire-error.ts";
+
+interface Pending {
+  readonly resolve: (body: Uint8Array) => void;
+  readonly reject: (error: CasemateError) => void;
+  readonly timer: NodeJS.Timeout | undefined;
+}
+
+const MAX_ID = 0xffffffff;
+
+/** A channel that its owner can close. */
+export interface OwnedChannel extends Channel {
+  /** Rejects everything in flight, and every later request, with `reason`. */
+  close(reason: CasemateError): void;
+}
+
+/**
+ * Host half of the channel. `onBroken` is called once when the guest breaks the format: such a process is not to be
+ * trusted any more and must be ended.
+ */
+export function createChannel(socket: Duplex, onBroken: (error: CasemateError) => void): OwnedChannel {
+  const pending = new Map<number, Pending>();
+  const abandoned = new Set<number>();
+  const listeners: ((op: number, body: Uint8Array) => void)[] = [];
+  const batch = new FrameBatch();
+  const parser = new FrameParser();
+  let closed: CasemateError | undefined;
+  let lastId = 0;
+  let flushing = false;
+
+  const nextId = (): number => {
+    do lastId = lastId === MAX_ID ? 1 : lastId + 1;
+    while (pending.has(lastId) || abandoned.has(lastId));
+    return lastId;
+  };
+
+  const flush = (): void => {
+    flushing = false;
+    if (closed !== undefined || batch.length === 0) return;
+    socket.write(batch.take());
+    batch.release(socket.writableLength === 0);
+  };
+
+  const settle = (id: number, status: number, body: Uint8Array): void => {
+    const entry = pending.get(id);
+    if (entry === undefined) {
+      // A late answer to a request that timed out is honest; an answer to nothing is not.
+      if (abandoned.delete(id)) return;
+      throw new CasemateError("DECODE_INVALID", `a reply to request ${id}, which is not in flight`);
+    }
+    if (status === STATUS_OK) {
+      pending.delete(id);
+      clearTimeout(entry.timer);
+      entry.resolve(body);
+      return;
+    }
+    const error = decodeError(status, body);
+    pending.delete(id);
+    clearTimeout(entry.timer);
+    entry.reject(error);
+  };
+
+  const onFrame = (id: number, code: number, body: Uint8Array): void => {
+    if (id !== NOTIFY_ID) return settle(id, code, body);
+    for (const listener of listeners) listener(code, body);
+  };
+
+  const close = (reason: CasemateError): void => {
+    if (closed !== undefined) return;
+    closed = reason;
+    for (const { reject, timer } of pending.values()) {
+      clearTimeout(timer);
+      reject(reason);
+    }
+    pending.clear();
+    abandoned.clear();
+    socket.destroy();
+  };
+
+  socket.on("data", (chunk: Buffer) => {
+    if (closed !== undefined) return;
+    try {
+      parser.push(chunk, onFrame);
+    } catch (cause) {
+      onBroken(new CasemateError("DEVICE_FAILED", "the boundary process broke the channel's format", { cause }));
+    }
+  });
+  socket.on("error", () => undefined); // the process's exit tells more than EPIPE does
+
+  return {
+    get inFlight() {
+      return pending.size;
+    },
+    onNotify(listener) {
+      listeners.push(listener);
+    },
+    close,
+    request(op, body, options) {
+      if (closed !== undefined) return Promise.reject(closed);
+      const { promise, resolve, reject } = Promise.withResolvers<Uint8Array>();
+      try {
+        checkBody(body);
+        const id = nextId();
+        batch.add(id, op, body);
+        const timer =
+          options?.timeoutMs === undefined
+            ? undefined
+            : setTimeout(() => {
+                pending.delete(id);
+                abandoned.add(id);
+                reject(
+                  new CasemateError("TIMEOUT", `no answer from the boundary process within ${options.timeoutMs} ms`),
+                );
+              }, options.timeoutMs);
+        pending.set(id, { resolve, reject, timer });
+      } catch (error) {
+        reject(error);
+        return promise;
+      }
+      if (!flushing) {
+        flushing = true;
+        setImmediate(flush);
+      }
+      return promise;
+    },
+  };
+}

@@ -1,0 +1,41 @@
+// A guest for tests: answers, fails, stalls and tries what must be refused.
+import { CasemateError } from "@casemate/foundation/errors";
+import { fromUtf8, toUtf8 } from "@casemate/foundation/bytes";
+import { guestBoot, serveGuest } from "./index.ts";
+
+const boot = guestBoot();
+
+type Handler = (body: Uint8Array) => Uint8Array | Promise<Uint8Array>;
+
+const HANDLERS: ReadonlyMap<number, Handler> = new Map<number, Handler>([
+  [1, (body) => body],
+  [2, (body) => new Promise((resolve) => setImmediate(resolve, body))],
+  [
+    3,
+    () => {
+      throw new CasemateError("KEY_STATE", "the key is deactivated", {
+        hint: "use a newer version",
+        details: { state: "deactivated", version: 3, ratio: 0.5, retired: true },
+      });
+    },
+  ],
+  [4, () => new Promise(() => undefined)],
+  [5, () => process.exit(9)],
+  [
+    6,
+    (body) => {
+      throw new TypeError(`input was ${fromUtf8(body)}`);
+    },
+  ],
+  [7, () => new Uint8Array(17 * 1024 * 1024)],
+  [8, () => toUtf8(JSON.stringify({ ...boot, testSeed: boot.testSeed?.toHex(), env: process.env }))],
+]);
+
+serveGuest({
+  steps: [],
+  handle(op, body) {
+    const handler = HANDLERS.get(op);
+    if (handler === undefined) throw new CasemateError("NOT_SUPPORTED", `op ${op}`);
+    return handler(body);
+  },
+});

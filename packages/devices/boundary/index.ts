@@ -1,0 +1,3 @@
+export { launchBoundary } from "./launch.ts";
+export { superviseBoundary } from "./supervise.ts";
+export type { BoundaryProcess, Channel, LaunchOptions, SupervisedBoundary, SuperviseOptions } from "./types.ts";

@@ -1,0 +1,143 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { CasemateError, asCasemateError } from "@casemate/foundation/errors";
+import { launchBoundary } from "./launch.ts";
+import type { BoundaryProcess, Channel, SupervisedBoundary, SuperviseOptions } from "./types.ts";
+
+const FIRST_DELAY_MS = 20;
+const MAX_DELAY_MS = 2_000;
+/** A process that worked this long is not part of a crash loop. */
+const STABLE_MS = 5_000;
+/** Starts that fail one after another before the supervisor gives up. */
+const MAX_FAILED_STARTS = 8;
+
+type State =
+  | { readonly at: "running"; readonly process: BoundaryProcess }
+  | { readonly at: "restarting"; readonly ready: PromiseWithResolvers<BoundaryProcess> }
+  | { readonly at: "failed" | "stopped"; readonly reason: CasemateError };
+
+/**
+ * Keeps a boundary process alive: restarts it with exponential back-off and gives up after eight failed starts in a row.
+ * @throws CasemateError of the first start, which is not repeated.
+ */
+export async function superviseBoundary(options: SuperviseOptions): Promise<SupervisedBoundary> {
+  const listeners: ((op: number, body: Uint8Array) => void)[] = [];
+  const stopping = new AbortController();
+  let restarts = 0;
+
+  const start = async (): Promise<BoundaryProcess> => {
+    const process = await launchBoundary(options);
+    process.channel.onNotify((op, body) => {
+      for (const listener of listeners) listener(op, body);
+    });
+    try {
+      await options.onStart(process);
+    } catch (error) {
+      await process.stop();
+      throw error;
+    }
+    return process;
+  };
+
+  let state: State = { at: "running", process: await start() };
+
+  const restart = async (waitFirst: number): Promise<BoundaryProcess> => {
+    let delay = waitFirst;
+    for (let failed = 0; ; delay = Math.min(delay * 2, MAX_DELAY_MS)) {
+      await sleep(delay, undefined, { signal: stopping.signal });
+      try {
+        return await start();
+      } catch (cause) {
+        options.log?.(`restart failed: ${asCasemateError(cause).message}`);
+        if (++failed < MAX_FAILED_STARTS && !stopping.signal.aborted) continue;
+        throw new CasemateError("DEVICE_ABSENT", `the device's process failed to start ${failed} times in a row`, {
+          cause,
+          hint: "see the log for the reason, then restart the server",
+        });
+      }
+    }
+  };
+
+  const watch = async (): Promise<void> => {
+    let delay = FIRST_DELAY_MS;
+    while (state.at === "running") {
+      const started = performance.now();
+      const exit = await state.process.exited;
+      if (stopping.signal.aborted) return;
+      restarts++;
+      const ready = Promise.withResolvers<BoundaryProcess>();
+      ready.promise.catch(() => undefined); // nobody may be waiting
+      state = { at: "restarting", ready };
+      options.onExit?.(exit);
+      delay = performance.now() - started >= STABLE_MS ? FIRST_DELAY_MS : delay;
+      try {
+        const process = await restart(delay);
+        state = { at: "running", process };
+        ready.resolve(process);
+      } catch (error) {
+        const reason = stopping.signal.aborted ? stopped() : asCasemateError(error);
+        state = { at: stopping.signal.aborted ? "stopped" : "failed", reason };
+        ready.reject(reason);
+      }
+      delay = Math.min(delay * 2, MAX_DELAY_MS);
+    }
+  };
+  const watching = watch();
+
+  const channel: Channel = {
+    get inFlight() {
+      return state.at === "running" ? state.process.channel.inFlight : 0;
+    },
+    onNotify(listener) {
+      listeners.push(listener);
+    },
+    request(op, body, requestOptions) {
+      if (state.at === "running") return state.process.channel.request(op, body, requestOptions);
+      if (state.at === "restarting")
+        return waitFor(state.ready.promise, requestOptions?.timeoutMs).then((process) =>
+          process.channel.request(op, body, requestOptions),
+        );
+      return Promise.reject(state.reason);
+    },
+  };
+
+  return {
+    channel,
+    get current() {
+      return state.at === "running" ? state.process : undefined;
+    },
+    get state() {
+      return state.at;
+    },
+    get restarts() {
+      return restarts;
+    },
+    async stop() {
+      stopping.abort();
+      if (state.at === "running") {
+        const { process } = state;
+        state = { at: "stopped", reason: stopped() };
+        await process.stop();
+      }
+      await watching;
+    },
+  };
+}
+
+function stopped(): CasemateError {
+  return new CasemateError("DEVICE_ABSENT", "the device was stopped");
+}
+
+/** Waits for a restart, but no longer than the request's own limit. */
+async function waitFor<T>(promise: Promise<T>, timeoutMs: number | undefined): Promise<T> {
+  if (timeoutMs === undefined) return promise;
+  const expired = Promise.withResolvers<never>();
+  const timer = setTimeout(
+    () => expired.reject(new CasemateError("TIMEOUT", `the device was not back within ${timeoutMs} ms`)),
+    timeoutMs,
+  );
+  try {
+    return await Promise.race([promise, expired.promise]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
