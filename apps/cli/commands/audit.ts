@@ -1,0 +1,101 @@
+import { writeFileSync } from "node:fs";
+import type { Command } from "commander";
+import { whole } from "../parse.ts";
+import type { Session } from "../session.ts";
+import type { AuditRecord, Checkpoint } from "../views.ts";
+
+interface ListOptions {
+  readonly from?: number;
+  readonly principal?: string;
+  readonly resource?: string;
+  readonly outcome?: string;
+  readonly limit: number;
+}
+
+const PAGE = 1000;
+
+async function list(session: Session, options: ListOptions): Promise<void> {
+  const { limit, ...filter } = options;
+  const api = await session.api();
+  const records: AuditRecord[] = [];
+  for await (const record of api.pages<AuditRecord>("/v1/audit/records", { ...filter, limit: Math.min(limit, PAGE) })) {
+    records.push(record);
+    if (records.length >= limit) break;
+  }
+  session.out.answer(records, () =>
+    session.out.table(
+      records,
+      [
+        { title: "INDEX", cell: (row) => String(row.index) },
+        { title: "TIME", cell: (row) => row.time },
+        { title: "WHO", cell: (row) => row.principal },
+        { title: "ACTION", cell: (row) => row.action },
+        { title: "ON", cell: (row) => row.resource },
+        { title: "OUTCOME", cell: (row) => (row.count === 1 ? row.outcome : `${row.outcome} (${row.count})`) },
+        { title: "THROUGH", cell: (row) => row.source },
+      ],
+      "No records.",
+    ),
+  );
+}
+
+async function checkpoint(session: Session, file: string | undefined): Promise<void> {
+  const api = await session.api();
+  const answer = await api.post<Checkpoint>("/v1/audit/checkpoint");
+  if (file !== undefined) writeFileSync(file, answer.note);
+  session.out.answer(answer, () => {
+    if (file === undefined) session.out.line(answer.note.trimEnd());
+    else session.out.line(`Checkpoint of ${answer.size} records, signed by ${answer.signedBy}, is in ${file}.`);
+  });
+}
+
+interface ProveOptions {
+  readonly size?: number;
+  readonly since?: number;
+  readonly out?: string;
+}
+
+async function prove(session: Session, index: number | undefined, options: ProveOptions): Promise<void> {
+  const api = await session.api();
+  const proof =
+    options.since === undefined
+      ? await api.get<object>("/v1/audit/inclusion", { index: index ?? 0, size: options.size })
+      : await api.get<object>("/v1/audit/consistency", { first: options.since, second: options.size });
+  if (options.out !== undefined) writeFileSync(options.out, `${JSON.stringify(proof, null, 2)}\n`);
+  session.out.answer(proof, () => {
+    if (options.out === undefined) session.out.line(JSON.stringify(proof, null, 2));
+    else session.out.line(`The proof is in ${options.out}.`);
+  });
+}
+
+export function define(command: Command, session: Session): void {
+  command
+    .command("list")
+    .description("records, oldest first")
+    .option("--from <index>", "begin at this record", whole("--from", 0, Number.MAX_SAFE_INTEGER))
+    .option("--principal <name>", "only by this principal")
+    .option("--resource <name>", "only on this, e.g. key/release")
+    .option("--outcome <word>", "only with this outcome: ok or an error code")
+    .option("--limit <count>", "at most so many", whole("--limit", 1, 1_000_000), 100)
+    .action((options: ListOptions) => list(session, options));
+
+  command
+    .command("checkpoint")
+    .description("sign the log as it stands")
+    .option("--out <file>", "file for the checkpoint: keep it elsewhere")
+    .action((options: { readonly out?: string }) => checkpoint(session, options.out));
+
+  command
+    .command("prove [index]")
+    .description("proof that a record is in the log, or that the log only grew")
+    .option("--size <records>", "size of the tree (default: as it stands)", whole("--size", 1, Number.MAX_SAFE_INTEGER))
+    .option(
+      "--since <records>",
+      "prove that the log of so many records was only added to",
+      whole("--since", 1, Number.MAX_SAFE_INTEGER),
+    )
+    .option("--out <file>", "file for the proof (JSON)")
+    .action((index: string | undefined, options: ProveOptions) =>
+      prove(session, index === undefined ? undefined : whole("index", 0, Number.MAX_SAFE_INTEGER)(index), options),
+    );
+}

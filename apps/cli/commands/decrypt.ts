@@ -1,0 +1,49 @@
+import type { Command } from "commander";
+import { readInput, writeOutput } from "../files.ts";
+import { given, whole } from "../parse.ts";
+import type { Session } from "../session.ts";
+
+interface DecryptOptions {
+  readonly in?: string;
+  readonly out?: string;
+  readonly context?: string;
+  readonly scheme?: string;
+  readonly version?: number;
+  readonly raw?: boolean;
+}
+
+interface Plaintext {
+  readonly version: number;
+  readonly scheme: string;
+  readonly plaintext: string;
+  readonly warnings: readonly string[];
+}
+
+export function define(command: Command, session: Session): void {
+  command
+    .argument("<key>", "name of the key")
+    .option("--in <file>", "ciphertext (default: standard input)")
+    .option("--out <file>", "plaintext, written with mode 0600 (default: standard output)")
+    .option("--context <text>", "the context given to encrypt")
+    .option("--scheme <name>", "as for encrypt")
+    .option("--version <number>", "key version, for a --raw ciphertext", whole("--version", 1, 1_000_000))
+    .option("--raw", "the ciphertext was made elsewhere and carries no key version")
+    .action(async (key: string, options: DecryptOptions) => {
+      const data = await readInput(options.in);
+      const api = await session.api();
+      const { scheme, version, raw } = options;
+      const context = options.context === undefined ? undefined : new TextEncoder().encode(options.context);
+      const answer = await api.post<Plaintext>(
+        `/v1/keys/${encodeURIComponent(key)}/decrypt`,
+        given({ data, context, scheme, version, raw }),
+      );
+      const bytes = Uint8Array.fromBase64(answer.plaintext);
+      for (const warning of answer.warnings) session.out.note(`Note: ${warning}`);
+      if (session.out.json) {
+        if (options.out !== undefined) writeOutput(session, options.out, bytes, 0o600);
+        session.out.answer({ key, ...answer }, () => {});
+      } else {
+        writeOutput(session, options.out, bytes, 0o600);
+      }
+    });
+}

@@ -1,0 +1,98 @@
+import { existsSync } from "node:fs";
+import type { Command } from "commander";
+import { setTimeout as sleep } from "node:timers/promises";
+import { CasemateError } from "@casemate/foundation/errors";
+import { prepareDataDirectory, readRunning } from "@casemate/server/data-directory";
+import { checkDeviceId, readDevices, writeDevices, type DeviceConfig } from "@casemate/server/devices-file";
+import { ADDABLE_DRIVERS, freeId, type AddableDriver } from "../../device-drivers.ts";
+import type { Session } from "../../session.ts";
+import type { Device } from "../../views.ts";
+
+const RELOAD_MS = 15_000;
+const ASK_EVERY_MS = 150;
+
+/** Tells a running server of this data directory to read devices.json again. False when there is none. */
+function askToReload(session: Session): boolean {
+  const running = readRunning(session.paths);
+  if (running === undefined || !existsSync(session.paths.socket)) return false;
+  try {
+    process.kill(running.pid, "SIGHUP");
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+async function devicesNow(session: Session): Promise<readonly Device[]> {
+  const api = await session.api();
+  return (await api.get<{ readonly items: readonly Device[] }>("/v1/devices")).items;
+}
+
+/** Waits until the running server has, or no longer has, the device. */
+async function waitFor(session: Session, id: string, present: boolean): Promise<Device | undefined> {
+  for (const end = Date.now() + RELOAD_MS; Date.now() < end; await sleep(ASK_EVERY_MS)) {
+    const device = (await devicesNow(session)).find(({ identity }) => identity.id === id);
+    if ((device !== undefined) === present) return device;
+  }
+  throw new CasemateError("TIMEOUT", `the server has not taken the change of ${id} within ${RELOAD_MS / 1000} s`, {
+    hint: "Its log says why; a restart reads devices.json again.",
+  });
+}
+
+async function add(session: Session, driver: AddableDriver, options: Record<string, unknown>): Promise<void> {
+  const { paths, out } = session;
+  prepareDataDirectory(paths.root);
+  const devices = readDevices(paths);
+  const id = typeof options["id"] === "string" ? options["id"] : freeId(driver.idPrefix, devices);
+  checkDeviceId(id);
+  if (devices.some((device) => device.id === id)) {
+    throw new CasemateError("ALREADY_EXISTS", `there is a device ${id} already`, { hint: "Choose another --id." });
+  }
+  const config: DeviceConfig = { id, driver: driver.name, ...driver.settings(options) };
+  writeDevices(paths, [...devices, config]);
+  out.progress(`opening ${id} …`);
+  const device = askToReload(session) ? await waitFor(session, id, true) : undefined;
+  out.progress("");
+  out.answer(device ?? config, () => {
+    if (device === undefined) out.line(`Device ${id} is added; the next \`casemate up\` opens it.`);
+    else out.line(`Device ${id} is added and ${device.status.state}.`);
+    if (device?.status.detail !== undefined) out.note(`Note: ${device.status.detail}`);
+  });
+}
+
+async function remove(session: Session, id: string, force: boolean): Promise<void> {
+  const { paths, out } = session;
+  const devices = readDevices(paths);
+  if (!devices.some((device) => device.id === id)) throw new CasemateError("NOT_FOUND", `there is no device ${id}`);
+  if (devices.length === 1) {
+    throw new CasemateError("CONFIG_INVALID", `${id} is the only device`, { hint: "Add another one first." });
+  }
+  const present = (await devicesNow(session)).find(({ identity }) => identity.id === id);
+  if (present !== undefined && present.keys > 0 && !force) {
+    throw new CasemateError("CONFLICT", `${present.keys} keys are in ${id}`, {
+      hint: "Destroy them first, or say --force: they then stay in the catalogue and cannot be used until the device is back.",
+    });
+  }
+  writeDevices(
+    paths,
+    devices.filter((device) => device.id !== id),
+  );
+  if (askToReload(session)) await waitFor(session, id, false);
+  out.answer({ id, removed: true }, () =>
+    out.line(`Device ${id} is no longer used. Its sealed state is kept in ${paths.deviceState(id)}.`),
+  );
+}
+
+export function defineDeviceAdd(command: Command, session: Session): void {
+  const group = command.command("add").description("use a further device");
+  for (const driver of ADDABLE_DRIVERS) {
+    const sub = group.command(driver.name).description(driver.summary).option("--id <id>", "what to call it here");
+    driver.options(sub);
+    sub.action((options: Record<string, unknown>) => add(session, driver, options));
+  }
+  command
+    .command("remove <id>")
+    .description("no longer use a device; nothing in it is destroyed")
+    .option("--force", "even when keys are in it")
+    .action((id: string, options: { readonly force?: boolean }) => remove(session, id, options.force === true));
+}

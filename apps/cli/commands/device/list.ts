@@ -1,0 +1,109 @@
+import type { Command } from "commander";
+import type { Session } from "../../session.ts";
+import type { Device } from "../../views.ts";
+
+/** A device's kind as people read it: a virtual one never passes for hardware. */
+export function kindOf(device: Device): string {
+  return device.identity.virtual ? `${device.identity.kind} (virtual)` : device.identity.kind;
+}
+
+export function printDevices(session: Session, devices: readonly Device[]): void {
+  session.out.table(
+    devices,
+    [
+      { title: "DEVICE", cell: (row) => row.identity.id },
+      { title: "KIND", cell: kindOf },
+      { title: "STATE", cell: (row) => row.status.state },
+      { title: "MODEL", cell: (row) => `${row.identity.maker} ${row.identity.model}` },
+      { title: "UNLOCKED BY", cell: (row) => row.status.rootOfTrust ?? "-" },
+      { title: "KEYS", cell: (row) => String(row.keys) },
+    ],
+    "No devices.",
+  );
+}
+
+function printDevice(session: Session, device: Device): void {
+  const { out } = session;
+  const { identity, status } = device;
+  out.facts([
+    ["device", identity.id],
+    ["kind", kindOf(device)],
+    ["state", status.detail === undefined ? status.state : `${status.state}: ${status.detail}`],
+    ["maker", identity.maker],
+    ["model", identity.model],
+    ["serial", identity.serial],
+    ["firmware", identity.firmware],
+    ["certified", identity.certifications.length === 0 ? "no" : identity.certifications.join(", ")],
+    ["unlocked by", status.rootOfTrust],
+    ["process", status.pid === undefined ? undefined : String(status.pid)],
+    ["keys", String(device.keys)],
+  ]);
+  if (status.isolation !== undefined) {
+    out.line("\nIsolation on this machine, found by trying:");
+    for (const step of status.isolation) {
+      const mark = step.holds ? out.style("green", "holds    ") : out.style("yellow", "not here ");
+      out.line(`  ${mark} ${step.step}: ${step.detail}`);
+    }
+  }
+  if (status.notes.length > 0) {
+    out.line("\nTo know:");
+    for (const note of status.notes) out.line(`  - ${note}`);
+  }
+  const counters = Object.entries(status.counters);
+  if (counters.length > 0) {
+    out.line("\nCounters:");
+    out.facts(counters.map(([name, value]) => [`  ${name}`, String(value)]));
+  }
+  out.line("\nAlgorithms:");
+  for (const row of device.algorithms) out.line(`  ${row.algorithm}: ${row.usages.join(", ")}`);
+}
+
+interface DeviceObject {
+  readonly label: string;
+  readonly id: string;
+  readonly algorithm?: string;
+  readonly usages: readonly string[];
+  readonly adoptedAs?: string;
+}
+
+export function defineDeviceList(command: Command, session: Session): void {
+  command
+    .command("list")
+    .description("all devices with their state")
+    .action(async () => {
+      const api = await session.api();
+      const { items } = await api.get<{ readonly items: readonly Device[] }>("/v1/devices");
+      session.out.answer(items, () => printDevices(session, items));
+    });
+
+  command
+    .command("show <id>")
+    .description("identity, isolation that holds here, limits, algorithms")
+    .action(async (id: string) => {
+      const api = await session.api();
+      const device = await api.get<Device>(`/v1/devices/${encodeURIComponent(id)}`);
+      session.out.answer(device, () => printDevice(session, device));
+    });
+
+  command
+    .command("objects <id>")
+    .description("keys inside a device that others may have made; `key adopt` takes one over")
+    .action(async (id: string) => {
+      const api = await session.api();
+      const path = `/v1/devices/${encodeURIComponent(id)}/objects`;
+      const { items } = await api.get<{ readonly items: readonly DeviceObject[] }>(path);
+      session.out.answer(items, () =>
+        session.out.table(
+          items,
+          [
+            { title: "LABEL", cell: (row) => row.label },
+            { title: "ID", cell: (row) => row.id },
+            { title: "ALGORITHM", cell: (row) => row.algorithm ?? "unknown" },
+            { title: "USE", cell: (row) => row.usages.join(",") },
+            { title: "IN CASEMATE AS", cell: (row) => row.adoptedAs ?? "-" },
+          ],
+          "No keys in this device.",
+        ),
+      );
+    });
+}

@@ -1,0 +1,70 @@
+import type { Command } from "commander";
+import { given, instant, label, whole, words } from "../../parse.ts";
+import type { Session } from "../../session.ts";
+import type { Key } from "../../views.ts";
+
+interface CreateOptions {
+  readonly algorithm: string;
+  readonly use?: readonly string[];
+  readonly device?: string;
+  readonly exportable?: boolean;
+  readonly label?: Readonly<Record<string, string>>;
+  readonly activateAt?: string;
+  readonly deactivateAt?: string;
+  readonly rotateEvery?: number;
+  readonly useLimit?: number;
+}
+
+/** Options that creation and import share. */
+export function describeNewKey(command: Command): Command {
+  return command
+    .requiredOption("--algorithm <name>", "rsa-2048, ec-p256, ed25519, aes-256, hmac-sha256, ml-dsa-65, …")
+    .option(
+      "--use <uses>",
+      "sign, encrypt, mac, agree, kem, wrap; comma-separated (default: what the algorithm is for)",
+      words,
+    )
+    .option("--device <id>", "device to make it in (default: the first that can)")
+    .option("--exportable", "allow wrapped export, for ever; plaintext export never is")
+    .option("--label <name=value>", "label, repeatable", label)
+    .option("--activate-at <time>", "pre-active until then (ISO 8601 or +90d)", instant("--activate-at"))
+    .option("--deactivate-at <time>", "deactivated from then on (ISO 8601 or +90d)", instant("--deactivate-at"))
+    .option("--rotate-every <days>", "rotate by itself", whole("--rotate-every", 1, 36_500))
+    .option("--use-limit <count>", "operations allowed per version", whole("--use-limit", 1, Number.MAX_SAFE_INTEGER));
+}
+
+/** The options as the REST interface names them. */
+export function newKeyBody(name: string, options: CreateOptions): object {
+  return given({
+    name,
+    algorithm: options.algorithm,
+    usages: options.use,
+    device: options.device,
+    exportable: options.exportable,
+    labels: options.label,
+    activateAt: options.activateAt,
+    deactivateAt: options.deactivateAt,
+    rotateEveryDays: options.rotateEvery,
+    useLimit: options.useLimit,
+  });
+}
+
+export function printCreated(session: Session, key: Key, verb: string): void {
+  session.out.answer(key, () => {
+    const { name, algorithm, usages, device, state } = key;
+    session.out.line(`Key ${name} ${verb}: ${algorithm} for ${usages.join(", ")} in ${device}, ${state}.`);
+    for (const warning of key.warnings) session.out.note(`Note: ${warning}`);
+  });
+}
+
+export function defineKeyCreate(command: Command, session: Session): void {
+  describeNewKey(command.command("create <name>").description("make a key inside a device")).action(
+    async (name: string, options: CreateOptions) => {
+      const api = await session.api();
+      session.out.progress(`making ${name} …`);
+      const key = await api.post<Key>("/v1/keys", newKeyBody(name, options));
+      session.out.progress("");
+      printCreated(session, key, "created");
+    },
+  );
+}

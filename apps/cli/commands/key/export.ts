@@ -1,0 +1,13 @@
+import type { Command } from "commander";
+import type { Session } from "../../session.ts";
+
+export function defineKeyExport(command: Command, session: Session): void {
+  command
+    .command("export <name>")
+    .description("always refused: says why, and the lawful ways")
+    .action(async (name: string) => {
+      const api = await session.api();
+      // The refusal is the server's, so that the attempt is in the audit log.
+      await api.post(`/v1/keys/${encodeURIComponent(name)}/export`);
+    });
+}

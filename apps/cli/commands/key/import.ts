@@ -1,0 +1,30 @@
+import type { Command } from "commander";
+import { readInput } from "../../files.ts";
+import type { Session } from "../../session.ts";
+import type { Key } from "../../views.ts";
+import { describeNewKey, newKeyBody, printCreated } from "./create.ts";
+
+type ImportOptions = Parameters<typeof newKeyBody>[1] & {
+  readonly wrappingKey: string;
+  readonly scheme: string;
+  readonly in?: string;
+};
+
+/** `key import` and `unwrap` are the same use case under two names. */
+export function defineImport(command: Command, session: Session): void {
+  describeNewKey(command)
+    .requiredOption("--wrapping-key <name>", "key of the same device under which the material is wrapped")
+    .option("--scheme <name>", "aes-kw, aes-kwp or rsa-aes-kwp", "aes-kwp")
+    .option("--in <file>", "wrapped key (default: standard input)")
+    .action(async (name: string, options: ImportOptions) => {
+      const wrapped = await readInput(options.in);
+      const api = await session.api();
+      const { wrappingKey, scheme } = options;
+      const body = { ...newKeyBody(name, options), wrappingKey, scheme, wrapped };
+      printCreated(session, await api.post<Key>("/v1/keys/import", body), "imported");
+    });
+}
+
+export function defineKeyImport(command: Command, session: Session): void {
+  defineImport(command.command("import <name>").description("bring wrapped key material into a device"), session);
+}

@@ -1,0 +1,89 @@
+import type { Command } from "commander";
+import { given, whole } from "../../parse.ts";
+import type { Session } from "../../session.ts";
+import type { Key } from "../../views.ts";
+
+interface Move {
+  readonly name: string;
+  readonly summary: string;
+  readonly done: string;
+  readonly reason: boolean;
+}
+
+/** Moves that need no more than a name, a version and perhaps a reason. */
+const MOVES: readonly Move[] = [
+  { name: "activate", summary: "from pre-active to active", done: "active", reason: false },
+  { name: "suspend", summary: "no use until resumed", done: "suspended", reason: true },
+  { name: "resume", summary: "from suspended back to active", done: "active again", reason: false },
+  { name: "deactivate", summary: "only checks and decrypts from now on", done: "deactivated", reason: true },
+  { name: "compromise", summary: "mark as known to others, for ever", done: "marked compromised", reason: true },
+];
+
+const version = whole("--version", 1, 1_000_000);
+
+function path(name: string, verb: string): string {
+  return `/v1/keys/${encodeURIComponent(name)}/${verb}`;
+}
+
+function report(session: Session, key: Key, sentence: string): void {
+  session.out.answer(key, () => {
+    session.out.line(sentence);
+    for (const warning of key.warnings) session.out.note(`Note: ${warning}`);
+  });
+}
+
+function defineMove(command: Command, session: Session, move: Move): void {
+  const sub = command
+    .command(`${move.name} <name>`)
+    .description(move.summary)
+    .option("--version <number>", "only this version", version);
+  if (move.reason) sub.option("--reason <text>", "kept in the audit log");
+  sub.action(async (name: string, options: { readonly version?: number; readonly reason?: string }) => {
+    const api = await session.api();
+    const key = await api.post<Key>(path(name, move.name), given(options));
+    report(session, key, `Key ${name} is ${move.done}.`);
+  });
+}
+
+function destroySentence(key: Key): string {
+  const waiting = key.versions.find((row) => row.destroyAt !== undefined && row.destroyedAt === undefined);
+  if (waiting?.destroyAt === undefined) return `Key ${key.name} is destroyed; its material is gone from ${key.device}.`;
+  return `Key ${key.name} will be destroyed at ${waiting.destroyAt}; until then \`casemate key restore ${key.name}\` brings it back.`;
+}
+
+export function defineKeyLifecycle(command: Command, session: Session): void {
+  command
+    .command("rotate <name>")
+    .description("make a new version and use it from now on")
+    .action(async (name: string) => {
+      const api = await session.api();
+      const key = await api.post<Key>(path(name, "rotate"));
+      report(session, key, `Key ${name} rotated: version ${key.primaryVersion} is used from now on.`);
+    });
+  for (const move of MOVES) defineMove(command, session, move);
+  command
+    .command("destroy <name>")
+    .description("destroy after a waiting period (7 days)")
+    .option("--version <number>", "only this version", version)
+    .option("--wait-days <days>", "another waiting period", whole("--wait-days", 1, 3650))
+    .option("--now", "at once, without a way back")
+    .action(
+      async (
+        name: string,
+        options: { readonly now?: boolean; readonly waitDays?: number; readonly version?: number },
+      ) => {
+        const api = await session.api();
+        const key = await api.post<Key>(path(name, "destroy"), given(options));
+        report(session, key, destroySentence(key));
+      },
+    );
+  command
+    .command("restore <name>")
+    .description("call off a destruction that waits")
+    .option("--version <number>", "only this version", version)
+    .action(async (name: string, options: { readonly version?: number }) => {
+      const api = await session.api();
+      const key = await api.post<Key>(path(name, "restore"), given(options));
+      report(session, key, `Key ${name} will not be destroyed; it is ${key.state}.`);
+    });
+}

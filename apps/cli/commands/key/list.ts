@@ -1,0 +1,60 @@
+import type { Command } from "commander";
+import { whole } from "../../parse.ts";
+import type { Session } from "../../session.ts";
+import type { Key } from "../../views.ts";
+import { printKey } from "./show.ts";
+
+interface ListOptions {
+  readonly device?: string;
+  readonly state?: string;
+  readonly algorithm?: string;
+  readonly prefix?: string;
+  readonly limit?: number;
+}
+
+const PAGE = 500;
+
+export function defineKeyList(command: Command, session: Session): void {
+  command
+    .command("list")
+    .description("all keys that you may see")
+    .option("--device <id>", "only keys in this device")
+    .option("--state <state>", "only keys in this state")
+    .option("--algorithm <name>", "only keys of this algorithm")
+    .option("--prefix <text>", "only names that begin so")
+    .option("--limit <count>", "at most so many", whole("--limit", 1, 1_000_000))
+    .action(async ({ limit, ...filter }: ListOptions) => {
+      const api = await session.api();
+      const keys: Key[] = [];
+      for await (const key of api.pages<Key>("/v1/keys", { ...filter, limit: Math.min(limit ?? PAGE, PAGE) })) {
+        keys.push(key);
+        if (keys.length % PAGE === 0) session.out.progress(`${keys.length} keys …`);
+        if (keys.length === limit) break;
+      }
+      session.out.progress("");
+      session.out.answer(keys, () => {
+        session.out.table(
+          keys,
+          [
+            { title: "NAME", cell: (key) => key.name },
+            { title: "ALGORITHM", cell: (key) => key.algorithm },
+            { title: "USE", cell: (key) => key.usages.join(",") },
+            { title: "STATE", cell: (key) => key.state },
+            { title: "VERSION", cell: (key) => String(key.primaryVersion) },
+            { title: "DEVICE", cell: (key) => key.device },
+            { title: "CREATED", cell: (key) => key.createdAt },
+          ],
+          "No keys yet. Make one with `casemate key create NAME --algorithm ec-p256 --use sign`.",
+        );
+      });
+    });
+
+  command
+    .command("show <name>")
+    .description("everything about one key")
+    .action(async (name: string) => {
+      const api = await session.api();
+      const key = await api.get<Key>(`/v1/keys/${encodeURIComponent(name)}`);
+      session.out.answer(key, () => printKey(session, key));
+    });
+}

@@ -1,0 +1,52 @@
+import type { Command } from "commander";
+import { writeOutput } from "../files.ts";
+import { given, whole } from "../parse.ts";
+import type { Session } from "../session.ts";
+import { signingInput } from "../signing-input.ts";
+
+interface SignOptions {
+  readonly in?: string;
+  readonly digest?: boolean;
+  readonly scheme?: string;
+  readonly version?: number;
+  readonly out?: string;
+}
+
+interface Signature {
+  readonly version: number;
+  readonly scheme: string;
+  readonly signature: string;
+  readonly warnings: readonly string[];
+}
+
+export function define(command: Command, session: Session): void {
+  command
+    .argument("<key>", "name of the key")
+    .option("--in <file>", "what to sign (default: standard input)")
+    .option("--digest", "the input is the digest (raw bytes) of what is to be signed")
+    .option("--scheme <name>", "rsa-pss-sha256, ecdsa-sha384, pure, … (default: the key's own)")
+    .option("--version <number>", "key version (default: the primary)", whole("--version", 1, 1_000_000))
+    .option("--out <file>", "signature, in the algorithm's own encoding: DER for ECDSA (default: standard output)")
+    .action(async (key: string, options: SignOptions) => {
+      const api = await session.api();
+      const prepared = await signingInput(api, key, options);
+      const body = given({ version: options.version, ...prepared });
+      const answer = await api.post<Signature>(`/v1/keys/${encodeURIComponent(key)}/sign`, body);
+      const bytes = Uint8Array.fromBase64(answer.signature);
+      for (const warning of answer.warnings) session.out.note(`Note: ${warning}`);
+      if (session.out.json) {
+        if (options.out !== undefined) writeOutput(session, options.out, bytes);
+        session.out.answer({ key, ...answer }, () => {});
+        return;
+      }
+      if (options.out === undefined && process.stdout.isTTY) {
+        session.out.line(answer.signature);
+        return;
+      }
+      writeOutput(session, options.out, bytes);
+      if (options.out !== undefined && options.out !== "-") {
+        const { version, scheme } = answer;
+        session.out.line(`Signed with ${key} version ${version} (${scheme}): ${bytes.length} bytes in ${options.out}.`);
+      }
+    });
+}

@@ -1,0 +1,76 @@
+import { writeFileSync } from "node:fs";
+import type { Command } from "commander";
+import { given, seconds, words } from "../parse.ts";
+import type { Session } from "../session.ts";
+import type { Token } from "../views.ts";
+
+interface CreateOptions {
+  readonly role: readonly string[];
+  readonly expires?: number;
+  readonly note?: string;
+  readonly out?: string;
+}
+
+interface Created {
+  readonly token: string;
+  readonly view: Token;
+}
+
+function stateOf(token: Token): string {
+  if (token.revokedAt !== undefined) return "revoked";
+  return token.expiresAt !== undefined && Date.parse(token.expiresAt) <= Date.now() ? "expired" : "valid";
+}
+
+export function define(command: Command, session: Session): void {
+  command
+    .command("create <principal>")
+    .description("make a token for a person or a service; it is shown this once")
+    .requiredOption("--role <names>", "admin, operator, user, auditor; comma-separated", words)
+    .option("--expires <duration>", "90d, 12h, … (default: never)", seconds("--expires"))
+    .option("--note <text>", "what it is for")
+    .option("--out <file>", "write the token to a file with mode 0600 instead of showing it")
+    .action(async (principal: string, options: CreateOptions) => {
+      const api = await session.api();
+      const { role: roles, expires: expiresInSeconds, note } = options;
+      const created = await api.post<Created>("/v1/tokens", given({ principal, roles, expiresInSeconds, note }));
+      if (options.out !== undefined) writeFileSync(options.out, `${created.token}\n`, { mode: 0o600, flag: "wx" });
+      session.out.answer(options.out === undefined ? created : { view: created.view, file: options.out }, () => {
+        if (options.out === undefined) session.out.line(created.token);
+        const where = options.out === undefined ? "It is not shown again." : `It is in ${options.out}.`;
+        session.out.note(`Token ${created.view.id} for ${principal} (${roles.join(", ")}). ${where}`);
+      });
+    });
+
+  command
+    .command("list")
+    .description("all tokens, without their secrets")
+    .action(async () => {
+      const api = await session.api();
+      const tokens: Token[] = [];
+      for await (const token of api.pages<Token>("/v1/tokens")) tokens.push(token);
+      session.out.answer(tokens, () =>
+        session.out.table(
+          tokens,
+          [
+            { title: "ID", cell: (row) => row.id },
+            { title: "PRINCIPAL", cell: (row) => row.principal },
+            { title: "ROLES", cell: (row) => row.roles.join(",") },
+            { title: "STATE", cell: stateOf },
+            { title: "EXPIRES", cell: (row) => row.expiresAt ?? "never" },
+            { title: "LAST USED", cell: (row) => row.lastUsedAt ?? "-" },
+            { title: "NOTE", cell: (row) => row.note ?? "" },
+          ],
+          "No tokens.",
+        ),
+      );
+    });
+
+  command
+    .command("revoke <id>")
+    .description("end a token for ever")
+    .action(async (id: string) => {
+      const api = await session.api();
+      const token = await api.delete<Token>(`/v1/tokens/${encodeURIComponent(id)}`);
+      session.out.answer(token, () => session.out.line(`Token ${id} is revoked.`));
+    });
+}

@@ -1,0 +1,7 @@
+import type { Command } from "commander";
+import type { Session } from "../session.ts";
+import { defineImport } from "./key/import.ts";
+
+export function define(command: Command, session: Session): void {
+  defineImport(command.argument("<name>", "name of the new key"), session);
+}

@@ -1,0 +1,49 @@
+import { fileURLToPath } from "node:url";
+import type { Command } from "commander";
+import { dataDirectory } from "@casemate/server/data-directory";
+import type { Session } from "../session.ts";
+
+interface UpOptions {
+  readonly listen?: string;
+  readonly tlsCert?: string;
+  readonly tlsKey?: string;
+  readonly log?: string;
+  readonly logLevel?: string;
+  readonly root?: string;
+}
+
+/** The server's own process entry, started in place of this process. */
+function serverArguments(session: Session, options: UpOptions): string[] {
+  const flags: (readonly [string, string | undefined])[] = [
+    ["--data", dataDirectory(session.options.data, session.env)],
+    ["--listen", options.listen],
+    ["--tls-cert", options.tlsCert],
+    ["--tls-key", options.tlsKey],
+    ["--log", options.log],
+    ["--log-level", options.logLevel],
+    ["--root", options.root],
+  ];
+  const set = flags.filter((flag): flag is readonly [string, string] => flag[1] !== undefined);
+  return [...set.flat(), ...(session.out.json ? ["--json"] : [])];
+}
+
+export function define(command: Command, session: Session): void {
+  command
+    .option("--listen <host:port>", "TCP address (default: localhost:8730); other than loopback needs TLS")
+    .option("--tls-cert <file>", "PEM certificate chain")
+    .option("--tls-key <file>", "PEM private key of the certificate")
+    .option("--log <file>", "JSON log: a file, or - for standard error (default: server.log in the data directory)")
+    .option("--log-level <level>", "error, warn, info or debug (default: info)")
+    .option("--root <kind>", "first run only: what unlocks hsm-1, key-file or passphrase")
+    .action((options: UpOptions) => {
+      const entry = fileURLToPath(import.meta.resolve("@casemate/server/process"));
+      const flags = ["--disable-warning=ExperimentalWarning"];
+      const environment = { ...process.env };
+      // One process, the server's own: signals, memory and the process id are then what they seem.
+      process.execve?.(
+        process.execPath,
+        [process.execPath, ...flags, entry, ...serverArguments(session, options)],
+        environment as Record<string, string>,
+      );
+    });
+}

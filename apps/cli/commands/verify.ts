@@ -1,0 +1,47 @@
+import { readFileSync } from "node:fs";
+import type { Command } from "commander";
+import { EXIT } from "../failure.ts";
+import { given, whole } from "../parse.ts";
+import type { Session } from "../session.ts";
+import { signingInput } from "../signing-input.ts";
+
+interface VerifyOptions {
+  readonly in?: string;
+  readonly signature: string;
+  readonly digest?: boolean;
+  readonly scheme?: string;
+  readonly version?: number;
+}
+
+interface Verdict {
+  readonly version: number;
+  readonly scheme: string;
+  readonly valid: boolean;
+  readonly warnings: readonly string[];
+}
+
+export function define(command: Command, session: Session): void {
+  command
+    .argument("<key>", "name of the key")
+    .option("--in <file>", "what was signed (default: standard input)")
+    .requiredOption("--signature <file>", "the signature, in the algorithm's own encoding")
+    .option("--digest", "the input is the digest (raw bytes) of what was signed")
+    .option("--scheme <name>", "as for sign")
+    .option("--version <number>", "key version (default: the primary)", whole("--version", 1, 1_000_000))
+    .action(async (key: string, options: VerifyOptions) => {
+      const signature = readFileSync(options.signature);
+      const api = await session.api();
+      const prepared = await signingInput(api, key, options);
+      const body = given({ version: options.version, ...prepared, signature });
+      const answer = await api.post<Verdict>(`/v1/keys/${encodeURIComponent(key)}/verify`, body);
+      for (const warning of answer.warnings) session.out.note(`Note: ${warning}`);
+      session.out.answer({ key, ...answer }, () =>
+        session.out.line(
+          answer.valid
+            ? session.out.style("green", `Signature ok: ${key} version ${answer.version} (${answer.scheme}).`)
+            : session.out.style("red", `Signature NOT valid for ${key} (${answer.scheme}).`),
+        ),
+      );
+      if (!answer.valid) process.exitCode = EXIT.refused;
+    });
+}

@@ -1,0 +1,42 @@
+import type { Command } from "commander";
+import { writeOutput } from "../files.ts";
+import { given, whole } from "../parse.ts";
+import type { Session } from "../session.ts";
+
+interface WrapOptions {
+  readonly wrappingKey: string;
+  readonly scheme: string;
+  readonly version?: number;
+  readonly out?: string;
+}
+
+interface Wrapped {
+  readonly version: number;
+  readonly wrapped: string;
+}
+
+export function define(command: Command, session: Session): void {
+  command
+    .argument("<key>", "name of a key that was created exportable")
+    .requiredOption("--wrapping-key <name>", "key of the same device to wrap it under")
+    .option("--scheme <name>", "aes-kw, aes-kwp or rsa-aes-kwp", "aes-kwp")
+    .option("--version <number>", "key version (default: the primary)", whole("--version", 1, 1_000_000))
+    .option("--out <file>", "wrapped key (default: standard output)")
+    .action(async (key: string, options: WrapOptions) => {
+      const api = await session.api();
+      const { wrappingKey, scheme, version } = options;
+      const answer = await api.post<Wrapped>(
+        `/v1/keys/${encodeURIComponent(key)}/wrap`,
+        given({ wrappingKey, scheme, version }),
+      );
+      const bytes = Uint8Array.fromBase64(answer.wrapped);
+      if (session.out.json) {
+        if (options.out !== undefined) writeOutput(session, options.out, bytes, 0o600);
+        session.out.answer({ key, scheme, ...answer }, () => {});
+      } else if (options.out === undefined && process.stdout.isTTY) {
+        session.out.line(answer.wrapped);
+      } else {
+        writeOutput(session, options.out, bytes, 0o600);
+      }
+    });
+}

@@ -1,0 +1,59 @@
+import { existsSync, readFileSync } from "node:fs";
+import { CasemateError } from "@casemate/foundation/errors";
+import { readRunning } from "@casemate/server/data-directory";
+import { Api, type Target } from "./api.ts";
+import { notReachable, usage } from "./failure.ts";
+import type { Session } from "./session.ts";
+
+const LOOPBACK = new Set(["localhost", "127.0.0.1", "[::1]"]);
+
+function parseUrl(text: string): URL {
+  if (!URL.canParse(text))
+    throw usage(`${text} is not a URL`, "Write it as http://localhost:8730 or https://host:port.");
+  const url = new URL(text);
+  if (url.protocol === "https:" || (url.protocol === "http:" && LOOPBACK.has(url.hostname))) return url;
+  throw usage(`${text} would send the token unencrypted`, "Use https:// for anything but this machine.");
+}
+
+function readToken(file: string): string {
+  try {
+    const token = readFileSync(file, "utf8").trim();
+    if (token !== "") return token;
+  } catch (error) {
+    throw new CasemateError("UNAUTHENTICATED", `the token file ${file} cannot be read: ${(error as Error).message}`, {
+      hint: "Name a file with an API token by --token-file or $CASEMATE_TOKEN_FILE.",
+      cause: error,
+    });
+  }
+  throw new CasemateError("UNAUTHENTICATED", `the token file ${file} is empty`);
+}
+
+/** Where to send requests, without the token. */
+export function findServer(session: Session): Omit<Target, "token"> & { readonly local: boolean } {
+  const given = session.options.url ?? session.env["CASEMATE_URL"];
+  const running = readRunning(session.paths);
+  const caFile = session.options.caFile ?? session.env["CASEMATE_CA_FILE"];
+  const ca = caFile === undefined ? {} : { ca: readFileSync(caFile, "utf8") };
+  if (given !== undefined && given !== "") {
+    const url = parseUrl(given);
+    const local = running !== undefined && new URL(running.url).origin === url.origin;
+    return { where: url.origin, url, local, ...ca };
+  }
+  const { socket } = session.paths;
+  if (existsSync(socket)) return { where: socket, url: new URL("http://localhost"), socketPath: socket, local: true };
+  if (running !== undefined && running.socket === undefined) {
+    return { where: running.url, url: new URL(running.url), local: true, ...ca };
+  }
+  throw notReachable(socket, undefined);
+}
+
+/** Our own token goes to our own server only; any other address needs a token file of its own. */
+export function connect(session: Session): Api {
+  const { local, ...target } = findServer(session);
+  const file = session.options.tokenFile ?? session.env["CASEMATE_TOKEN_FILE"];
+  if (file !== undefined && file !== "") return new Api({ ...target, token: readToken(file) });
+  if (local) return new Api({ ...target, token: readToken(session.paths.adminToken) });
+  throw new CasemateError("UNAUTHENTICATED", `no token was given for ${target.where}`, {
+    hint: "Name a file with an API token by --token-file or $CASEMATE_TOKEN_FILE.",
+  });
+}

@@ -1,0 +1,34 @@
+import { createHash } from "node:crypto";
+import { createReadStream, readFileSync, statSync, writeFileSync } from "node:fs";
+import { buffer } from "node:stream/consumers";
+import { usage } from "./failure.ts";
+import type { Session } from "./session.ts";
+
+/** The content of a file, or of standard input for `-` and for nothing named. */
+export async function readInput(file: string | undefined): Promise<Uint8Array> {
+  if (file !== undefined && file !== "-") return readFileSync(file);
+  if (process.stdin.isTTY) {
+    throw usage("nothing to read: no --in FILE, and standard input is a terminal", "Give --in FILE or pipe data in.");
+  }
+  return buffer(process.stdin);
+}
+
+/** Size in bytes of a named ordinary file; undefined for standard input and other streams. */
+export function sizeOf(file: string | undefined): number | undefined {
+  if (file === undefined || file === "-") return undefined;
+  const found = statSync(file);
+  return found.isFile() ? found.size : undefined;
+}
+
+/** The digest of a file of any size, read piece by piece. */
+export async function digestOf(file: string, hash: string): Promise<Uint8Array> {
+  const digest = createHash(hash);
+  for await (const part of createReadStream(file)) digest.update(part as Uint8Array);
+  return digest.digest();
+}
+
+/** Writes to the named file, or to standard output for `-` and for nothing named. Secrets get mode 0600. */
+export function writeOutput(session: Session, file: string | undefined, bytes: Uint8Array, mode = 0o644): void {
+  if (file === undefined || file === "-") session.out.bytes(bytes);
+  else writeFileSync(file, bytes, { mode });
+}

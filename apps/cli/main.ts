@@ -1,0 +1,50 @@
+import { CommanderError } from "commander";
+import { EXIT, exitCode, shown } from "./failure.ts";
+import { Session, type GlobalOptions } from "./session.ts";
+import { VERBS, type Verb } from "./commands/index.ts";
+import { programWithOptions } from "./program.ts";
+
+/** Global options with a value, so that finding the verb can step over the value. */
+const WITH_VALUE = new Set(["--data", "--url", "--token-file", "--ca-file"]);
+
+/** The first word that is neither an option nor its value. */
+function verbOf(argv: readonly string[]): Verb | undefined {
+  for (let i = 0; i < argv.length; i++) {
+    const word = argv[i] ?? "";
+    if (WITH_VALUE.has(word)) i++;
+    else if (!word.startsWith("-")) return VERBS.find((verb) => verb.name === word);
+  }
+  return undefined;
+}
+
+/** Commander says `help` wrongly used and unknown words with its own codes; all of them are exit code 2. */
+function ofCommander(error: CommanderError): number {
+  return error.exitCode === 0 ? EXIT.done : EXIT.usage;
+}
+
+/** Runs one command line (without interpreter and script). Resolves with the exit code, never rejects. */
+export async function main(argv: readonly string[]): Promise<number> {
+  const { default: manifest } = await import("./package.json", { with: { type: "json" } });
+  const program = programWithOptions(manifest.version);
+  const session = new Session(process.env, () => program.opts<GlobalOptions>());
+  process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+    // The reader went away (`| head`): nothing is left to say.
+    if (error.code === "EPIPE") process.exit(EXIT.done);
+  });
+  const used = verbOf(argv);
+  for (const verb of VERBS) {
+    const command = program.command(verb.name).description(verb.summary).exitOverride();
+    if (verb === used) (await verb.load()).define(command, session);
+  }
+  try {
+    if (argv.length === 0) program.help();
+    await program.parseAsync([...argv], { from: "user" });
+    return Number(process.exitCode ?? EXIT.done);
+  } catch (error) {
+    if (error instanceof CommanderError) return ofCommander(error);
+    const failure = shown(error);
+    session.out.failure(failure);
+    if (failure.code === "INTERNAL" && process.env["CASEMATE_DEBUG"] === "1") session.out.note(String(failure.cause));
+    return exitCode(failure);
+  }
+}

@@ -1,0 +1,97 @@
+import { styleText } from "node:util";
+import type { CasemateError } from "@casemate/foundation/errors";
+
+type Style = Parameters<typeof styleText>[0];
+
+export interface Streams {
+  readonly stdout: NodeJS.WritableStream & { readonly isTTY?: boolean };
+  readonly stderr: NodeJS.WritableStream & { readonly isTTY?: boolean };
+}
+
+/** One column of a table: its title and how a row fills it. */
+export interface Column<T> {
+  readonly title: string;
+  readonly cell: (row: T) => string;
+}
+
+/** JSON with bytes as base64, as the REST interface writes them. */
+export function toJson(value: unknown): string {
+  return JSON.stringify(value, (_key, part: unknown) => (part instanceof Uint8Array ? part.toBase64() : part), 2);
+}
+
+/** Where a verb's answer goes: JSON for programs, sentences and tables for people. */
+export class Output {
+  readonly json: boolean;
+  readonly #streams: Streams;
+
+  constructor(json: boolean, streams: Streams = process) {
+    this.json = json;
+    this.#streams = streams;
+  }
+
+  /** Prints `value` as JSON, or what `human` prints. */
+  answer(value: unknown, human: () => void): void {
+    if (this.json) this.line(toJson(value));
+    else human();
+  }
+
+  line(text = ""): void {
+    this.#streams.stdout.write(`${text}\n`);
+  }
+
+  /** Bytes as they are: for redirection into files. */
+  bytes(bytes: Uint8Array): void {
+    this.#streams.stdout.write(bytes);
+  }
+
+  table<T>(rows: readonly T[], columns: readonly Column<T>[], none: string): void {
+    if (rows.length === 0) {
+      this.line(none);
+      return;
+    }
+    const cells = rows.map((row) => columns.map((column) => column.cell(row)));
+    const widths = columns.map((column, i) =>
+      Math.max(column.title.length, ...cells.map((row) => row[i]?.length ?? 0)),
+    );
+    const format = (row: readonly string[]): string =>
+      row
+        .map((cell, i) => cell.padEnd(widths[i] ?? 0))
+        .join("  ")
+        .trimEnd();
+    this.line(this.style("bold", format(columns.map((column) => column.title))));
+    for (const row of cells) this.line(format(row));
+  }
+
+  /** Name and value per line, aligned. */
+  facts(facts: readonly (readonly [name: string, value: string | undefined])[]): void {
+    const present = facts.filter((fact): fact is readonly [string, string] => fact[1] !== undefined && fact[1] !== "");
+    const width = Math.max(0, ...present.map(([name]) => name.length));
+    for (const [name, value] of present) this.line(`${name.padEnd(width)}  ${value}`);
+  }
+
+  style(style: Style, text: string): string {
+    return styleText(style, text, { stream: this.#streams.stdout as NodeJS.WriteStream });
+  }
+
+  /** For people only: warnings and remarks that are not the answer. */
+  note(text: string): void {
+    this.#streams.stderr.write(`${text}\n`);
+  }
+
+  /** Overwrites one line on a terminal; silent elsewhere. An empty text clears it. */
+  progress(text: string): void {
+    if (this.#streams.stderr.isTTY === true && !this.json) this.#streams.stderr.write(`\r\x1b[2K${text}`);
+  }
+
+  failure(error: CasemateError): void {
+    this.progress("");
+    if (this.json) {
+      const { code, message, hint, retryable, details } = error;
+      this.#streams.stderr.write(`${toJson({ error: { code, message, hint, retryable, details } })}\n`);
+      return;
+    }
+    const title = styleText("red", "casemate:", { stream: this.#streams.stderr as NodeJS.WriteStream });
+    this.#streams.stderr.write(`${title} ${error.message} (${error.code})\n`);
+    if (error.hint !== undefined) this.#streams.stderr.write(`Hint: ${error.hint}\n`);
+  }
+}

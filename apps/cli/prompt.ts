@@ -1,0 +1,35 @@
+import { SecretBytes } from "@casemate/foundation/secrets";
+import { usage } from "./failure.ts";
+
+const ENTER = new Set([10, 13]);
+const BACKSPACE = new Set([8, 127]);
+const CTRL_C = 3;
+const CTRL_D = 4;
+const MOST_BYTES = 1024;
+
+/** Reads one line from the terminal without showing it. The bytes never become a string. @throws usage error without a terminal. */
+export async function askSecret(question: string): Promise<SecretBytes> {
+  const { stdin, stderr } = process;
+  if (!stdin.isTTY) throw usage("a secret is needed, and there is no terminal to ask at", "Name a file that holds it.");
+  stderr.write(question);
+  const typed = new Uint8Array(MOST_BYTES);
+  let length = 0;
+  stdin.setRawMode(true);
+  try {
+    for await (const part of stdin) {
+      for (const byte of part as Uint8Array) {
+        if (byte === CTRL_C || byte === CTRL_D) throw usage("cancelled");
+        if (ENTER.has(byte)) return SecretBytes.take(typed.subarray(0, length));
+        if (BACKSPACE.has(byte)) length = Math.max(0, length - 1);
+        else if (length < MOST_BYTES) typed[length++] = byte;
+      }
+      (part as Uint8Array).fill(0);
+    }
+    throw usage("cancelled");
+  } finally {
+    typed.fill(0);
+    stdin.setRawMode(false);
+    stdin.pause();
+    stderr.write("\n");
+  }
+}

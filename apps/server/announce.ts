@@ -1,0 +1,80 @@
+import type { Device } from "@casemate/devices/contract";
+import type { DataPaths } from "./data-directory.ts";
+
+export interface Announcement {
+  readonly url: string;
+  readonly socket: string | undefined;
+  readonly paths: DataPaths;
+  readonly devices: ReadonlyMap<string, Device>;
+  readonly keys: number;
+  readonly firstRun: boolean;
+  readonly readyMs: number;
+  readonly remarks: readonly string[];
+}
+
+interface Row {
+  readonly id: string;
+  readonly kind: string;
+  readonly state: string;
+  readonly unlockedBy: string;
+}
+
+async function rowOf(device: Device): Promise<Row> {
+  const { id, kind, virtual } = device.identity;
+  const { state, rootOfTrust } = await device.status();
+  return { id, kind: virtual ? `${kind} (virtual)` : kind, state, unlockedBy: rootOfTrust ?? "-" };
+}
+
+function table(rows: readonly Row[]): string[] {
+  const all = [{ id: "DEVICE", kind: "KIND", state: "STATE", unlockedBy: "UNLOCKED BY" }, ...rows];
+  const width = (cell: (row: Row) => string): number => Math.max(...all.map((row) => cell(row).length));
+  const [id, kind, state] = [width((row) => row.id), width((row) => row.kind), width((row) => row.state)];
+  return all.map(
+    (row) => `  ${row.id.padEnd(id)}  ${row.kind.padEnd(kind)}  ${row.state.padEnd(state)}  ${row.unlockedBy}`,
+  );
+}
+
+function nextSteps(locked: readonly Row[], keys: number): string[] {
+  const unlock = locked.map(({ id }) => `casemate device unlock ${id}`);
+  if (keys > 0) return [...unlock, "casemate key list", "casemate audit verify"];
+  return [
+    ...unlock,
+    "casemate key create release --algorithm ec-p256 --use sign",
+    "casemate sign release --in package.json --out package.json.sig",
+    "casemate key public release > release.pem",
+  ];
+}
+
+/** What `casemate up` prints once requests are answered. */
+export async function announce({ json, ...facts }: Announcement & { readonly json: boolean }): Promise<string> {
+  const { url, socket, paths, devices, firstRun, readyMs, remarks } = facts;
+  const rows = await Promise.all([...devices.values()].map(rowOf));
+  if (json) {
+    const line = {
+      url,
+      socket,
+      dataDirectory: paths.root,
+      adminToken: paths.adminToken,
+      devices: rows,
+      readyMs,
+      firstRun,
+      remarks,
+    };
+    return `${JSON.stringify(line)}\n`;
+  }
+  const locked = rows.filter(({ state }) => state === "locked");
+  const lines = [
+    `Casemate is ready at ${url} (${(readyMs / 1000).toFixed(2)} s)`,
+    `  data directory  ${paths.root}`,
+    ...(socket === undefined ? [] : [`  unix socket     ${socket}`]),
+    ...(firstRun ? [`  administrator   token in ${paths.adminToken}; the CLI on this account finds it by itself`] : []),
+    "",
+    ...table(rows),
+    "",
+    ...remarks.map((remark) => `Note: ${remark}`),
+    "Type next, in another terminal:",
+    ...nextSteps(locked, facts.keys).map((step) => `  ${step}`),
+    "",
+  ];
+  return lines.join("\n");
+}

@@ -1,0 +1,2 @@
+export { DRIVERS, openDevice } from "./table.ts";
+export type { DriverRow } from "./driver.ts";

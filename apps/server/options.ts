@@ -1,0 +1,89 @@
+import { parseArgs } from "node:util";
+import { CasemateError } from "@casemate/foundation/errors";
+
+export interface Address {
+  readonly host: string;
+  readonly port: number;
+}
+
+export type LogLevel = "error" | "warn" | "info" | "debug";
+
+export interface RunOptions {
+  /** Data directory, absolute. */
+  readonly data: string;
+  readonly listen: Address;
+  /** PEM files; absent on loopback means plain HTTP, elsewhere a certificate made by itself. */
+  readonly tls?: { readonly cert: string; readonly key: string };
+  /** JSON log: a file, `-` for standard error; absent means server.log in the data directory. */
+  readonly log?: string;
+  readonly logLevel: LogLevel;
+  /** What unlocks hsm-1, on the first run alone. */
+  readonly root?: "key-file" | "passphrase";
+  /** Announce in JSON. */
+  readonly json: boolean;
+}
+
+export const DEFAULT_ADDRESS: Address = { host: "localhost", port: 8730 };
+const LEVELS: readonly string[] = ["error", "warn", "info", "debug"] satisfies readonly LogLevel[];
+const LOOPBACK = new Set(["localhost", "127.0.0.1", "::1"]);
+
+export function isLoopback(host: string): boolean {
+  return LOOPBACK.has(host);
+}
+
+function wrong(message: string, hint: string): CasemateError {
+  return new CasemateError("CONFIG_INVALID", message, { hint, details: { usage: true } });
+}
+
+/** `HOST:PORT`, `[IPv6]:PORT`, `:PORT` or `PORT`. Port 0 takes a free one. @throws CONFIG_INVALID. */
+export function parseAddress(text: string): Address {
+  const match = /^(?:(?:\[([0-9a-fA-F:.]+)\]|([^:[\]]*)):)?(\d{1,5})$/.exec(text);
+  const port = Number(match?.[3]);
+  if (match === null || port > 65_535) {
+    throw wrong(
+      `${text} is no address to listen at`,
+      "Write --listen HOST:PORT, for example localhost:8730 or [::1]:8730.",
+    );
+  }
+  return { host: match[1] ?? (match[2] || DEFAULT_ADDRESS.host), port };
+}
+
+function among<T extends string>(option: string, value: string, words: readonly string[]): T {
+  if (!words.includes(value)) throw wrong(`${option} takes ${words.join(", ")}, not ${value}`, "Correct the option.");
+  return value as T;
+}
+
+/** The server process's own arguments, as `casemate up` writes them. @throws CONFIG_INVALID. */
+export function parseOptions(argv: readonly string[]): RunOptions {
+  const { values } = parseArgs({
+    args: [...argv],
+    options: {
+      data: { type: "string" },
+      listen: { type: "string" },
+      "tls-cert": { type: "string" },
+      "tls-key": { type: "string" },
+      log: { type: "string" },
+      "log-level": { type: "string" },
+      root: { type: "string" },
+      json: { type: "boolean" },
+    },
+  });
+  const { data, listen, log, root } = values;
+  const cert = values["tls-cert"];
+  const key = values["tls-key"];
+  if (data === undefined) throw wrong("no data directory is named", "Start the server by `casemate up`.");
+  if ((cert === undefined) !== (key === undefined)) {
+    throw wrong("--tls-cert and --tls-key go together", "Name both files, or neither.");
+  }
+  return {
+    data,
+    listen: listen === undefined ? DEFAULT_ADDRESS : parseAddress(listen),
+    ...(cert === undefined || key === undefined ? {} : { tls: { cert, key } }),
+    ...(log === undefined ? {} : { log }),
+    logLevel: among<LogLevel>("--log-level", values["log-level"] ?? "info", LEVELS),
+    ...(root === undefined
+      ? {}
+      : { root: among<"key-file" | "passphrase">("--root", root, ["key-file", "passphrase"]) }),
+    json: values.json === true,
+  };
+}
