@@ -28,6 +28,15 @@ function readToken(file: string): string {
   throw new CasemateError("UNAUTHENTICATED", `the token file ${file} is empty`);
 }
 
+/** Whether a process of this account has that id: while our server lives, nobody else can have its port. */
+function alive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+}
+
 /** Where to send requests, without the token. */
 export function findServer(session: Session): Omit<Target, "token"> & { readonly local: boolean } {
   const given = session.options.url ?? session.env["CASEMATE_URL"];
@@ -36,7 +45,7 @@ export function findServer(session: Session): Omit<Target, "token"> & { readonly
   const ca = caFile === undefined ? {} : { ca: readFileSync(caFile, "utf8") };
   if (given !== undefined && given !== "") {
     const url = parseUrl(given);
-    const local = running !== undefined && new URL(running.url).origin === url.origin;
+    const local = running !== undefined && new URL(running.url).origin === url.origin && alive(running.pid);
     return { where: url.origin, url, local, ...ca };
   }
   const { socket } = session.paths;

@@ -24,8 +24,12 @@ function ofCommander(error: CommanderError): number {
 
 /** Runs one command line (without interpreter and script). Resolves with the exit code, never rejects. */
 export async function main(argv: readonly string[]): Promise<number> {
-  const { default: manifest } = await import("./package.json", { with: { type: "json" } });
-  const program = programWithOptions(manifest.version);
+  if (argv[0] === "--version" || argv[0] === "-V") {
+    const { default: manifest } = await import("./package.json", { with: { type: "json" } });
+    process.stdout.write(`${manifest.version}\n`);
+    return EXIT.done;
+  }
+  const program = programWithOptions();
   const session = new Session(process.env, () => program.opts<GlobalOptions>());
   process.stdout.on("error", (error: NodeJS.ErrnoException) => {
     // The reader went away (`| head`): nothing is left to say.

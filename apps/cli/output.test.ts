@@ -1,0 +1,72 @@
+import assert from "node:assert/strict";
+import { Writable } from "node:stream";
+import { test } from "node:test";
+import { CasemateError } from "@casemate/foundation/errors";
+import { Output, toJson } from "./output.ts";
+
+function captured(): { readonly stream: Writable; readonly text: () => string } {
+  let text = "";
+  const stream = new Writable({
+    write(part: Buffer, _encoding, done) {
+      text += part.toString();
+      done();
+    },
+  });
+  return { stream, text: () => text };
+}
+
+function output(json: boolean) {
+  const out = captured();
+  const err = captured();
+  return { to: new Output(json, { stdout: out.stream, stderr: err.stream }), out: out.text, err: err.text };
+}
+
+test("a table lines its columns up and has no colour away from a terminal", () => {
+  const { to, out } = output(false);
+  const columns = [
+    { title: "NAME", cell: (row: readonly string[]) => row[0] ?? "" },
+    { title: "STATE", cell: (row: readonly string[]) => row[1] ?? "" },
+  ];
+  to.table(
+    [
+      ["a", "active"],
+      ["long-name", "x"],
+    ],
+    columns,
+    "none",
+  );
+  assert.equal(out(), "NAME       STATE\na          active\nlong-name  x\n");
+});
+
+test("an empty table says so in a sentence", () => {
+  const { to, out } = output(false);
+  to.table([], [{ title: "NAME", cell: () => "" }], "No keys yet.");
+  assert.equal(out(), "No keys yet.\n");
+});
+
+test("with --json the value is printed and the human part is not", () => {
+  const { to, out } = output(true);
+  to.answer([{ name: "a", key: Uint8Array.of(1, 2, 3) }], () => assert.fail("printed for people"));
+  assert.deepEqual(JSON.parse(out()), [{ name: "a", key: "AQID" }]);
+});
+
+test("a failure names code and hint, on standard error, as JSON when asked", () => {
+  const error = new CasemateError("NOT_EXPORTABLE", "key a never leaves hsm-1", { hint: "Use wrap." });
+  const human = output(false);
+  human.to.failure(error);
+  assert.equal(human.out(), "");
+  assert.match(human.err(), /casemate: key a never leaves hsm-1 \(NOT_EXPORTABLE\)\nHint: Use wrap\.\n/);
+  const machine = output(true);
+  machine.to.failure(error);
+  assert.equal((JSON.parse(machine.err()) as { error: { code: string } }).error.code, "NOT_EXPORTABLE");
+});
+
+test("progress is silent where there is no terminal", () => {
+  const { to, err } = output(false);
+  to.progress("working …");
+  assert.equal(err(), "");
+});
+
+test("bytes are base64 in JSON, as the REST interface writes them", () => {
+  assert.equal(toJson({ a: new Uint8Array(2) }), '{\n  "a": "AAA="\n}');
+});
