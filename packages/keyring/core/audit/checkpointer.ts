@@ -1,0 +1,169 @@
+import { equalBytes, fromUtf8, toBase64, toHex, toUtf8 } from "@casemate/foundation/bytes";
+import type { Clock } from "@casemate/foundation/effects";
+import { CasemateError, isCasemateError } from "@casemate/foundation/errors";
+import type { AuditEntry, CheckpointSigner } from "../ports.ts";
+import type { Checkpoint } from "../types.ts";
+import type { AuditFile, AuditFiles } from "./files.ts";
+import { checkpointText, formatNoteKey, parseCheckpoint, sealNote } from "./note.ts";
+import { tampered } from "./segment.ts";
+
+/** The newest checkpoint, as a note. */
+export const CHECKPOINT_FILE = "checkpoint";
+/** Every checkpoint ever signed: one JSON string a line. */
+export const HISTORY_FILE = "checkpoints";
+/** Verifier keys that sign or signed here, one a line, newest last. */
+export const KEYS_FILE = "checkpoint-key";
+/** The action of the records that pin those keys. */
+export const KEY_ACTION = "audit.key";
+
+export interface CheckpointerOptions {
+  readonly files: AuditFiles;
+  readonly origin: string;
+  append(entry: AuditEntry): Promise<number>;
+  /** Durable records. */
+  size(): number;
+  rootAt(size: number): Promise<Uint8Array>;
+  readonly clock: Clock;
+  readonly everyRecords: number;
+  readonly everyMs: number;
+}
+
+/** Signs the tree from time to time, off the path of requests. */
+export class Checkpointer {
+  readonly #options: CheckpointerOptions;
+  readonly #history: AuditFile;
+  #signer: CheckpointSigner | undefined;
+  #pinned: Promise<void> = Promise.resolve();
+  #last: Checkpoint | undefined;
+  #lastAt: number;
+  #timer: NodeJS.Timeout | undefined;
+  #running: Promise<Checkpoint> | undefined;
+
+  private constructor(options: CheckpointerOptions, history: AuditFile, last: Checkpoint | undefined) {
+    this.#options = options;
+    this.#history = history;
+    this.#last = last;
+    this.#lastAt = options.clock.monotonic();
+  }
+
+  static async open(options: CheckpointerOptions): Promise<Checkpointer> {
+    const stored = await options.files.load(CHECKPOINT_FILE);
+    const history = await options.files.open(HISTORY_FILE, "update");
+    return new Checkpointer(options, history, stored === undefined ? undefined : readStored(stored));
+  }
+
+  /** @throws TAMPER_DETECTED when the log is not a continuation of what the newest checkpoint signed. */
+  async requireKept(): Promise<void> {
+    if (this.#last === undefined) return;
+    const { body } = parseCheckpoint(this.#last.note);
+    if (body.origin !== this.#options.origin) throw tampered("the checkpoint belongs to another log", { index: 0 });
+    const size = this.#options.size();
+    if (body.size > size) {
+      throw tampered(`record ${size} and those after it are missing: a checkpoint signed ${body.size}`, {
+        index: size,
+      });
+    }
+    if (!equalBytes(await this.#options.rootAt(body.size), body.root)) {
+      throw tampered(`the first ${body.size} records are not those that the checkpoint signed`, { size: body.size });
+    }
+  }
+
+  use(signer: CheckpointSigner): void {
+    this.#signer = signer;
+    this.#pinned = this.#pin(signer);
+    // Reported by the next checkpoint, which waits for it; unhandled, it would end the process.
+    this.#pinned.catch(() => undefined);
+    if (this.#timer === undefined) {
+      const everyMs = Math.min(1000, this.#options.everyMs);
+      this.#timer = setInterval(() => this.#perhaps(), everyMs).unref();
+    }
+  }
+
+  /** Writes the key into the log itself and beside it, unless it is there already. */
+  async #pin(signer: CheckpointSigner): Promise<void> {
+    const { files } = this.#options;
+    const line = formatNoteKey(signer);
+    const known = fromUtf8((await files.load(KEYS_FILE)) ?? new Uint8Array());
+    const lines = known.split("\n").filter((text) => text !== "");
+    if (lines.at(-1) === line) return;
+    await this.#options.append({
+      principal: "casemate",
+      source: "audit",
+      action: KEY_ACTION,
+      resource: `device/${signer.name}`,
+      outcome: "ok",
+      count: 1,
+      details: { algorithm: "ed25519", name: signer.name, publicKey: toBase64(signer.publicKey) },
+    });
+    const others = lines.filter((text) => text !== line);
+    await files.replace(KEYS_FILE, toUtf8(`${[...others, line].join("\n")}\n`));
+  }
+
+  #perhaps(): void {
+    const grown = this.#options.size() - (this.#last?.size ?? 0);
+    const waited = this.#options.clock.monotonic() - this.#lastAt;
+    const due = grown >= this.#options.everyRecords || (grown > 0 && waited >= this.#options.everyMs);
+    // A device that cannot sign now (locked, restarting) is asked again at the next turn.
+    if (due && this.#running === undefined) this.checkpoint().catch(() => undefined);
+  }
+
+  /** Signs the tree as it stands; calls at the same time share one signature. */
+  async checkpoint(): Promise<Checkpoint> {
+    if (this.#signer === undefined) {
+      throw new CasemateError("UNAVAILABLE", "no device signs the audit log yet", {
+        hint: "unlock a device that can sign with Ed25519",
+      });
+    }
+    await this.#pinned.catch(async () => {
+      this.#pinned = this.#pin(this.#signer!);
+      await this.#pinned;
+    });
+    this.#running ??= this.#sign(this.#signer).finally(() => {
+      this.#running = undefined;
+    });
+    return this.#running;
+  }
+
+  async #sign(signer: CheckpointSigner): Promise<Checkpoint> {
+    const { files, origin } = this.#options;
+    const size = this.#options.size();
+    this.#lastAt = this.#options.clock.monotonic();
+    if (this.#last?.size === size && this.#last.signedBy === signer.name) return this.#last;
+    const root = await this.#options.rootAt(size);
+    const text = checkpointText({ origin, size, root });
+    const note = sealNote(text, signer, await signer.sign(toUtf8(text)));
+    try {
+      await this.#history.write(toUtf8(`${JSON.stringify(note)}\n`), await this.#history.size());
+      await this.#history.sync();
+      await files.replace(CHECKPOINT_FILE, toUtf8(note));
+    } catch (cause) {
+      if (isCasemateError(cause)) throw cause;
+      throw new CasemateError("STORAGE_FAILED", "the checkpoint cannot be kept", { hint: "check the disk", cause });
+    }
+    this.#last = { note, size, rootHash: toHex(root), signedBy: signer.name };
+    return this.#last;
+  }
+
+  /** Signs a last time where there is something new; a device that is gone does not hold up the end. */
+  async close(): Promise<void> {
+    clearInterval(this.#timer);
+    if (this.#signer !== undefined && this.#options.size() > (this.#last?.size ?? 0)) {
+      await this.checkpoint().catch(() => undefined);
+    }
+    await this.#running?.catch(() => undefined);
+    await this.#history.close();
+  }
+}
+
+function readStored(bytes: Buffer): Checkpoint {
+  try {
+    const note = fromUtf8(bytes);
+    const { body, signatures } = parseCheckpoint(note);
+    return { note, size: body.size, rootHash: toHex(body.root), signedBy: signatures[0]?.name ?? "" };
+  } catch (cause) {
+    throw new CasemateError("TAMPER_DETECTED", "audit log: the newest checkpoint cannot be read", {
+      hint: "run `casemate audit verify`; older checkpoints are kept beside it",
+      cause,
+    });
+  }
+}

@@ -1,0 +1,132 @@
+import * as fs from "node:fs";
+import { mkdir, open, readdir, readFile, rename, rm, type FileHandle } from "node:fs/promises";
+import { join } from "node:path";
+
+/** One open file. Positions and lengths in bytes. */
+export interface AuditFile {
+  /** Writes all of `bytes` at `position`, or rejects; a part may be written then. */
+  write(bytes: Uint8Array, position: number): Promise<void>;
+  /** Returns once everything written is on the disk. */
+  sync(): Promise<void>;
+  truncate(length: number): Promise<void>;
+  /** Up to `length` bytes; fewer at the end of the file. */
+  read(position: number, length: number): Promise<Buffer>;
+  size(): Promise<number>;
+  close(): Promise<void>;
+}
+
+/** What the log needs of a directory: a port, so that tests can make disks full. */
+export interface AuditFiles {
+  list(): Promise<readonly string[]>;
+  /** `create` refuses an existing file, `update` makes a missing one, `read` needs it. */
+  open(name: string, mode: "create" | "update" | "read"): Promise<AuditFile>;
+  /** Whole content of a small file, undefined when there is none. */
+  load(name: string): Promise<Buffer | undefined>;
+  /** Puts `bytes` in place of the file at once: either the old or the new content survives a crash. */
+  replace(name: string, bytes: Uint8Array): Promise<void>;
+  remove(name: string): Promise<void>;
+  /** Makes created, renamed and removed names durable. */
+  syncDirectory(): Promise<void>;
+}
+
+class NodeFile implements AuditFile {
+  readonly #handle: FileHandle;
+
+  constructor(handle: FileHandle) {
+    this.#handle = handle;
+  }
+
+  // The callback forms of write and fdatasync are on the path of every request; FileHandle costs twice as much.
+  write(bytes: Uint8Array, position: number): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const step = (done: number): void => {
+        fs.write(this.#handle.fd, bytes, done, bytes.length - done, position + done, (error, written) => {
+          if (error !== null) reject(error);
+          else if (done + written < bytes.length) step(done + written);
+          else resolve();
+        });
+      };
+      step(0);
+    });
+  }
+
+  sync(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      fs.fdatasync(this.#handle.fd, (error) => (error === null ? resolve() : reject(error)));
+    });
+  }
+
+  truncate(length: number): Promise<void> {
+    return this.#handle.truncate(length);
+  }
+
+  async read(position: number, length: number): Promise<Buffer> {
+    const buffer = Buffer.allocUnsafe(length);
+    let done = 0;
+    while (done < length) {
+      const { bytesRead } = await this.#handle.read(buffer, done, length - done, position + done);
+      if (bytesRead === 0) break;
+      done += bytesRead;
+    }
+    return buffer.subarray(0, done);
+  }
+
+  async size(): Promise<number> {
+    return (await this.#handle.stat()).size;
+  }
+
+  close(): Promise<void> {
+    return this.#handle.close();
+  }
+}
+
+const FLAGS = { create: "wx+", read: "r" } as const;
+
+async function openHandle(path: string, mode: "create" | "update" | "read"): Promise<FileHandle> {
+  if (mode === "update") return open(path, fs.constants.O_RDWR | fs.constants.O_CREAT, 0o600);
+  return open(path, FLAGS[mode], 0o600);
+}
+
+function isMissing(error: unknown): boolean {
+  return error instanceof Error && "code" in error && error.code === "ENOENT";
+}
+
+/** The files of one directory on disk, created with mode 0700 unless `create` is false. */
+export async function directoryFiles(directory: string, options: { create: boolean }): Promise<AuditFiles> {
+  if (options.create) await mkdir(directory, { recursive: true, mode: 0o700 });
+  const path = (name: string): string => join(directory, name);
+  const syncDirectory = async (): Promise<void> => {
+    const handle = await open(directory, "r");
+    try {
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+  };
+  return {
+    list: () => readdir(directory),
+    open: async (name, mode) => new NodeFile(await openHandle(path(name), mode)),
+    async load(name) {
+      try {
+        return await readFile(path(name));
+      } catch (error) {
+        if (isMissing(error)) return undefined;
+        throw error;
+      }
+    },
+    async replace(name, bytes) {
+      const fresh = path(`${name}.new`);
+      const handle = await open(fresh, "w", 0o600);
+      try {
+        await handle.writeFile(bytes);
+        await handle.sync();
+      } finally {
+        await handle.close();
+      }
+      await rename(fresh, path(name));
+      await syncDirectory();
+    },
+    remove: (name) => rm(path(name), { force: true }),
+    syncDirectory,
+  };
+}

@@ -1,0 +1,181 @@
+import { toHex } from "@casemate/foundation/bytes";
+import { systemRandom, type Clock, type Random } from "@casemate/foundation/effects";
+import { CasemateError } from "@casemate/foundation/errors";
+import type { AuditEntry, AuditHead, AuditLog, CheckpointSigner } from "../ports.ts";
+import type { AuditRecordView, Checkpoint, Paged } from "../types.ts";
+import { Checkpointer } from "./checkpointer.ts";
+import { directoryFiles, type AuditFiles } from "./files.ts";
+import { HeadFile } from "./head-file.ts";
+import { AUDIT_LIMITS } from "./limits.ts";
+import { consistencyPath, inclusionPath } from "./merkle.ts";
+import { AuditReader, type RecordQuery } from "./reader.ts";
+import { EMPTY_HASH, recordLeaf } from "./record.ts";
+import { recoverLog, type RecoveredLog } from "./recovery.ts";
+import { tampered } from "./segment.ts";
+import { AuditWriter } from "./writer.ts";
+
+export interface OpenAuditOptions {
+  readonly directory: string;
+  readonly clock: Clock;
+  /** Source of the log's id, drawn once when the log is made. */
+  readonly random?: Random;
+  /** A head kept elsewhere (the database): the log must contain it. */
+  readonly expected?: AuditHead;
+  readonly segmentBytes?: number;
+  readonly recordsPerSave?: number;
+  readonly recordsPerCheckpoint?: number;
+  readonly checkpointIntervalMs?: number;
+  /** In place of the directory's files. */
+  readonly files?: AuditFiles;
+}
+
+/** What start-up found and did. */
+export interface AuditRecovery {
+  /** Bytes of an incomplete last record that were cut off: written by a process that was killed, never acknowledged. */
+  readonly cutBytes: number;
+  /** Whether the Merkle tree was made again from the records. */
+  readonly rebuilt: boolean;
+  /** Index of the first record verified at start-up; all before were verified earlier. */
+  readonly verifiedFrom: number;
+}
+
+export interface FileAuditLog extends AuditLog {
+  readonly recovery: AuditRecovery;
+  /** Whether `head` is this log's newest record or an earlier one of it. */
+  contains(head: AuditHead): Promise<boolean>;
+}
+
+class AuditLogInDirectory implements FileAuditLog {
+  readonly recovery: AuditRecovery;
+  readonly #writer: AuditWriter;
+  readonly #reader: AuditReader;
+  readonly #checkpointer: Checkpointer;
+  readonly #recovered: RecoveredLog;
+
+  constructor(recovered: RecoveredLog, writer: AuditWriter, reader: AuditReader, checkpointer: Checkpointer) {
+    const { cutBytes, rebuilt, verifiedFrom } = recovered;
+    this.recovery = { cutBytes, rebuilt, verifiedFrom };
+    this.#recovered = recovered;
+    this.#writer = writer;
+    this.#reader = reader;
+    this.#checkpointer = checkpointer;
+  }
+
+  get head(): AuditHead {
+    return this.#writer.head;
+  }
+
+  append(entry: AuditEntry): Promise<number> {
+    return this.#writer.append(entry);
+  }
+
+  records(query: RecordQuery): Promise<Paged<AuditRecordView>> {
+    return this.#reader.page(query);
+  }
+
+  useSigner(signer: CheckpointSigner): void {
+    this.#checkpointer.use(signer);
+  }
+
+  checkpoint(): Promise<Checkpoint> {
+    return this.#checkpointer.checkpoint();
+  }
+
+  async contains(head: AuditHead): Promise<boolean> {
+    if (head.size === 0) return head.hash === EMPTY_HASH;
+    if (head.size > this.head.size) return false;
+    const leaf = await this.#recovered.tree.node(0, head.size - 1);
+    return recordLeaf(head.hash).equals(leaf);
+  }
+
+  async inclusion(index: number, size = this.head.size) {
+    this.#requireSize(size);
+    if (!Number.isSafeInteger(index) || index < 0 || index >= size) {
+      throw new CasemateError("NOT_FOUND", `there is no record ${index} among the first ${size}`, {
+        hint: "indexes begin with 0",
+      });
+    }
+    const { tree } = this.#recovered;
+    const read = (level: number, at: number): Promise<Uint8Array> => tree.node(level, at);
+    const path = await inclusionPath(read, index, size);
+    const [leaf, root] = [await tree.node(0, index), await tree.rootAt(size)];
+    return { index, size, leafHash: toHex(leaf), path: path.map(toHex), rootHash: toHex(root) };
+  }
+
+  async consistency(first: number, second = this.head.size) {
+    this.#requireSize(second);
+    if (!Number.isSafeInteger(first) || first < 1 || first > second) {
+      throw new CasemateError("BAD_REQUEST", `the older size must be 1 to ${second}`, {
+        hint: "take both sizes from checkpoints",
+      });
+    }
+    const { tree } = this.#recovered;
+    const path = await consistencyPath((level, at) => tree.node(level, at), first, second);
+    return { first, second, path: path.map(toHex) };
+  }
+
+  #requireSize(size: number): void {
+    if (!Number.isSafeInteger(size) || size < 1 || size > this.head.size) {
+      throw new CasemateError("BAD_REQUEST", `the log has ${this.head.size} records; it never had ${size}`, {
+        hint: "take the size from a checkpoint of this log",
+      });
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#checkpointer.close();
+    await this.#writer.close();
+  }
+}
+
+/**
+ * Opens or creates the audit log of a directory. One process at a time: the data directory's lock sees to that.
+ * Verifies what was written since the last saved point; `verifyAuditDirectory` verifies everything.
+ * @throws TAMPER_DETECTED naming the first bad record, STORAGE_FAILED, STORAGE_FULL.
+ */
+export async function openAudit(options: OpenAuditOptions): Promise<FileAuditLog> {
+  const files = options.files ?? (await directoryFiles(options.directory, { create: true }));
+  const random = options.random ?? systemRandom;
+  const recovered = await recoverLog(files, () => toHex(random.bytes(16)));
+  const { chain, tree } = recovered;
+  const writer = new AuditWriter(recovered, {
+    files,
+    clock: options.clock,
+    head: await HeadFile.open(files, { size: chain.size, hash: chain.hash }),
+    segmentBytes: options.segmentBytes ?? AUDIT_LIMITS.segmentBytes,
+    recordsPerSave: options.recordsPerSave ?? AUDIT_LIMITS.recordsPerSave,
+  });
+  const checkpointer = await Checkpointer.open({
+    files,
+    origin: `casemate-audit/${recovered.log}`,
+    append: (entry) => writer.append(entry),
+    size: () => writer.head.size,
+    rootAt: (size) => tree.rootAt(size),
+    clock: options.clock,
+    everyRecords: options.recordsPerCheckpoint ?? AUDIT_LIMITS.recordsPerCheckpoint,
+    everyMs: options.checkpointIntervalMs ?? AUDIT_LIMITS.checkpointIntervalMs,
+  });
+  const log = new AuditLogInDirectory(recovered, writer, new AuditReader(files, () => writer.end), checkpointer);
+  await checkpointer.requireKept();
+  if (options.expected !== undefined && !(await log.contains(options.expected))) {
+    const { size } = options.expected;
+    throw tampered(
+      `the log does not contain record ${size - 1} that the database knows: it was rolled back or replaced`,
+      {
+        index: Math.min(size - 1, log.head.size),
+      },
+    );
+  }
+  if (recovered.cutBytes > 0) {
+    await writer.append({
+      principal: "casemate",
+      source: "audit",
+      action: "audit.recovered",
+      resource: "",
+      outcome: "ok",
+      count: 1,
+      details: { cutBytes: recovered.cutBytes },
+    });
+  }
+  return log;
+}

@@ -1,0 +1,87 @@
+import { hash } from "node:crypto";
+import { CasemateError } from "@casemate/foundation/errors";
+import type { AuditEntry } from "../ports.ts";
+import type { AuditRecordView } from "../types.ts";
+import { AUDIT_LIMITS } from "./limits.ts";
+
+/** The hash before the first record. */
+export const EMPTY_HASH = "0".repeat(64);
+/** Characters of a line before its JSON: the record's hash and a space. */
+export const HASH_PREFIX = 65;
+
+const LEAF = Buffer.alloc(33);
+
+function cut(text: string, limit: number): string {
+  return text.length <= limit ? text : `${text.slice(0, limit - 1)}…`;
+}
+
+type Details = Readonly<Record<string, string | number | boolean>>;
+
+/** Sorted, bounded, and free of what JSON cannot say. */
+function canonicalDetails(details: Details): Details {
+  const kept: [string, string | number | boolean][] = [];
+  for (const [name, value] of Object.entries(details)) {
+    if (typeof value === "number" && !Number.isFinite(value)) kept.push([name, String(value)]);
+    else if (typeof value === "string") kept.push([name, cut(value, AUDIT_LIMITS.detailCharacters)]);
+    else kept.push([name, value]);
+  }
+  kept.sort(([a], [b]) => (a < b ? -1 : 1));
+  return Object.fromEntries(
+    kept
+      .slice(0, AUDIT_LIMITS.details)
+      .map(([name, value]) => [cut(name, AUDIT_LIMITS.detailNameCharacters), value] as const),
+  );
+}
+
+/** A record's canonical JSON after its index: fields in this order, details sorted by name, no spaces. */
+export function canonicalTail(entry: AuditEntry, time: string): string {
+  const field = (text: string): string => cut(text, AUDIT_LIMITS.fieldCharacters);
+  const json = JSON.stringify({
+    time,
+    principal: field(entry.principal),
+    source: field(entry.source),
+    token: entry.token === undefined ? undefined : field(entry.token),
+    requestId: entry.requestId === undefined ? undefined : field(entry.requestId),
+    action: field(entry.action),
+    resource: field(entry.resource),
+    outcome: field(entry.outcome),
+    count: entry.count,
+    details: entry.details === undefined ? undefined : canonicalDetails(entry.details),
+  });
+  return json.slice(1);
+}
+
+export function canonicalJson(index: number, tail: string): string {
+  return `{"index":${index},${tail}`;
+}
+
+/** SHA-256 over the previous record's hash (64 hexadecimal digits) and the record's canonical JSON, in hexadecimal. */
+export function recordHash(previous: string, json: string): string {
+  return hash("sha256", previous + json, "hex");
+}
+
+/** RFC 6962 §2.1 leaf hash of a record: its 32-byte hash is the tree's entry. */
+export function recordLeaf(recordHashHex: string): Buffer {
+  LEAF.write(recordHashHex, 1, "hex");
+  return hash("sha256", LEAF, "buffer");
+}
+
+interface StoredRecord extends Omit<AuditRecordView, "hash" | "details"> {
+  readonly token?: string;
+  readonly requestId?: string;
+  readonly details?: Details;
+}
+
+/** A stored line (without its newline) as a view. @throws TAMPER_DETECTED when it is not a record. */
+export function parseLine(line: Buffer): AuditRecordView {
+  try {
+    const { token, requestId, details, ...fields } = JSON.parse(line.toString("utf8", HASH_PREFIX)) as StoredRecord;
+    const more = { ...(token === undefined ? {} : { token }), ...(requestId === undefined ? {} : { requestId }) };
+    return { ...fields, details: { ...more, ...details }, hash: line.toString("latin1", 0, HASH_PREFIX - 1) };
+  } catch (cause) {
+    throw new CasemateError("TAMPER_DETECTED", "a record of the audit log cannot be read", {
+      hint: "run `casemate audit verify`; it names the first bad record",
+      cause,
+    });
+  }
+}

@@ -1,0 +1,100 @@
+import { CasemateError } from "@casemate/foundation/errors";
+import type { AuditFile } from "./files.ts";
+import { AUDIT_LIMITS } from "./limits.ts";
+import { HASH_PREFIX } from "./record.ts";
+
+/** First line of every segment: format and version, log id, first record's index, and the hash before it. */
+export interface SegmentHeader {
+  readonly log: string;
+  readonly first: number;
+  readonly previous: string;
+}
+
+const NAME = /^records-(\d{16})\.log$/;
+const HEADER = /^casemate-audit\/1 log=([0-9a-f]{32}) first=(\d{1,16}) previous=([0-9a-f]{64})\n/;
+/** No header is longer. */
+const HEADER_BYTES = 256;
+
+export function segmentName(first: number): string {
+  return `records-${String(first).padStart(16, "0")}.log`;
+}
+
+/** Index of the first record of each segment in a listing, ascending. */
+export function segmentsIn(names: readonly string[]): readonly number[] {
+  return names
+    .flatMap((name) => {
+      const match = NAME.exec(name);
+      return match?.[1] === undefined ? [] : [Number(match[1])];
+    })
+    .toSorted((a, b) => a - b);
+}
+
+export function headerLine({ log, first, previous }: SegmentHeader): string {
+  return `casemate-audit/1 log=${log} first=${first} previous=${previous}\n`;
+}
+
+/** The header and its length in bytes; undefined when the file does not begin with a whole one. */
+export async function readHeader(file: AuditFile): Promise<{ header: SegmentHeader; bytes: number } | undefined> {
+  const text = (await file.read(0, HEADER_BYTES)).toString("latin1");
+  const match = HEADER.exec(text);
+  if (match === null) return undefined;
+  const [line, log = "", first = "", previous = ""] = match;
+  return { header: { log, first: Number(first), previous }, bytes: line.length };
+}
+
+export function tampered(message: string, details: Readonly<Record<string, string | number>>): CasemateError {
+  return new CasemateError("TAMPER_DETECTED", `audit log: ${message}`, {
+    hint: "keep the directory as evidence, run `casemate audit verify`, and restore a backup made before",
+    details,
+  });
+}
+
+const NEWLINE = 0x0a;
+
+/** What a scan found at a line: its bytes lie in `buffer` from `start` to `end`, without the newline. */
+export type LineVisitor = (buffer: Buffer, start: number, end: number, position: number) => void;
+
+/**
+ * Calls `visit` for every whole line from `position` to the end of the file, in order.
+ * Returns where the last whole line ends, and the bytes after it.
+ * @throws TAMPER_DETECTED for a line longer than any record.
+ */
+export async function scanLines(
+  file: AuditFile,
+  position: number,
+  visit: LineVisitor,
+): Promise<{ readonly end: number; readonly rest: Buffer }> {
+  let carried: Buffer = Buffer.alloc(0);
+  let at = position;
+  for (;;) {
+    const chunk = await file.read(at + carried.length, AUDIT_LIMITS.scanBytes);
+    if (chunk.length === 0) return { end: at, rest: carried };
+    const buffer = carried.length === 0 ? chunk : Buffer.concat([carried, chunk]);
+    let start = 0;
+    for (let end = buffer.indexOf(NEWLINE); end !== -1; end = buffer.indexOf(NEWLINE, start)) {
+      visit(buffer, start, end, at + start);
+      start = end + 1;
+    }
+    at += start;
+    carried = Buffer.from(buffer.subarray(start));
+    if (carried.length > AUDIT_LIMITS.lineBytes) {
+      throw tampered(`a line at byte ${at} is longer than any record`, { offset: at });
+    }
+  }
+}
+
+/** The last whole line before `end`, without its newline. */
+export async function lineBefore(file: AuditFile, end: number): Promise<{ line: Buffer; start: number } | undefined> {
+  const from = Math.max(0, end - AUDIT_LIMITS.lineBytes - 1);
+  const block = await file.read(from, end - from);
+  if (block.length < 2 || block.at(-1) !== NEWLINE) return undefined;
+  const before = block.lastIndexOf(NEWLINE, -2);
+  return { line: block.subarray(before + 1, -1), start: from + before + 1 };
+}
+
+/** Index that a line claims, without parsing it; undefined when it claims none. */
+export function claimedIndex(buffer: Buffer, start: number): number | undefined {
+  const text = buffer.toString("latin1", start + HASH_PREFIX, start + HASH_PREFIX + 32);
+  const match = /^\{"index":(\d{1,16}),/.exec(text);
+  return match?.[1] === undefined ? undefined : Number(match[1]);
+}
