@@ -1,0 +1,7 @@
+export { createRestServer, type RestOptions, type RestServer } from "./server.ts";
+export type { ListenAddress, ListenOptions } from "./listeners.ts";
+export type { RestLog } from "./log.ts";
+export { memoryIdempotency, type IdempotencyEntry, type IdempotencyStore } from "./idempotency.ts";
+export { openApiDocument } from "./openapi.ts";
+export { REST_LIMITS } from "./limits.ts";
+export { STATUS_OF } from "./problem.ts";

@@ -1,0 +1,65 @@
+/** Every bound of the REST interface, named once: enforced by the schemas and printed in the OpenAPI document. */
+export interface RestLimits {
+  /** Largest request body in bytes. */
+  readonly bodyBytes: number;
+  /** Largest single input (message, plaintext, ciphertext) in bytes, before base64. */
+  readonly inputBytes: number;
+  /** Largest associated data or OAEP label in bytes. */
+  readonly contextBytes: number;
+  /** Largest signature, MAC, public key or wrapped key in bytes. */
+  readonly artefactBytes: number;
+  /** Items of one batch. */
+  readonly batchItems: number;
+  /** Items of one page. */
+  readonly pageItems: number;
+  /** Bytes of randomness per call. */
+  readonly randomBytes: number;
+  /** Data keys per call. */
+  readonly dataKeys: number;
+  /** Characters of a free text: note, reason. */
+  readonly textLength: number;
+  /** Characters of one policy. */
+  readonly policyLength: number;
+  /** Labels of a key, and characters of a label's name and value. */
+  readonly labels: number;
+  readonly labelNameLength: number;
+  readonly labelValueLength: number;
+  /** Bytes of all request headers. */
+  readonly headerBytes: number;
+  /** Characters of an Idempotency-Key. */
+  readonly idempotencyKeyLength: number;
+}
+
+export const REST_LIMITS = {
+  bodyBytes: 8 * 1024 * 1024,
+  inputBytes: 1024 * 1024,
+  contextBytes: 4096,
+  /** An SLH-DSA-256f signature is 49856 bytes. */
+  artefactBytes: 65_536,
+  batchItems: 1000,
+  pageItems: 1000,
+  randomBytes: 65_536,
+  dataKeys: 1000,
+  textLength: 256,
+  policyLength: 65_536,
+  labels: 64,
+  labelNameLength: 64,
+  labelValueLength: 256,
+  headerBytes: 16_384,
+  idempotencyKeyLength: 128,
+} as const satisfies RestLimits;
+
+/** How the listeners treat time and numbers of connections. */
+export const CONNECTION_LIMITS = {
+  /** All headers must have come within this time: a slow sender is cut off. */
+  headersTimeoutMs: 10_000,
+  /** The whole request, body included. */
+  requestTimeoutMs: 60_000,
+  keepAliveTimeoutMs: 65_000,
+  /** How often the two above are looked at. */
+  checkEveryMs: 2_000,
+  connections: 4096,
+  headers: 64,
+  /** How long close() waits for requests in flight. */
+  closeGraceMs: 10_000,
+} as const;

@@ -1,0 +1,199 @@
+/** The doors: plain HTTP on loopback, a Unix socket for this account alone, TLS 1.3 anywhere. */
+import { CasemateError } from "@casemate/foundation/errors";
+import { chmodSync, lstatSync, unlinkSync } from "node:fs";
+import { createServer, type IncomingMessage, type Server, type ServerOptions, type ServerResponse } from "node:http";
+import { createServer as createTlsServer } from "node:https";
+import { connect, isIP, type AddressInfo, type Socket } from "node:net";
+import type { Duplex } from "node:stream";
+import type { Door } from "./connection.ts";
+import { PROBLEM_TYPE, type Services } from "./context.ts";
+import { CONNECTION_LIMITS as LIMIT, REST_LIMITS } from "./limits.ts";
+import { problemOf } from "./problem.ts";
+import { parserProblem } from "./transport-errors.ts";
+
+export type ListenOptions =
+  | {
+      readonly kind: "tcp";
+      readonly host: string;
+      /** 0 takes a free one. */
+      readonly port: number;
+      /** PEM texts. Needed for every address but loopback. */
+      readonly tls?: { readonly certificate: string; readonly key: string };
+    }
+  | { readonly kind: "unix"; readonly path: string };
+
+export interface ListenAddress {
+  /** `http://localhost:8730`, `https://…` or `unix:/path`. */
+  readonly url: string;
+  readonly port?: number;
+}
+
+type Handler = (request: IncomingMessage, response: ServerResponse) => void;
+
+const SERVER_OPTIONS = {
+  headersTimeout: LIMIT.headersTimeoutMs,
+  requestTimeout: LIMIT.requestTimeoutMs,
+  keepAliveTimeout: LIMIT.keepAliveTimeoutMs,
+  connectionsCheckingInterval: LIMIT.checkEveryMs,
+  maxHeaderSize: REST_LIMITS.headerBytes,
+  insecureHTTPParser: false,
+  noDelay: true,
+} as const satisfies ServerOptions;
+
+export function isLoopback(host: string): boolean {
+  return host === "localhost" || host === "::1" || (isIP(host) === 4 && host.startsWith("127."));
+}
+
+export class Listeners {
+  readonly #services: Services;
+  readonly #servers: Server[] = [];
+  readonly #open = new Set<Socket>();
+  #handler: Handler = (_request, response) => void response.writeHead(503).end();
+
+  constructor(services: Services) {
+    this.#services = services;
+  }
+
+  serve(handler: Handler): void {
+    this.#handler = handler;
+  }
+
+  /** Open connections over all doors. */
+  get connections(): number {
+    return this.#open.size;
+  }
+
+  async listen(options: ListenOptions): Promise<ListenAddress> {
+    if (options.kind === "unix") return this.#listenUnix(options.path);
+    const { host, port, tls } = options;
+    const loopback = isLoopback(host);
+    if (tls === undefined && !loopback) {
+      throw new CasemateError("CONFIG_INVALID", `plain HTTP on ${host} would send tokens unencrypted`, {
+        hint: "listen on localhost, or give a certificate and key (or let one be made) for TLS",
+      });
+    }
+    const door: Door = {
+      source: tls === undefined ? "rest/loopback" : "rest/tls",
+      loopbackHostOnly: tls === undefined,
+      metricsNeedToken: !loopback,
+    };
+    const server = tls === undefined ? createServer(SERVER_OPTIONS) : this.#tlsServer(tls);
+    this.#guard(server, door, tls === undefined ? "connection" : "secureConnection");
+    await this.#listening(server, { host, port }, `${host}:${port}`);
+    const bound = (server.address() as AddressInfo).port;
+    const name = isIP(host) === 6 ? `[${host}]` : host;
+    return { url: `${tls === undefined ? "http" : "https"}://${name}:${bound}`, port: bound };
+  }
+
+  async close(): Promise<void> {
+    const closed = this.#servers.map(
+      (server) =>
+        new Promise<void>((resolve) => {
+          server.close(() => resolve());
+          server.closeIdleConnections();
+        }),
+    );
+    const cut = setTimeout(() => {
+      for (const server of this.#servers) server.closeAllConnections();
+      for (const socket of this.#open) socket.destroy();
+    }, LIMIT.closeGraceMs).unref();
+    await Promise.all(closed);
+    clearTimeout(cut);
+  }
+
+  #tlsServer({ certificate, key }: { readonly certificate: string; readonly key: string }): Server {
+    try {
+      // An https server is an http server over TLS sockets; the types keep them apart.
+      return createTlsServer({ ...SERVER_OPTIONS, cert: certificate, key, minVersion: "TLSv1.3" }) as unknown as Server;
+    } catch (cause) {
+      throw new CasemateError("CONFIG_INVALID", "the TLS certificate and key cannot be used", {
+        hint: "give PEM files, and the key that belongs to the certificate",
+        cause,
+      });
+    }
+  }
+
+  async #listenUnix(path: string): Promise<ListenAddress> {
+    await removeStaleSocket(path);
+    const server = createServer(SERVER_OPTIONS);
+    this.#guard(server, { source: "rest/unix", loopbackHostOnly: false, metricsNeedToken: false }, "connection");
+    // Nobody else may connect between binding and chmod.
+    const before = process.umask(0o177);
+    try {
+      await this.#listening(server, { path }, path);
+    } finally {
+      process.umask(before);
+    }
+    chmodSync(path, 0o600);
+    return { url: `unix:${path}` };
+  }
+
+  async #listening(
+    server: Server,
+    where: { host: string; port: number } | { path: string },
+    shown: string,
+  ): Promise<void> {
+    await new Promise<void>((resolve, reject) => {
+      const failed = (cause: NodeJS.ErrnoException): void => {
+        const hint =
+          cause.code === "EADDRINUSE" ? "another program uses it: choose another one" : "see the cause in the log";
+        reject(new CasemateError("CONFIG_INVALID", `cannot listen on ${shown}: ${cause.message}`, { cause, hint }));
+      };
+      server.once("error", failed);
+      server.listen({ ...where, backlog: 1024 }, () => {
+        server.off("error", failed);
+        server.on("error", (error) => this.#services.log.error({ err: error }, "a listener failed"));
+        resolve();
+      });
+    });
+    this.#servers.push(server);
+  }
+
+  #guard(server: Server, door: Door, event: "connection" | "secureConnection"): void {
+    server.maxConnections = LIMIT.connections;
+    server.maxHeadersCount = LIMIT.headers;
+    server.on(event, (socket: Socket) => {
+      this.#services.connections.open(socket, door);
+      this.#open.add(socket);
+      socket.once("close", () => this.#open.delete(socket));
+    });
+    server.on("request", (request, response) => this.#handler(request, response));
+    server.on("clientError", (error, socket) => void this.#broken(error, socket));
+    // Upgrades and CONNECT are not spoken here.
+    server.on("upgrade", (request: IncomingMessage, socket: Duplex) => void this.#broken(new Error("upgrade"), socket));
+    server.on("connect", (request: IncomingMessage, socket: Duplex) => void this.#broken(new Error("connect"), socket));
+  }
+
+  /** Not HTTP, too slow or too large: one short answer, then the connection ends. */
+  async #broken(error: Error, socket: Duplex): Promise<void> {
+    const { metrics, refusals, connections } = this.#services;
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "ECONNRESET" || !socket.writable) {
+      socket.destroy();
+      return;
+    }
+    metrics.brokenRequests++;
+    const [known, status] = parserProblem(error);
+    await refusals.record(undefined, connections.of(socket as Socket).source, "refused", known);
+    if (!socket.writable) return;
+    const body = JSON.stringify(problemOf(known, undefined, status));
+    socket.end(
+      `HTTP/1.1 ${status} Refused\r\ncontent-type: ${PROBLEM_TYPE}\r\ncontent-length: ${Buffer.byteLength(body)}\r\n` +
+        `cache-control: no-store\r\nconnection: close\r\n\r\n${body}`,
+      () => socket.destroy(),
+    );
+  }
+}
+
+/** A socket file that nobody serves is left over from a crash. @throws CONFIG_INVALID when it is alive or no socket. */
+async function removeStaleSocket(path: string): Promise<void> {
+  const found = lstatSync(path, { throwIfNoEntry: false });
+  if (found === undefined) return;
+  if (!found.isSocket()) throw new CasemateError("CONFIG_INVALID", `${path} is there and is no socket`);
+  const alive = await new Promise<boolean>((resolve) => {
+    const probe = connect(path, () => resolve(true)).on("error", () => resolve(false));
+    probe.once("connect", () => probe.destroy());
+  });
+  if (alive) throw new CasemateError("CONFIG_INVALID", `another program serves ${path}`);
+  unlinkSync(path);
+}

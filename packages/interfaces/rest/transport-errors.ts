@@ -1,0 +1,48 @@
+/** What fastify and the HTTP parser refuse, in Casemate's codes. */
+import { CasemateError, type ErrorCode } from "@casemate/foundation/errors";
+
+interface Row {
+  readonly code: ErrorCode;
+  readonly status: number;
+  readonly message: string;
+}
+
+const ROWS: ReadonlyMap<string, Row> = new Map<string, Row>([
+  ["FST_ERR_CTP_BODY_TOO_LARGE", { code: "TOO_LARGE", status: 413, message: "the body is larger than the limit" }],
+  [
+    "FST_ERR_CTP_INVALID_MEDIA_TYPE",
+    {
+      code: "BAD_REQUEST",
+      status: 415,
+      message: "the content type must be application/json, or application/octet-stream where the route takes it",
+    },
+  ],
+  ["FST_ERR_CTP_EMPTY_TYPE", { code: "BAD_REQUEST", status: 415, message: "the content type is missing" }],
+  [
+    "FST_ERR_CTP_INVALID_CONTENT_LENGTH",
+    { code: "BAD_REQUEST", status: 400, message: "the body is not as long as Content-Length says" },
+  ],
+  ["FST_ERR_BAD_URL", { code: "BAD_REQUEST", status: 400, message: "the path is not a valid URL path" }],
+  ["FST_ERR_MAX_PARAM_LENGTH", { code: "BAD_REQUEST", status: 414, message: "a part of the path is too long" }],
+  ["HPE_HEADER_OVERFLOW", { code: "TOO_LARGE", status: 431, message: "the headers are larger than the limit" }],
+  [
+    "ERR_HTTP_REQUEST_TIMEOUT",
+    { code: "TIMEOUT", status: 408, message: "the request did not come within the time limit" },
+  ],
+  ["ECONNRESET", { code: "BAD_REQUEST", status: 400, message: "the client went away" }],
+]);
+
+/** The error and HTTP status to answer with. Unknown errors are bugs: INTERNAL with the cause. */
+export function fastifyProblem(error: unknown): [CasemateError, number?] {
+  const code = (error as { readonly code?: unknown } | null)?.code;
+  const row = typeof code === "string" ? ROWS.get(code) : undefined;
+  if (row !== undefined) return [new CasemateError(row.code, row.message, { cause: error }), row.status];
+  return [new CasemateError("INTERNAL", "an unexpected error; the log has the details", { cause: error })];
+}
+
+/** The same for errors below fastify: bytes that are not HTTP. */
+export function parserProblem(error: unknown): [CasemateError, number] {
+  const [known, status] = fastifyProblem(error);
+  if (status !== undefined) return [known, status];
+  return [new CasemateError("BAD_REQUEST", "the bytes are not an HTTP/1.1 request", { cause: error }), 400];
+}
