@@ -1,0 +1,6 @@
+export { nativeCalls, type NativeCalls } from "./native.ts";
+export type { Capability } from "./library.ts";
+export type { EcDigestCalls, EcDigestSigner, EcDigestVerifier } from "./ec-digest.ts";
+export type { PeerCalls, PeerCredentials } from "./peer.ts";
+export type { ProcessCalls, SeccompCalls } from "./process-calls.ts";
+export { ATTEMPTS, type Attempt, type AttemptCalls } from "./attempts.ts";
