@@ -5,3 +5,4 @@ export { memoryIdempotency, type IdempotencyEntry, type IdempotencyStore } from 
 export { openApiDocument } from "./openapi.ts";
 export { REST_LIMITS } from "./limits.ts";
 export { STATUS_OF } from "./problem.ts";
+export { serverCertificate, type ServerCertificate } from "./certificate.ts";
