@@ -1,6 +1,13 @@
 export { openKeyring, type KeyringOptions, type OpenKeyring } from "./open-keyring.ts";
 export { ACTIONS, type Action } from "./actions.ts";
-export { ALGORITHMS, algorithmWarnings, isKeyAlgorithm, type AlgorithmRow, type Approval, type Family } from "./algorithms.ts";
+export {
+  ALGORITHMS,
+  algorithmWarnings,
+  isKeyAlgorithm,
+  type AlgorithmRow,
+  type Approval,
+  type Family,
+} from "./algorithms.ts";
 export { ALLOWED, MOVES, OPERATIONS, TRANSITIONS, mayMove, type Operation } from "./lifecycle/states.ts";
 export { MAX_BATCH, MAX_BATCH_BYTES } from "./use/batch.ts";
 export { ROLES } from "./tokens/create-token.ts";
@@ -30,5 +37,3 @@ export { createPolicyEngine } from "./policy/policy-engine.ts";
 export { openAudit, type AuditRecovery, type FileAuditLog, type OpenAuditOptions } from "./audit/open-audit.ts";
 export { verifyCheckpoint, formatNoteKey, parseNoteKey, type NoteKey, type VerifiedCheckpoint } from "./audit/note.ts";
 export { verifyConsistency, verifyInclusion } from "./audit/merkle.ts";
-export { ACTIONS, type Action } from "./actions.ts";
-export type * from "./types.ts";

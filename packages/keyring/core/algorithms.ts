@@ -1,0 +1,167 @@
+import {
+  KEY_ALGORITHMS,
+  type CipherScheme,
+  type KeyAlgorithm,
+  type MacScheme,
+  type SignScheme,
+  type Usage,
+  type WrapScheme,
+} from "@casemate/devices/contract";
+
+export type Family = "rsa" | "ec" | "edwards" | "montgomery" | "aes" | "hmac" | "ml-dsa" | "ml-kem" | "slh-dsa";
+
+/** `approved` for new use, `legacy` for processing what exists only, `not-approved` outside the NIST set. */
+export type Approval = "approved" | "legacy" | "not-approved";
+
+export interface AlgorithmRow {
+  readonly family: Family;
+  /** Modulus, field or key size in bits; the parameter set's number for the post-quantum families. */
+  readonly bits: number;
+  /** Classical security strength in bits (SP 800-57 Part 1 Rev. 5 table 2; FIPS 203–205 category 1/2, 3, 5 as 128, 192, 256). */
+  readonly strength: number;
+  readonly asymmetric: boolean;
+  /** All that a key of this kind can be made for; the first is what it is made for unless said otherwise. */
+  readonly usages: readonly Usage[];
+  readonly sign: readonly SignScheme[];
+  readonly cipher: readonly CipherScheme[];
+  readonly mac: readonly MacScheme[];
+  readonly wrap: readonly WrapScheme[];
+  readonly approval: Approval;
+  /** The document that approves it, or why it is not. */
+  readonly basis: string;
+}
+
+type Shape = Omit<AlgorithmRow, "bits" | "strength" | "basis">;
+
+const none = { sign: [], cipher: [], mac: [], wrap: [] } as const;
+
+const rsa: Shape = {
+  ...none,
+  family: "rsa",
+  asymmetric: true,
+  usages: ["sign", "encrypt", "wrap"],
+  sign: [
+    "rsa-pss-sha256",
+    "rsa-pss-sha384",
+    "rsa-pss-sha512",
+    "rsa-pkcs1-sha256",
+    "rsa-pkcs1-sha384",
+    "rsa-pkcs1-sha512",
+    "rsa-pkcs1-raw",
+    "rsa-raw",
+  ],
+  cipher: ["rsa-oaep-sha256", "rsa-oaep-sha384", "rsa-oaep-sha512", "rsa-pkcs1"],
+  wrap: ["rsa-aes-kwp"],
+  approval: "approved",
+};
+const ec = (first: SignScheme): Shape => ({
+  ...none,
+  family: "ec",
+  asymmetric: true,
+  usages: ["sign", "agree"],
+  sign: [...new Set<SignScheme>([first, "ecdsa-sha256", "ecdsa-sha384", "ecdsa-sha512", "ecdsa-raw"])],
+  approval: "approved",
+});
+const signer = (family: Family): Shape => ({
+  ...none,
+  family,
+  asymmetric: true,
+  usages: ["sign"],
+  sign: ["pure"],
+  approval: "approved",
+});
+const montgomery: Shape = {
+  ...none,
+  family: "montgomery",
+  asymmetric: true,
+  usages: ["agree"],
+  approval: "not-approved",
+};
+const kem: Shape = { ...none, family: "ml-kem", asymmetric: true, usages: ["kem"], approval: "approved" };
+const aes: Shape = {
+  ...none,
+  family: "aes",
+  asymmetric: false,
+  usages: ["encrypt", "wrap", "mac"],
+  cipher: ["aes-gcm", "aes-cbc", "aes-ctr", "aes-ecb"],
+  mac: ["aes-cmac"],
+  wrap: ["aes-kwp", "aes-kw"],
+  approval: "approved",
+};
+const hmac = (scheme: MacScheme): Shape => ({
+  ...none,
+  family: "hmac",
+  asymmetric: false,
+  usages: ["mac"],
+  mac: [scheme],
+  approval: "approved",
+});
+
+const FIPS_186 = "FIPS 186-5";
+const SP_186 = "FIPS 186-5, SP 800-186";
+const FIPS_197 = "FIPS 197, SP 800-38A/B/D/F";
+const FIPS_198 = "FIPS 198-1";
+
+/** One row per algorithm. Interfaces translate by reading columns, never by switching on names. */
+export const ALGORITHMS: Readonly<Record<KeyAlgorithm, AlgorithmRow>> = {
+  "rsa-2048": { ...rsa, bits: 2048, strength: 112, basis: FIPS_186 },
+  "rsa-3072": { ...rsa, bits: 3072, strength: 128, basis: FIPS_186 },
+  "rsa-4096": { ...rsa, bits: 4096, strength: 152, basis: FIPS_186 },
+  "ec-p256": { ...ec("ecdsa-sha256"), bits: 256, strength: 128, basis: SP_186 },
+  "ec-p384": { ...ec("ecdsa-sha384"), bits: 384, strength: 192, basis: SP_186 },
+  "ec-p521": { ...ec("ecdsa-sha512"), bits: 521, strength: 256, basis: SP_186 },
+  "ec-secp256k1": {
+    ...ec("ecdsa-sha256"),
+    bits: 256,
+    strength: 128,
+    approval: "not-approved",
+    basis: "SP 800-186 allows secp256k1 for blockchains alone",
+  },
+  ed25519: { ...signer("edwards"), bits: 255, strength: 128, basis: SP_186 },
+  ed448: { ...signer("edwards"), bits: 448, strength: 224, basis: SP_186 },
+  x25519: {
+    ...montgomery,
+    bits: 255,
+    strength: 128,
+    basis: "SP 800-56A Rev. 3 does not list Curve25519 key agreement",
+  },
+  x448: { ...montgomery, bits: 448, strength: 224, basis: "SP 800-56A Rev. 3 does not list Curve448 key agreement" },
+  "aes-128": { ...aes, bits: 128, strength: 128, basis: FIPS_197 },
+  "aes-192": { ...aes, bits: 192, strength: 192, basis: FIPS_197 },
+  "aes-256": { ...aes, bits: 256, strength: 256, basis: FIPS_197 },
+  "hmac-sha256": { ...hmac("hmac-sha256"), bits: 256, strength: 256, basis: FIPS_198 },
+  "hmac-sha384": { ...hmac("hmac-sha384"), bits: 384, strength: 256, basis: FIPS_198 },
+  "hmac-sha512": { ...hmac("hmac-sha512"), bits: 512, strength: 256, basis: FIPS_198 },
+  "ml-dsa-44": { ...signer("ml-dsa"), bits: 44, strength: 128, basis: "FIPS 204" },
+  "ml-dsa-65": { ...signer("ml-dsa"), bits: 65, strength: 192, basis: "FIPS 204" },
+  "ml-dsa-87": { ...signer("ml-dsa"), bits: 87, strength: 256, basis: "FIPS 204" },
+  "ml-kem-512": { ...kem, bits: 512, strength: 128, basis: "FIPS 203" },
+  "ml-kem-768": { ...kem, bits: 768, strength: 192, basis: "FIPS 203" },
+  "ml-kem-1024": { ...kem, bits: 1024, strength: 256, basis: "FIPS 203" },
+  "slh-dsa-sha2-128s": { ...signer("slh-dsa"), bits: 128, strength: 128, basis: "FIPS 205" },
+  "slh-dsa-sha2-128f": { ...signer("slh-dsa"), bits: 128, strength: 128, basis: "FIPS 205" },
+  "slh-dsa-sha2-192s": { ...signer("slh-dsa"), bits: 192, strength: 192, basis: "FIPS 205" },
+  "slh-dsa-sha2-192f": { ...signer("slh-dsa"), bits: 192, strength: 192, basis: "FIPS 205" },
+  "slh-dsa-sha2-256s": { ...signer("slh-dsa"), bits: 256, strength: 256, basis: "FIPS 205" },
+  "slh-dsa-sha2-256f": { ...signer("slh-dsa"), bits: 256, strength: 256, basis: "FIPS 205" },
+  "slh-dsa-shake-128s": { ...signer("slh-dsa"), bits: 128, strength: 128, basis: "FIPS 205" },
+  "slh-dsa-shake-128f": { ...signer("slh-dsa"), bits: 128, strength: 128, basis: "FIPS 205" },
+  "slh-dsa-shake-192s": { ...signer("slh-dsa"), bits: 192, strength: 192, basis: "FIPS 205" },
+  "slh-dsa-shake-192f": { ...signer("slh-dsa"), bits: 192, strength: 192, basis: "FIPS 205" },
+  "slh-dsa-shake-256s": { ...signer("slh-dsa"), bits: 256, strength: 256, basis: "FIPS 205" },
+  "slh-dsa-shake-256f": { ...signer("slh-dsa"), bits: 256, strength: 256, basis: "FIPS 205" },
+};
+
+export function isKeyAlgorithm(name: string): name is KeyAlgorithm {
+  return (KEY_ALGORITHMS as readonly string[]).includes(name);
+}
+
+/** What a user of the algorithm must know, for `KeyView.warnings`. */
+export function algorithmWarnings(algorithm: KeyAlgorithm): readonly string[] {
+  const row = ALGORITHMS[algorithm];
+  const warnings: string[] = [];
+  if (row.approval !== "approved") warnings.push(`${algorithm} is ${row.approval.replace("-", " ")}: ${row.basis}`);
+  if (row.strength < 128)
+    warnings.push(`${algorithm} has ${row.strength}-bit strength, acceptable through 2030 (SP 800-131A Rev. 2)`);
+  return warnings;
+}

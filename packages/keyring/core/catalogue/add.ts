@@ -1,0 +1,76 @@
+import type { Device, NewKey } from "@casemate/devices/contract";
+import { CasemateError } from "@casemate/foundation/errors";
+import type { Action } from "../actions.ts";
+import { holderOf, type Core } from "../core.ts";
+import type { Note } from "../guard.ts";
+import type { Caller, CreateKey, KeyView } from "../types.ts";
+import { draftKey } from "./draft.ts";
+import type { KeyRecord } from "./key-record.ts";
+import { saveKey, viewOf } from "./save.ts";
+
+/**
+ * Adds a key in the crash-safe order: the device makes it, then the row is committed, then the caller hears of it.
+ * A crash in between leaves at most an orphan in the device, never half a row.
+ */
+export function addKey(
+  core: Core,
+  caller: Caller,
+  action: Action,
+  request: CreateKey,
+  origin: KeyRecord["origin"],
+  make: (device: Device, draft: KeyRecord, note: Note) => Promise<NewKey>,
+): Promise<KeyView> {
+  return core.locks.run(`key/${request.name}`, () =>
+    core.guard.newKey(
+      caller,
+      action,
+      request.name,
+      () => draftKey(core, caller, request, origin),
+      async (draft, note) => {
+        note.details = { algorithm: draft.algorithm, device: draft.device };
+        if ((await core.store.get("key", "name", draft.name)) !== undefined)
+          throw new CasemateError("ALREADY_EXISTS", `a key is called ${draft.name} already`, {
+            hint: "Choose another name, or rotate the key to get a new version.",
+          });
+        const device = holderOf(core, draft.device);
+        const made = await make(device, draft, note);
+        return viewOf(core, await keepNew(core, device, withMaterial(draft, made), made, note));
+      },
+    ),
+  );
+}
+
+/** Commits a record whose newest version was just made; on failure takes the new key out of the device again. */
+export async function keepNew(
+  core: Core,
+  device: Device,
+  record: KeyRecord,
+  made: NewKey,
+  note: Note,
+): Promise<KeyRecord> {
+  try {
+    return await saveKey(core, record, note);
+  } catch (error) {
+    if (record.origin !== "adopted")
+      await device.keys
+        .destroy(made.ref)
+        .catch((cause: unknown) => core.log(`an orphan of key ${record.name} stays in ${device.identity.id}`, cause));
+    throw error;
+  }
+}
+
+/** The record with reference and public key of its newest version filled in. */
+export function withMaterial(record: KeyRecord, made: NewKey): KeyRecord {
+  return {
+    ...record,
+    versions: record.versions.map((version, index) =>
+      index < record.versions.length - 1
+        ? version
+        : {
+            ...version,
+            ref: made.ref,
+            ...(made.publicKey === undefined ? {} : { publicKey: made.publicKey }),
+          },
+    ),
+  };
+}

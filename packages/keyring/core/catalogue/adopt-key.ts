@@ -1,0 +1,57 @@
+import type { DeviceObject } from "@casemate/devices/contract";
+import { CasemateError } from "@casemate/foundation/errors";
+import { deviceOf, type Core } from "../core.ts";
+import type { AdoptKey, CreateKey, Keyring } from "../types.ts";
+import { facet } from "../use/select.ts";
+import { addKey } from "./add.ts";
+import { refDigest } from "./key-record.ts";
+
+/** The device is asked first what the key is; asking is part of the use case, so its refusals are recorded too. */
+export function adoptKey(core: Core): Keyring["adoptKey"] {
+  return async (caller, request) => {
+    const found = await core.guard.keyring(caller, "device.objects", `device/${request.device.slice(0, 128)}`, () =>
+      findObject(core, request),
+    );
+    const wanted: CreateKey = {
+      name: request.name,
+      algorithm: found.algorithm,
+      usages: request.usages ?? found.object.usages,
+      device: request.device,
+      ...(request.labels === undefined ? {} : { labels: request.labels }),
+    };
+    return addKey(core, caller, "key.adopt", wanted, "adopted", async (_device, _draft, note) => {
+      const { object } = found;
+      note.details = { ...note.details, label: object.label.slice(0, 128), id: object.id.slice(0, 128) };
+      const taken = await core.store.get("key", "ref", refDigest(object.ref));
+      if (taken !== undefined)
+        throw new CasemateError("ALREADY_EXISTS", `that key is in the catalogue as ${String(taken.index["name"])}`);
+      return { ref: object.ref, ...(object.publicKey === undefined ? {} : { publicKey: object.publicKey }) };
+    });
+  };
+}
+
+async function findObject(core: Core, request: AdoptKey) {
+  if ((request.label === undefined) === (request.id === undefined))
+    throw new CasemateError("BAD_REQUEST", "name the key in the device by its label or by its id, one of them");
+  const device = deviceOf(core, request.device);
+  const objects = await facet(device, device.objects, "list the keys it holds").list();
+  const matches = objects.filter((object) =>
+    request.label === undefined ? object.id === request.id?.toLowerCase() : object.label === request.label,
+  );
+  const [object] = matches;
+  if (object === undefined)
+    throw new CasemateError("NOT_FOUND", `device ${request.device} holds no such key`, {
+      hint: "List what it holds: casemate device objects.",
+    });
+  if (matches.length > 1)
+    throw new CasemateError("BAD_REQUEST", `${matches.length} keys of ${request.device} match`, {
+      hint: "Name the key by its id.",
+    });
+  return { object, algorithm: algorithmOf(object) };
+}
+
+function algorithmOf(object: DeviceObject) {
+  if (object.algorithm === undefined)
+    throw new CasemateError("NOT_SUPPORTED", "the key in the device is of a kind that Casemate does not know");
+  return object.algorithm;
+}

@@ -1,0 +1,119 @@
+import { createHash } from "node:crypto";
+import { fromBase64, toBase64 } from "@casemate/foundation/bytes";
+import { CasemateError } from "@casemate/foundation/errors";
+import type { KeyAlgorithm, Usage } from "@casemate/devices/contract";
+import type { Row } from "../store.ts";
+import type { KeyState } from "../types.ts";
+
+/** Times are milliseconds since the epoch. */
+export interface VersionRecord {
+  readonly version: number;
+  readonly state: KeyState;
+  readonly device: string;
+  /** Gone once the version is destroyed. */
+  readonly ref?: Uint8Array;
+  readonly publicKey?: Uint8Array;
+  readonly createdAt: number;
+  readonly activateAt?: number;
+  readonly deactivateAt?: number;
+  readonly destroyAt?: number;
+  readonly destroyedAt?: number;
+  /** State to go back to when the destruction is called off. */
+  readonly stateBefore?: KeyState;
+  /** Destruction has begun: the device may or may not have destroyed the key already. */
+  readonly destroying?: true;
+  readonly reason?: string;
+}
+
+export interface KeyRecord {
+  readonly id: string;
+  readonly name: string;
+  readonly revision: number;
+  readonly algorithm: KeyAlgorithm;
+  readonly usages: readonly Usage[];
+  readonly exportable: boolean;
+  readonly device: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly createdAt: number;
+  readonly createdBy: string;
+  readonly origin: "generated" | "imported" | "adopted";
+  readonly rotateEveryDays?: number;
+  readonly nextRotationAt?: number;
+  readonly useLimit?: number;
+  /** Oldest first; numbers grow by one from 1. */
+  readonly versions: readonly VersionRecord[];
+}
+
+/** The newest active version, else the newest not destroyed, else the newest. */
+export function primaryOf(record: KeyRecord): VersionRecord {
+  const newest = record.versions.at(-1);
+  if (newest === undefined) throw new CasemateError("TAMPER_DETECTED", `key ${record.name} has no version`);
+  if (newest.state === "active") return newest;
+  return (
+    record.versions.findLast((version) => version.state === "active") ??
+    record.versions.findLast((version) => version.state !== "destroyed") ??
+    newest
+  );
+}
+
+/** When the schedule must look at the key next; undefined for never. 0 means an interrupted destruction. */
+export function dueOf(record: KeyRecord): number | undefined {
+  let due = record.nextRotationAt ?? Infinity;
+  for (const version of record.versions) {
+    if (version.destroying) return 0;
+    if (version.destroyAt !== undefined) due = Math.min(due, version.destroyAt);
+    else if (version.state === "pre-active") due = Math.min(due, version.activateAt ?? Infinity);
+    else if (version.state === "active" || version.state === "suspended")
+      due = Math.min(due, version.deactivateAt ?? Infinity);
+  }
+  return due === Infinity ? undefined : due;
+}
+
+export function refDigest(ref: Uint8Array): string {
+  return createHash("sha256").update(ref).digest("hex");
+}
+
+export function toRow(record: KeyRecord): Row {
+  const { revision, ...rest } = record;
+  const primary = primaryOf(record);
+  const newest = record.versions.at(-1);
+  return {
+    id: record.id,
+    revision,
+    body: JSON.stringify({ ...rest, versions: record.versions.map(versionToJson) }),
+    index: {
+      name: record.name,
+      device: record.device,
+      state: primary.state,
+      algorithm: record.algorithm,
+      due: dueOf(record) ?? null,
+      ref: newest?.ref === undefined ? null : refDigest(newest.ref),
+    },
+  };
+}
+
+/** The body was written by `toRow` and verified by the store. */
+export function fromRow(row: Row): KeyRecord {
+  const body = JSON.parse(row.body) as Omit<KeyRecord, "revision" | "versions"> & { versions: VersionJson[] };
+  return { ...body, revision: row.revision, versions: body.versions.map(versionFromJson) };
+}
+
+type VersionJson = Omit<VersionRecord, "ref" | "publicKey"> & { readonly ref?: string; readonly publicKey?: string };
+
+function versionToJson(version: VersionRecord): VersionJson {
+  const { ref, publicKey, ...rest } = version;
+  return {
+    ...rest,
+    ...(ref === undefined ? {} : { ref: toBase64(ref) }),
+    ...(publicKey === undefined ? {} : { publicKey: toBase64(publicKey) }),
+  };
+}
+
+function versionFromJson(json: VersionJson): VersionRecord {
+  const { ref, publicKey, ...rest } = json;
+  return {
+    ...rest,
+    ...(ref === undefined ? {} : { ref: fromBase64(ref) }),
+    ...(publicKey === undefined ? {} : { publicKey: fromBase64(publicKey) }),
+  };
+}

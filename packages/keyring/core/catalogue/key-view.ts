@@ -1,0 +1,61 @@
+import { ALGORITHMS, algorithmWarnings } from "../algorithms.ts";
+import { iso } from "../time.ts";
+import type { KeyVersionView, KeyView } from "../types.ts";
+import { primaryOf, type KeyRecord, type VersionRecord } from "./key-record.ts";
+
+export function keyView(record: KeyRecord, uses: number): KeyView {
+  const primary = primaryOf(record);
+  return {
+    name: record.name,
+    id: record.id,
+    algorithm: record.algorithm,
+    usages: record.usages,
+    exportable: record.exportable,
+    device: record.device,
+    labels: record.labels,
+    state: primary.state,
+    primaryVersion: primary.version,
+    versions: record.versions.map(versionView),
+    createdAt: iso(record.createdAt),
+    createdBy: record.createdBy,
+    ...(record.rotateEveryDays === undefined ? {} : { rotateEveryDays: record.rotateEveryDays }),
+    ...(record.nextRotationAt === undefined ? {} : { nextRotationAt: iso(record.nextRotationAt) }),
+    ...(record.useLimit === undefined ? {} : { useLimit: record.useLimit }),
+    uses,
+    warnings: keyWarnings(record, primary),
+  };
+}
+
+function versionView(version: VersionRecord): KeyVersionView {
+  return {
+    version: version.version,
+    state: version.state,
+    device: version.device,
+    createdAt: iso(version.createdAt),
+    ...(version.publicKey === undefined ? {} : { publicKey: version.publicKey }),
+    ...(version.activateAt === undefined ? {} : { activateAt: iso(version.activateAt) }),
+    ...(version.deactivateAt === undefined ? {} : { deactivateAt: iso(version.deactivateAt) }),
+    ...(version.destroyAt === undefined ? {} : { destroyAt: iso(version.destroyAt) }),
+    ...(version.destroyedAt === undefined ? {} : { destroyedAt: iso(version.destroyedAt) }),
+  };
+}
+
+function keyWarnings(record: KeyRecord, primary: VersionRecord): string[] {
+  const warnings = [...algorithmWarnings(record.algorithm)];
+  const because = primary.reason === undefined ? "" : `: ${primary.reason}`;
+  if (primary.state === "suspended") warnings.push(`suspended${because}`);
+  if (primary.state === "compromised") warnings.push(`compromised${because}`);
+  if (record.exportable) warnings.push("exportable: it may leave its device wrapped under another key");
+  if (record.origin !== "generated") warnings.push(`${record.origin}: copies may exist outside this device`);
+  if (primary.destroyAt !== undefined) warnings.push(`will be destroyed at ${iso(primary.destroyAt)} unless restored`);
+  return warnings;
+}
+
+/** What the answer to a use must say, for all keys of the record alike. */
+export function useWarnings(record: KeyRecord, version: VersionRecord): readonly string[] {
+  if (version.state === "compromised") return ["the key is compromised: what it protected may be forged or known"];
+  if (version.state === "suspended") return ["the key is suspended: accept at your own risk"];
+  return ALGORITHMS[record.algorithm].approval === "approved" ? NO_WARNINGS : algorithmWarnings(record.algorithm);
+}
+
+const NO_WARNINGS: readonly string[] = Object.freeze([]);

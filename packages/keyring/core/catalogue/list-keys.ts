@@ -1,0 +1,32 @@
+import { CasemateError } from "@casemate/foundation/errors";
+import type { Core } from "../core.ts";
+import { afterOf, limitOf, pageOf } from "../paging.ts";
+import type { Keyring } from "../types.ts";
+import { fromRow } from "./key-record.ts";
+import { viewOf } from "./save.ts";
+
+const MAX_PREFIX = 128;
+
+/** In order of names. */
+export function listKeys(core: Core): Keyring["listKeys"] {
+  return (caller, filter) =>
+    core.guard.keyring(caller, "key.list", "", async (note) => {
+      const limit = limitOf(filter);
+      if (filter.prefix !== undefined && filter.prefix.length > MAX_PREFIX)
+        throw new CasemateError("BAD_REQUEST", `prefix is longer than ${MAX_PREFIX} characters`);
+      const rows = await core.store.find("key", {
+        equals: {
+          ...(filter.device === undefined ? {} : { device: filter.device }),
+          ...(filter.state === undefined ? {} : { state: filter.state }),
+          ...(filter.algorithm === undefined ? {} : { algorithm: filter.algorithm }),
+        },
+        ...(filter.prefix === undefined ? {} : { prefix: { column: "name", text: filter.prefix } }),
+        order: "name",
+        ...afterOf(filter),
+        limit: limit + 1,
+      });
+      const page = pageOf(rows, limit, (row) => String(row.index["name"]), fromRow);
+      note.details = { keys: page.items.length };
+      return { ...page, items: await Promise.all(page.items.map((record) => viewOf(core, record))) };
+    });
+}

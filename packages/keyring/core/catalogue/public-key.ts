@@ -1,0 +1,17 @@
+import { CasemateError } from "@casemate/foundation/errors";
+import { ALGORITHMS } from "../algorithms.ts";
+import type { Core } from "../core.ts";
+import type { Keyring } from "../types.ts";
+import { select } from "../use/select.ts";
+
+export function publicKey(core: Core): Keyring["publicKey"] {
+  return (caller, name, version) =>
+    core.guard.key(caller, "key.public", name, async ({ record }, note) => {
+      if (!ALGORITHMS[record.algorithm].asymmetric)
+        throw new CasemateError("NOT_SUPPORTED", `${name} is a ${record.algorithm} key: it has no public half`);
+      const chosen = select(core, record, "public", version);
+      note.details = { version: chosen.version.version };
+      const known = chosen.version.publicKey ?? (await chosen.device.keys.publicKey(chosen.ref));
+      return { version: chosen.version.version, publicKey: known, algorithm: record.algorithm };
+    });
+}

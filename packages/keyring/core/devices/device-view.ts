@@ -1,0 +1,20 @@
+import type { Device, DeviceStatus } from "@casemate/devices/contract";
+import { asCasemateError } from "@casemate/foundation/errors";
+import type { Core } from "../core.ts";
+import type { DeviceView } from "../types.ts";
+
+/** A device that does not answer is shown as such, not left out. */
+export async function deviceView(core: Core, device: Device): Promise<DeviceView> {
+  const [status, keys] = await Promise.all([statusOf(device), core.store.count("key", { device: device.identity.id })]);
+  return { identity: device.identity, status, algorithms: device.algorithms, keys };
+}
+
+async function statusOf(device: Device): Promise<DeviceStatus> {
+  try {
+    return await device.status();
+  } catch (error) {
+    const { code, message } = asCasemateError(error);
+    const state = code === "DEVICE_LOCKED" ? "locked" : code === "DEVICE_TAMPERED" ? "tampered" : "absent";
+    return { state, detail: message, counters: {}, notes: [] };
+  }
+}

@@ -1,0 +1,26 @@
+import { asCasemateError } from "@casemate/foundation/errors";
+import type { Core } from "../core.ts";
+
+/** What devices report becomes audit records; `operational` is also told on, since a locked start may now go on. */
+export function watchDevices(core: Core, operational: () => Promise<void>): () => void {
+  const stops = [...core.devices].map(([id, device]) =>
+    device.watch?.watch((event) => {
+      core.metrics.add(`casemate_device_events_total{event="${event.kind === "state" ? event.state : event.kind}"}`);
+      const record = core.guard.append({
+        principal: `device/${id}`,
+        source: "device",
+        action: `device.${event.kind}`,
+        resource: `device/${id}`,
+        outcome: event.kind === "tamper" ? "DEVICE_TAMPERED" : "ok",
+        count: 1,
+        details: { ...(event.kind === "state" ? { state: event.state } : {}), detail: event.detail.slice(0, 256) },
+      });
+      record
+        .then(() => (event.kind === "state" && event.state === "operational" ? operational() : undefined))
+        .catch((error: unknown) => core.log(`event of device ${id}: ${asCasemateError(error).message}`, error));
+    }),
+  );
+  return () => {
+    for (const stop of stops) stop?.();
+  };
+}

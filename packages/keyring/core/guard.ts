@@ -1,0 +1,230 @@
+import { asCasemateError, CasemateError } from "@casemate/foundation/errors";
+import type { Action } from "./actions.ts";
+import { keyEntry, type KeyCache, type KeyEntry } from "./catalogue/key-cache.ts";
+import type { KeyRecord } from "./catalogue/key-record.ts";
+import type { Metrics } from "./metrics.ts";
+import type { AuditEntry, AuditLog, PolicyEngine, PolicyRequest } from "./ports.ts";
+import type { Caller } from "./types.ts";
+
+/** What a use case adds to its audit record while it runs. */
+export interface Note {
+  count: number;
+  details?: Record<string, string | number | boolean>;
+  /** When the resource becomes known only on the way: the new token, the new object. */
+  resource?: string;
+}
+
+/** These go on when the disk is full: they change nothing, so their lost records are counted and reported instead. */
+const READS: ReadonlySet<Action> = new Set<Action>([
+  "key.read",
+  "key.list",
+  "key.public",
+  "key.verify",
+  "key.mac-verify",
+  "device.list",
+  "device.read",
+  "device.objects",
+  "token.list",
+  "policy.list",
+  "policy.explain",
+  "policy.test",
+  "object.read",
+  "audit.read",
+  "audit.prove",
+]);
+
+/** What works before the device that holds the storage key is unlocked. */
+const WHILE_SEALED: ReadonlySet<Action> = new Set<Action>([
+  "device.list",
+  "device.read",
+  "device.unlock",
+  "audit.read",
+]);
+
+export interface GuardParts {
+  readonly audit: AuditLog;
+  readonly policy: PolicyEngine;
+  readonly keys: KeyCache;
+  readonly metrics: Metrics;
+  readonly deviceKind: (id: string) => string;
+}
+
+/** The one way into every use case: authorize, act, record, and only then answer. */
+export class Guard {
+  readonly #parts: GuardParts;
+  #sealed: string | undefined;
+  #tampered: CasemateError | undefined;
+  #lost = 0;
+
+  constructor(parts: GuardParts) {
+    this.#parts = parts;
+  }
+
+  /** With a reason, all but unlocking is refused with DEVICE_LOCKED; undefined opens. */
+  seal(reason: string | undefined): void {
+    this.#sealed = reason;
+  }
+
+  get sealed(): boolean {
+    return this.#sealed !== undefined;
+  }
+
+  /** From now on everything is refused with this. */
+  condemn(error: CasemateError): void {
+    this.#tampered = error;
+  }
+
+  /** A use case on the keyring as a whole. `resource` is for the record. */
+  async keyring<T>(caller: Caller, action: Action, resource: string, work: (note: Note) => Promise<T>): Promise<T> {
+    const note: Note = { count: 1 };
+    let result: T;
+    try {
+      this.#ready(action);
+      this.#authorize({ caller, action, resource: { type: "keyring" } }, resource);
+      result = await work(note);
+    } catch (error) {
+      return this.#refuse(caller, action, note.resource ?? resource, note, error);
+    }
+    await this.#record(caller, action, note.resource ?? resource, "ok", note);
+    return result;
+  }
+
+  /** A use case on one key. @throws NOT_FOUND, FORBIDDEN before `work` runs. */
+  async key<T>(
+    caller: Caller,
+    action: Action,
+    name: string,
+    work: (entry: KeyEntry, note: Note) => Promise<T>,
+  ): Promise<T> {
+    const note: Note = { count: 1 };
+    let resource: string | undefined;
+    let result: T;
+    try {
+      this.#ready(action);
+      const entry = this.#parts.keys.peek(name) ?? (await this.#parts.keys.load(name));
+      resource = entry.resource;
+      this.authorizeKey(caller, action, entry);
+      result = await work(entry, note);
+    } catch (error) {
+      return this.#refuse(caller, action, resource ?? `key/${name.slice(0, 128)}`, note, error);
+    }
+    await this.#record(caller, action, resource, "ok", note);
+    return result;
+  }
+
+  /** For a key that does not exist yet: policy sees the attributes it would have. */
+  async newKey<T>(
+    caller: Caller,
+    action: Action,
+    name: string,
+    draft: () => KeyRecord,
+    work: (draft: KeyRecord, note: Note) => Promise<T>,
+  ): Promise<T> {
+    const note: Note = { count: 1 };
+    const resource = `key/${name.slice(0, 128)}`;
+    let result: T;
+    try {
+      this.#ready(action);
+      const record = draft();
+      this.authorizeKey(caller, action, keyEntry(record), false);
+      result = await work(record, note);
+    } catch (error) {
+      return this.#refuse(caller, action, resource, note, error);
+    }
+    await this.#record(caller, action, resource, "ok", note);
+    return result;
+  }
+
+  /** For a second key or a stricter action inside a use case. @throws FORBIDDEN. */
+  authorizeKey(caller: Caller, action: Action, entry: KeyEntry, cacheable = true): void {
+    const { record, primary } = entry;
+    const request: PolicyRequest = {
+      caller,
+      action,
+      resource: {
+        type: "key",
+        name: record.name,
+        algorithm: record.algorithm,
+        device: record.device,
+        deviceKind: this.#parts.deviceKind(record.device),
+        state: primary.state,
+        labels: record.labels,
+        createdBy: record.createdBy,
+      },
+      ...(cacheable ? { revision: record.revision } : {}),
+    };
+    this.#authorize(request, entry.resource);
+  }
+
+  /** A record outside the use cases: authentication, schedule, device events. @throws STORAGE_FULL, STORAGE_FAILED. */
+  async append(entry: AuditEntry): Promise<void> {
+    await this.#parts.audit.append(entry);
+  }
+
+  #ready(action: Action): void {
+    if (this.#tampered !== undefined) throw this.#tampered;
+    if (this.#sealed !== undefined && !WHILE_SEALED.has(action))
+      throw new CasemateError("DEVICE_LOCKED", this.#sealed, { hint: "Unlock it: casemate device unlock." });
+  }
+
+  #authorize(request: PolicyRequest, resource: string): void {
+    const decision = this.#parts.policy.decide(request);
+    if (decision.allowed) return;
+    throw new CasemateError(
+      "FORBIDDEN",
+      `${request.caller.principal} may not ${request.action}${resource === "" ? "" : ` on ${resource}`}`,
+      {
+        hint: "Ask an administrator; casemate policy explain shows which policy decides.",
+        details: { reason: decision.code },
+      },
+    );
+  }
+
+  async #refuse(caller: Caller, action: Action, resource: string, note: Note, cause: unknown): Promise<never> {
+    const error = asCasemateError(cause);
+    await this.#record(caller, action, resource, error.code, note);
+    throw error;
+  }
+
+  async #record(caller: Caller, action: Action, resource: string, outcome: string, note: Note): Promise<void> {
+    this.#parts.metrics.add(`casemate_operations_total{action="${action}",outcome="${outcome}"}`, note.count);
+    const entry: AuditEntry = {
+      principal: caller.principal,
+      source: caller.source,
+      ...(caller.token === undefined ? {} : { token: caller.token }),
+      ...(caller.requestId === undefined ? {} : { requestId: caller.requestId }),
+      action,
+      resource,
+      outcome,
+      count: note.count,
+      ...(note.details === undefined ? {} : { details: note.details }),
+    };
+    try {
+      await this.#parts.audit.append(entry);
+    } catch (error) {
+      if (!READS.has(action) || asCasemateError(error).code !== "STORAGE_FULL") throw error;
+      this.#lost += 1;
+      this.#parts.metrics.add("casemate_audit_lost_reads_total");
+      return;
+    }
+    if (this.#lost > 0) await this.#reportLost();
+  }
+
+  /** There is room again: say how many reads went unrecorded. */
+  async #reportLost(): Promise<void> {
+    const count = this.#lost;
+    this.#lost = 0;
+    try {
+      await this.append({
+        principal: "casemate",
+        source: "keyring",
+        action: "audit.gap",
+        resource: "",
+        outcome: "STORAGE_FULL",
+        count,
+      });
+    } catch {
+      this.#lost += count;
+    }
+  }
+}

@@ -1,0 +1,50 @@
+import assert from "node:assert/strict";
+import { createPublicKey, verify } from "node:crypto";
+import { test } from "node:test";
+import { toUtf8 } from "@casemate/foundation/bytes";
+import { isCasemateError } from "@casemate/foundation/errors";
+import { temporaryKeyring } from "@casemate/testkit/fakes";
+
+const message = toUtf8("the message");
+
+test("a key is made, signs, and its public half verifies outside", async () => {
+  await using t = await temporaryKeyring();
+  const view = await t.keyring.createKey(t.admin, { name: "release", algorithm: "ec-p256" });
+  assert.equal(view.state, "active");
+  assert.deepEqual(view.usages, ["sign"]);
+  const { publicKey } = await t.keyring.publicKey(t.admin, "release");
+  const { results, scheme } = await t.keyring.sign(t.admin, "release", { kind: "message", inputs: [message] });
+  assert.equal(scheme, "ecdsa-sha256");
+  const [signature] = results;
+  assert.ok(signature instanceof Uint8Array);
+  const key = createPublicKey({ key: Buffer.from(publicKey), format: "der", type: "spki" });
+  assert.ok(verify("sha256", message, key, signature));
+});
+
+test("keys, tokens and state survive a restart", async () => {
+  await using t = await temporaryKeyring();
+  await t.keyring.createKey(t.admin, { name: "a", algorithm: "ed25519", labels: { team: "x" } });
+  const before = await t.keyring.getKey(t.admin, "a");
+  const keyring = await t.reopen();
+  const caller = await keyring.authenticate(t.adminToken, "test");
+  assert.deepEqual(await keyring.getKey(caller, "a"), before);
+  assert.equal((await keyring.sign(caller, "a", { kind: "message", inputs: [message] })).version, 1);
+});
+
+test("every use case leaves one record, a batch one for all its items, refusals too", async () => {
+  await using t = await temporaryKeyring();
+  await t.keyring.createKey(t.admin, { name: "a", algorithm: "ed25519" });
+  const from = t.audit.entries.length;
+  await t.keyring.sign(t.admin, "a", { kind: "message", inputs: [message, message, message] });
+  await assert.rejects(
+    t.keyring.exportKey(t.admin, "a"),
+    (error) => isCasemateError(error) && error.code === "NOT_EXPORTABLE",
+  );
+  const [signed, refused, ...rest] = t.audit.entries.slice(from);
+  assert.deepEqual(rest, []);
+  assert.equal(signed?.action, "key.sign");
+  assert.equal(signed?.count, 3);
+  assert.equal(signed?.resource, "key/a");
+  assert.ok(!JSON.stringify(signed).includes("the message"));
+  assert.equal(refused?.outcome, "NOT_EXPORTABLE");
+});

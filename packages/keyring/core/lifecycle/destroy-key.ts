@@ -1,0 +1,99 @@
+import { CasemateError, isCasemateError } from "@casemate/foundation/errors";
+import type { KeyRecord, VersionRecord } from "../catalogue/key-record.ts";
+import { keyEntry } from "../catalogue/key-cache.ts";
+import { saveKey, viewOf } from "../catalogue/save.ts";
+import { holderOf, type Core } from "../core.ts";
+import type { Note } from "../guard.ts";
+import { DAY_MS, iso } from "../time.ts";
+import type { Keyring } from "../types.ts";
+import { versionOf } from "../use/select.ts";
+import { without, withVersion } from "./versions.ts";
+
+const WAIT_DAYS = 7;
+const MAX_WAIT_DAYS = 365;
+
+export function destroyKey(core: Core): Keyring["destroyKey"] {
+  return (caller, name, options = {}) =>
+    core.locks.run(`key/${name}`, () =>
+      core.guard.key(caller, options.now ? "key.destroy-now" : "key.destroy", name, async ({ record }, note) => {
+        const targets = (options.version === undefined ? record.versions : [versionOf(record, options.version)]).filter(
+          (version) => version.state !== "destroyed",
+        );
+        note.details = { versions: targets.length };
+        if (targets.length === 0) throw new CasemateError("KEY_STATE", `${name} is destroyed already`);
+        if (options.now) {
+          if (options.waitDays !== undefined)
+            throw new CasemateError("BAD_REQUEST", "waitDays and now exclude each other");
+          return viewOf(core, await destroyVersions(core, record, targets, note));
+        }
+        const days = options.waitDays ?? WAIT_DAYS;
+        if (!Number.isInteger(days) || days < 1 || days > MAX_WAIT_DAYS)
+          throw new CasemateError("BAD_REQUEST", `waitDays must be a whole number from 1 to ${MAX_WAIT_DAYS}`, {
+            hint: "To destroy at once, say so with now.",
+          });
+        const destroyAt = core.clock.now() + days * DAY_MS;
+        note.details = { ...note.details, destroyAt: iso(destroyAt) };
+        const next = targets.reduce((sofar, version) => withVersion(sofar, condemned(version, destroyAt)), record);
+        return viewOf(core, await saveKey(core, next, note));
+      }),
+    );
+}
+
+/** Waiting for destruction: protects nothing any more, processes what exists, and can be restored. */
+function condemned(version: VersionRecord, destroyAt: number): VersionRecord {
+  const stops = version.state === "active" || version.state === "suspended";
+  return {
+    ...version,
+    destroyAt,
+    stateBefore: version.stateBefore ?? version.state,
+    ...(stops ? { state: "deactivated" } : {}),
+  };
+}
+
+/**
+ * Destroys now: the intent is committed, the device destroys, the outcome is committed. Interrupted anywhere, the
+ * schedule finishes it. Afterwards the record keeps no reference.
+ */
+export async function destroyVersions(
+  core: Core,
+  record: KeyRecord,
+  targets: readonly VersionRecord[],
+  note?: Note,
+): Promise<KeyRecord> {
+  let current = record;
+  if (targets.some((version) => !version.destroying)) {
+    const intent = targets.reduce((sofar, version) => withVersion(sofar, { ...version, destroying: true }), record);
+    current = await saveKey(core, intent, note);
+  }
+  for (const target of targets) {
+    const version = versionOf(current, target.version);
+    if (version.ref === undefined) continue;
+    try {
+      await holderOf(core, version.device).keys.destroy(version.ref);
+    } catch (error) {
+      // NOT_FOUND: destroyed before an interruption, or by the device itself.
+      if (!isCasemateError(error) || error.code !== "NOT_FOUND") throw error;
+    }
+  }
+  const now = core.clock.now();
+  const done = targets.reduce(
+    (sofar, target) => withVersion(sofar, gone(versionOf(sofar, target.version), now)),
+    current,
+  );
+  return saveKey(core, settled(done), note);
+}
+
+export function gone(version: VersionRecord, now: number): VersionRecord {
+  return {
+    ...without(version, "ref", "destroying", "destroyAt", "stateBefore", "activateAt", "deactivateAt"),
+    state: "destroyed",
+    destroyedAt: now,
+  };
+}
+
+/** A key with no version left has nothing to rotate. */
+export function settled(record: KeyRecord): KeyRecord {
+  if (keyEntry(record).primary.state !== "destroyed") return record;
+  const { rotateEveryDays: _days, nextRotationAt: _next, ...rest } = record;
+  return rest;
+}

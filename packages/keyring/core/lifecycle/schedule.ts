@@ -1,0 +1,122 @@
+import { asCasemateError, CasemateError } from "@casemate/foundation/errors";
+import { fromRow, primaryOf, type KeyRecord } from "../catalogue/key-record.ts";
+import { saveKey } from "../catalogue/save.ts";
+import type { Core } from "../core.ts";
+import type { Note } from "../guard.ts";
+import { flushTokens } from "../tokens/flush-tokens.ts";
+import { destroyVersions } from "./destroy-key.ts";
+import { rotate } from "./rotate-key.ts";
+import { moved } from "./transition.ts";
+import { withVersion } from "./versions.ts";
+
+const SLICE = 100;
+/** A token's last use is written when it is this much newer than the row. */
+const TOKEN_USE_MS = 60_000;
+
+/** Runs what is due; what fails stays due and does not hold up the rest. */
+export class Schedule {
+  readonly #core: Core;
+  /** Last failure recorded per key, so that a device that stays away fills no log. */
+  readonly #failures = new Map<string, string>();
+  #running: Promise<void> | undefined;
+
+  constructor(core: Core) {
+    this.#core = core;
+  }
+
+  run(): Promise<void> {
+    this.#running ??= this.#run().finally(() => {
+      this.#running = undefined;
+    });
+    return this.#running;
+  }
+
+  /** Finishes interrupted destructions alone. */
+  async resume(): Promise<void> {
+    await this.#due(0);
+  }
+
+  async #run(): Promise<void> {
+    if (this.#core.store.state !== "open") return;
+    await this.#due(this.#core.clock.now());
+    await this.#core.counters.flush();
+    await flushTokens(this.#core, TOKEN_USE_MS);
+  }
+
+  async #due(now: number): Promise<void> {
+    let after: string | undefined;
+    for (;;) {
+      const rows = await this.#core.store.find("key", {
+        atMost: { column: "due", value: now },
+        order: "id",
+        ...(after === undefined ? {} : { after }),
+        limit: SLICE,
+      });
+      for (const row of rows) await this.#handle(fromRow(row).name, now);
+      if (rows.length < SLICE) return;
+      after = rows.at(-1)?.id;
+    }
+  }
+
+  async #handle(name: string, now: number): Promise<void> {
+    await this.#core.locks.run(`key/${name}`, async () => {
+      const note: Note = { count: 1 };
+      const done: string[] = [];
+      let outcome = "ok";
+      try {
+        const { record } = await this.#core.keys.load(name);
+        await advance(this.#core, record, now, note, done);
+        this.#failures.delete(name);
+      } catch (error) {
+        outcome = asCasemateError(error).code;
+        this.#core.log(`schedule of key ${name} failed`, error);
+        if (this.#failures.get(name) === outcome) return;
+        this.#failures.set(name, outcome);
+      }
+      if (done.length === 0 && outcome === "ok") return;
+      this.#core.metrics.add(`casemate_schedule_total{outcome="${outcome}"}`);
+      await this.#core.guard.append({
+        principal: "casemate",
+        source: "schedule",
+        action: "schedule",
+        resource: `key/${name}`,
+        outcome,
+        count: 1,
+        details: { ...note.details, done: done.join(",") },
+      });
+    });
+  }
+}
+
+/** Destructions first, then dates, then rotation, each committed on its own. */
+async function advance(core: Core, record: KeyRecord, now: number, note: Note, done: string[]): Promise<void> {
+  let current = record;
+  const doomed = current.versions.filter((version) => version.destroying || (version.destroyAt ?? Infinity) <= now);
+  if (doomed.length > 0) {
+    current = await destroyVersions(core, current, doomed, note);
+    done.push("destroy");
+  }
+  let dated = current;
+  for (const version of current.versions) {
+    if (version.destroyAt !== undefined) continue;
+    let next = version;
+    if (next.state === "pre-active" && (next.activateAt ?? Infinity) <= now) next = moved(current, next, "activate");
+    if (next.state === "active" || next.state === "suspended") {
+      if ((next.deactivateAt ?? Infinity) <= now) next = moved(current, next, "deactivate");
+    }
+    if (next === version) continue;
+    dated = withVersion(dated, next);
+    done.push(next.state === "active" ? "activate" : "deactivate");
+  }
+  if (dated !== current) current = await saveKey(core, dated, note);
+  if (current.nextRotationAt === undefined || current.nextRotationAt > now) return;
+  const { state, destroyAt } = primaryOf(current);
+  if (state !== "active" || destroyAt !== undefined) {
+    // Only an active key is rotated by date; the others are looked at again when somebody changes them.
+    const { nextRotationAt: _passed, ...rest } = current;
+    await saveKey(core, rest, note);
+    throw new CasemateError("KEY_STATE", `${current.name} is ${state}: not rotated`);
+  }
+  await rotate(core, current, note);
+  done.push("rotate");
+}

@@ -1,0 +1,54 @@
+import { CasemateError } from "@casemate/foundation/errors";
+import type { Action } from "../actions.ts";
+import { primaryOf, type KeyRecord, type VersionRecord } from "../catalogue/key-record.ts";
+import { changeKey } from "../catalogue/save.ts";
+import type { Core } from "../core.ts";
+import type { Keyring, Transition } from "../types.ts";
+import { versionOf } from "../use/select.ts";
+import { MOVES } from "./states.ts";
+import { without, withVersion } from "./versions.ts";
+
+const ACTION: Readonly<Record<Transition, Action>> = {
+  activate: "key.activate",
+  suspend: "key.suspend",
+  resume: "key.resume",
+  deactivate: "key.deactivate",
+  compromise: "key.compromise",
+};
+const MAX_REASON = 256;
+
+export function transition(core: Core): Keyring["transition"] {
+  return (caller, name, move, options = {}) =>
+    changeKey(core, caller, ACTION[move], name, (record, note) => {
+      if (options.reason !== undefined && options.reason.length > MAX_REASON)
+        throw new CasemateError("BAD_REQUEST", `a reason has at most ${MAX_REASON} characters`);
+      const version = options.version === undefined ? primaryOf(record) : versionOf(record, options.version);
+      note.details = { version: version.version, from: version.state };
+      const next = moved(record, version, move, options.reason);
+      note.details = { ...note.details, to: next.state };
+      return withVersion(record, next);
+    });
+}
+
+/** @throws KEY_STATE when the move does not start from here. */
+export function moved(record: KeyRecord, version: VersionRecord, move: Transition, reason?: string): VersionRecord {
+  const { from, to } = MOVES[move];
+  if (!from.includes(version.state) || (version.destroyAt !== undefined && move !== "compromise") || version.destroying)
+    throw new CasemateError(
+      "KEY_STATE",
+      `version ${version.version} of ${record.name} is ${version.destroyAt === undefined ? version.state : "waiting for destruction"}: cannot ${move}`,
+      {
+        hint: version.destroyAt === undefined ? `Only from: ${from.join(", ")}.` : "Restore it first.",
+        details: { state: version.state, version: version.version },
+      },
+    );
+  const cleared = without(
+    version,
+    "reason",
+    ...(to === "active" && move === "activate" ? (["activateAt"] as const) : []),
+    ...(to === "deactivated" ? (["deactivateAt"] as const) : []),
+    // A compromised key waiting for destruction stays compromised when restored.
+    ...(to === "compromised" ? (["activateAt", "deactivateAt", "stateBefore"] as const) : []),
+  );
+  return { ...cleared, state: to, ...(reason === undefined ? {} : { reason }) };
+}

@@ -1,0 +1,179 @@
+import type { Device } from "@casemate/devices/contract";
+import { systemClock, systemRandom, type Clock, type Random } from "@casemate/foundation/effects";
+import { asCasemateError, isCasemateError } from "@casemate/foundation/errors";
+import { KeyCache } from "./catalogue/key-cache.ts";
+import { composeUseCases } from "./compose.ts";
+import type { Core } from "./core.ts";
+import { watchDevices } from "./devices/watch-devices.ts";
+import { Guard } from "./guard.ts";
+import { Schedule } from "./lifecycle/schedule.ts";
+import { Locks } from "./locks.ts";
+import { Metrics } from "./metrics.ts";
+import type { ObjectStore } from "./objects.ts";
+import { openObjects } from "./open-objects.ts";
+import { loadPolicies } from "./policies/set-policy.ts";
+import type { AuditLog, PolicyEngine } from "./ports.ts";
+import { storageKey, useCheckpointKey } from "./startup/internal-keys.ts";
+import { checkHistory } from "./startup/history.ts";
+import type { Store } from "./store.ts";
+import { bootstrapAdmin } from "./tokens/bootstrap-admin.ts";
+import { flushTokens } from "./tokens/flush-tokens.ts";
+import { TokenCache } from "./tokens/token-cache.ts";
+import type { Keyring, TokenView } from "./types.ts";
+import { UseCounters } from "./use/use-counters.ts";
+
+export interface KeyringOptions {
+  readonly store: Store;
+  readonly audit: AuditLog;
+  readonly policy: PolicyEngine;
+  /** In order of preference: the first that can make a key gets it. */
+  readonly devices: ReadonlyMap<string, Device>;
+  readonly clock?: Clock;
+  readonly random?: Random;
+  /** For what has no caller to answer to. Gets no secrets. */
+  readonly log?: (message: string, error?: unknown) => void;
+  /** Keys and tokens kept ready; the default is 10 000 of each. */
+  readonly cacheSize?: number;
+}
+
+export interface OpenKeyring extends Keyring {
+  /** Objects that are no keys, for PKCS#11. */
+  readonly objects: ObjectStore;
+  /** An administrator token for the owner of the data directory; revokes earlier ones of its kind. For the composition root alone. */
+  bootstrapAdmin(principal?: string): Promise<{ readonly token: string; readonly view: TokenView }>;
+  /** Why all but unlocking is refused, while a locked device holds the storage key. */
+  readonly sealed: boolean;
+  /** Resolves when every stored row was read and found untouched. @throws TAMPER_DETECTED naming the first bad one. */
+  checkStorage(): Promise<void>;
+}
+
+const CACHE_SIZE = 10_000;
+/** Up to this many rows the store is checked before the first answer, else beside them. */
+const CHECK_AT_ONCE = 2_000;
+
+/**
+ * The keyring over its parts, which it then owns and closes.
+ * @throws TAMPER_DETECTED, STORAGE_FAILED, DEVICE_FAILED.
+ */
+export async function openKeyring(options: KeyringOptions): Promise<OpenKeyring> {
+  const core = assemble(options);
+  const schedule = new Schedule(core);
+  let opening: Promise<void> | undefined;
+  const open = (): Promise<void> => {
+    opening ??= unseal(core, schedule).finally(() => {
+      opening = undefined;
+    });
+    return opening;
+  };
+  await open();
+  const unwatch = watchDevices(core, async () => (core.guard.sealed ? open() : undefined));
+  await core.guard.append(system("start", { sealed: core.guard.sealed }));
+  let closing: Promise<void> | undefined;
+  return {
+    ...composeUseCases(core, open),
+    objects: openObjects(core),
+    bootstrapAdmin: bootstrapAdmin(core),
+    get sealed() {
+      return core.guard.sealed;
+    },
+    checkStorage: () => core.store.check(),
+    metrics: () => ({
+      ...core.metrics.read(),
+      casemate_cached_keys: core.keys.size,
+      casemate_devices: core.devices.size,
+      casemate_audit_records: core.audit.head.size,
+      casemate_sealed: core.guard.sealed ? 1 : 0,
+    }),
+    runSchedule: () => schedule.run(),
+    close: () => (closing ??= close(core, unwatch)),
+  };
+}
+
+function assemble(options: KeyringOptions): Core {
+  const { store, audit, policy, devices } = options;
+  const locks = new Locks();
+  const metrics = new Metrics();
+  const keys = new KeyCache(store, options.cacheSize ?? CACHE_SIZE);
+  return {
+    store,
+    audit,
+    policy,
+    devices,
+    keys,
+    locks,
+    metrics,
+    clock: options.clock ?? systemClock,
+    random: options.random ?? systemRandom,
+    tokens: new TokenCache(store, options.cacheSize ?? CACHE_SIZE),
+    counters: new UseCounters(store, locks, (changes) => store.commit(changes, audit.head)),
+    guard: new Guard({
+      audit,
+      policy,
+      keys,
+      metrics,
+      deviceKind: (id) => devices.get(id)?.identity.kind ?? "absent",
+    }),
+    log: options.log ?? (() => undefined),
+  };
+}
+
+/** What needs the storage key's device: verified rows, policies, the checkpoint key, unfinished work. */
+async function unseal(core: Core, schedule: Schedule): Promise<void> {
+  const { store, audit, devices } = core;
+  if (store.state !== "open") {
+    const key = await storageKey(store, audit, devices).catch((error: unknown) => {
+      if (isCasemateError(error) && error.code === "DEVICE_LOCKED") return undefined;
+      throw error;
+    });
+    if (key === undefined) {
+      core.guard.seal("the device that holds the storage key is locked or not attached");
+      return;
+    }
+    await store.useKey(key);
+    // What was read before could not be verified.
+    core.keys.clear();
+    core.tokens.clear();
+    core.counters.clear();
+  }
+  await checkHistory(store, audit);
+  const { rows } = await store.head();
+  if (rows <= CHECK_AT_ONCE) await store.check();
+  else checkLater(core);
+  await loadPolicies(store, core.policy);
+  if (!(await useCheckpointKey(store, audit, devices)))
+    core.log("no device has Ed25519: checkpoints of the audit log are not signed");
+  core.guard.seal(undefined);
+  await schedule.resume();
+}
+
+function checkLater(core: Core): void {
+  core.store.check().catch((error: unknown) => {
+    const known = asCasemateError(error);
+    core.log(known.message, error);
+    if (known.code !== "TAMPER_DETECTED") return;
+    core.guard.condemn(known);
+    core.guard
+      .append({ ...system("storage.check", { found: known.message.slice(0, 256) }), outcome: known.code })
+      .catch((cause: unknown) => core.log("the finding could not be recorded", cause));
+  });
+}
+
+async function close(core: Core, unwatch: () => void): Promise<void> {
+  unwatch();
+  try {
+    if (core.store.state === "open") {
+      await core.counters.flush(true);
+      await flushTokens(core, 1);
+    }
+    await core.guard.append(system("stop", {}));
+  } catch (error) {
+    core.log("the end could not be recorded", error);
+  }
+  const ends = [() => core.audit.close(), ...[...core.devices.values()].map((device) => () => device.close())];
+  for (const end of ends) await end().catch((error: unknown) => core.log("closing", error));
+  await core.store.close();
+}
+
+function system(action: string, details: Readonly<Record<string, string | number | boolean>>) {
+  return { principal: "casemate", source: "keyring", action, resource: "", outcome: "ok", count: 1, details };
+}

@@ -1,0 +1,52 @@
+import { CasemateError } from "@casemate/foundation/errors";
+import { ACTIONS, type Action } from "../actions.ts";
+import { primaryOf } from "../catalogue/key-record.ts";
+import type { Core } from "../core.ts";
+import type { PolicyRequest } from "../ports.ts";
+import { tokenFromRow } from "../tokens/token-record.ts";
+import type { PolicyCheck, Role } from "../types.ts";
+
+/** The request a check stands for. Without roles, those of the principal's living tokens. @throws BAD_REQUEST, NOT_FOUND. */
+export async function requestOf(core: Core, check: PolicyCheck): Promise<PolicyRequest> {
+  const action = actionOf(check.action);
+  const caller = {
+    principal: check.principal,
+    kind: "user",
+    roles: check.roles ?? (await rolesOf(core, check.principal)),
+    source: "explain",
+  } as const;
+  if (check.key === undefined) return { caller, action, resource: { type: "keyring" } };
+  const { record } = core.keys.peek(check.key) ?? (await core.keys.load(check.key));
+  return {
+    caller,
+    action,
+    resource: {
+      type: "key",
+      name: record.name,
+      algorithm: record.algorithm,
+      device: record.device,
+      deviceKind: core.devices.get(record.device)?.identity.kind ?? "absent",
+      state: primaryOf(record).state,
+      labels: record.labels,
+      createdBy: record.createdBy,
+    },
+  };
+}
+
+function actionOf(text: string): Action {
+  const action = ACTIONS.find((known) => known === text);
+  if (action === undefined)
+    throw new CasemateError("BAD_REQUEST", `no action is called ${JSON.stringify(text.slice(0, 64))}`, {
+      hint: `There are: ${ACTIONS.join(", ")}.`,
+    });
+  return action;
+}
+
+async function rolesOf(core: Core, principal: string): Promise<readonly Role[]> {
+  const rows = await core.store.find("token", { equals: { principal }, order: "id", limit: 1000 });
+  const now = core.clock.now();
+  const living = rows
+    .map(tokenFromRow)
+    .filter((token) => token.revokedAt === undefined && (token.expiresAt ?? Infinity) > now);
+  return [...new Set(living.flatMap((token) => token.roles))];
+}

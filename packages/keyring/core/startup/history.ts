@@ -1,0 +1,48 @@
+import { CasemateError } from "@casemate/foundation/errors";
+import type { AuditLog } from "../ports.ts";
+import type { Store } from "../store.ts";
+
+const SLICE = 1000;
+const HINT = "Restore database and audit log together, from the same backup.";
+
+/**
+ * Database and audit log watch each other: each commit keeps the log's head, each record of a change names the
+ * commit's generation. Whichever was put back to an older state no longer fits. @throws TAMPER_DETECTED.
+ */
+export async function checkHistory(store: Store, audit: AuditLog): Promise<void> {
+  const { generation, audit: then } = await store.head();
+  if (audit.head.size < then.size)
+    throw new CasemateError(
+      "TAMPER_DETECTED",
+      `the audit log was cut or rolled back: it has ${audit.head.size} records, the database has seen ${then.size}`,
+      { hint: HINT, details: { record: audit.head.size } },
+    );
+  if (then.size > 0) {
+    const [seen] = (await audit.records({ from: then.size - 1, limit: 1 })).items;
+    if (seen?.hash !== then.hash)
+      throw new CasemateError(
+        "TAMPER_DETECTED",
+        `record ${then.size - 1} of the audit log is not the one that the database has seen`,
+        { hint: HINT, details: { record: then.size - 1 } },
+      );
+  }
+  let cursor: string | undefined;
+  if (audit.head.size === then.size) return;
+  do {
+    const page = await audit.records({
+      from: then.size,
+      limit: SLICE,
+      ...(cursor === undefined ? {} : { cursor }),
+    });
+    for (const { index, details } of page.items) {
+      const known = details["generation"];
+      if (typeof known === "number" && known > generation)
+        throw new CasemateError(
+          "TAMPER_DETECTED",
+          `the database was rolled back: record ${index} of the audit log names its generation ${known}, it is at ${generation}`,
+          { hint: HINT, details: { record: index } },
+        );
+    }
+    cursor = page.next;
+  } while (cursor !== undefined);
+}

@@ -1,0 +1,141 @@
+import type { Device, KeySpec } from "@casemate/devices/contract";
+import { fromBase64, toBase64, toUtf8 } from "@casemate/foundation/bytes";
+import { isCasemateError } from "@casemate/foundation/errors";
+import { hkdfSync } from "node:crypto";
+import type { AuditLog } from "../ports.ts";
+import type { Store } from "../store.ts";
+
+/** Casemate's own keys live beside the catalogue: no caller can use, rotate or destroy them. */
+interface InternalKey {
+  readonly device: string;
+  readonly ref: Uint8Array;
+  readonly publicKey?: Uint8Array;
+  readonly recipe?: string;
+}
+
+const CHECKPOINT = "casemate-checkpoint";
+const STORAGE = "casemate-storage";
+/** What the storage key is asked to authenticate; the answer is the secret that row MACs are derived from. */
+const STORAGE_QUESTION = toUtf8("casemate storage v1");
+
+/** Ways to get the same secret out of a device twice, best first. */
+const RECIPES: ReadonlyMap<string, { spec: KeySpec; answer: (device: Device, ref: Uint8Array) => Promise<unknown> }> =
+  new Map([
+    [
+      "hmac",
+      {
+        spec: { algorithm: "hmac-sha256", usages: ["mac"], exportable: false, label: STORAGE },
+        answer: async (device, ref) => (await device.mac?.mac(ref, "hmac-sha256", [STORAGE_QUESTION]))?.[0],
+      },
+    ],
+    [
+      "cmac",
+      {
+        spec: { algorithm: "aes-256", usages: ["mac"], exportable: false, label: STORAGE },
+        answer: async (device, ref) => (await device.mac?.mac(ref, "aes-cmac", [STORAGE_QUESTION]))?.[0],
+      },
+    ],
+    [
+      "rsa",
+      {
+        spec: { algorithm: "rsa-2048", usages: ["sign"], exportable: false, label: STORAGE },
+        answer: async (device, ref) =>
+          (await device.sign?.sign(ref, "rsa-pkcs1-sha256", "message", [STORAGE_QUESTION]))?.[0],
+      },
+    ],
+  ]);
+
+/** The 32-byte key of row MACs, made in a device on the first start. undefined when no device can make one. */
+export async function storageKey(
+  store: Store,
+  audit: AuditLog,
+  devices: ReadonlyMap<string, Device>,
+): Promise<Uint8Array | undefined> {
+  const known = await readInternal(store, STORAGE);
+  if (known !== undefined) {
+    const device = devices.get(known.device);
+    const recipe = RECIPES.get(known.recipe ?? "hmac");
+    if (device === undefined || recipe === undefined) return undefined;
+    return derive(await recipe.answer(device, known.ref));
+  }
+  for (const [name, recipe] of RECIPES) {
+    for (const device of devices.values()) {
+      const { algorithm, usages } = recipe.spec;
+      const support = device.algorithms.find((row) => row.algorithm === algorithm);
+      if (support === undefined || !usages.every((usage) => support.usages.includes(usage))) continue;
+      const made = await device.keys.generate(recipe.spec);
+      const secret = derive(await recipe.answer(device, made.ref));
+      await writeInternal(store, audit, STORAGE, { device: device.identity.id, ref: made.ref, recipe: name });
+      return secret;
+    }
+  }
+  return undefined;
+}
+
+function derive(answer: unknown): Uint8Array {
+  if (isCasemateError(answer)) throw answer;
+  if (!(answer instanceof Uint8Array)) throw new TypeError("the storage key gave no answer");
+  return new Uint8Array(hkdfSync("sha256", answer, new Uint8Array(0), "casemate row mac v1", 32));
+}
+
+/** Lets the audit log sign its checkpoints with an Ed25519 key of the first device that can. @throws DEVICE_*. */
+export async function useCheckpointKey(
+  store: Store,
+  audit: AuditLog,
+  devices: ReadonlyMap<string, Device>,
+): Promise<boolean> {
+  let key = await readInternal(store, CHECKPOINT);
+  if (key === undefined) {
+    for (const device of devices.values()) {
+      if (!device.algorithms.some((row) => row.algorithm === "ed25519" && row.usages.includes("sign"))) continue;
+      const made = await device.keys.generate({
+        algorithm: "ed25519",
+        usages: ["sign"],
+        exportable: false,
+        label: CHECKPOINT,
+      });
+      key = { device: device.identity.id, ...made };
+      await writeInternal(store, audit, CHECKPOINT, key);
+      break;
+    }
+  }
+  const device = key === undefined ? undefined : devices.get(key.device);
+  if (key === undefined || device?.sign === undefined) return false;
+  const { ref } = key;
+  const { sign } = device;
+  const spki = key.publicKey ?? (await device.keys.publicKey(ref));
+  audit.useSigner({
+    name: device.identity.id,
+    // RFC 8410: the SubjectPublicKeyInfo of Ed25519 ends with its 32 bytes.
+    publicKey: spki.subarray(-32),
+    async sign(note) {
+      const [signature] = await sign.sign(ref, "pure", "message", [note]);
+      if (isCasemateError(signature)) throw signature;
+      if (signature === undefined) throw new TypeError("the checkpoint key gave no signature");
+      return signature;
+    },
+  });
+  return true;
+}
+
+async function readInternal(store: Store, id: string): Promise<InternalKey | undefined> {
+  const row = await store.get("internal", "id", id);
+  if (row === undefined) return undefined;
+  const json = JSON.parse(row.body) as { device: string; ref: string; publicKey?: string; recipe?: string };
+  return {
+    device: json.device,
+    ref: fromBase64(json.ref),
+    ...(json.publicKey === undefined ? {} : { publicKey: fromBase64(json.publicKey) }),
+    ...(json.recipe === undefined ? {} : { recipe: json.recipe }),
+  };
+}
+
+async function writeInternal(store: Store, audit: AuditLog, id: string, key: InternalKey): Promise<void> {
+  const body = JSON.stringify({
+    device: key.device,
+    ref: toBase64(key.ref),
+    ...(key.publicKey === undefined ? {} : { publicKey: toBase64(key.publicKey) }),
+    ...(key.recipe === undefined ? {} : { recipe: key.recipe }),
+  });
+  await store.commit([{ kind: "put", collection: "internal", row: { id, revision: 1, body, index: {} } }], audit.head);
+}

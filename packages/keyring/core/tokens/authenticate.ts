@@ -1,0 +1,81 @@
+import { CasemateError } from "@casemate/foundation/errors";
+import { constantTimeEqual } from "@casemate/foundation/secrets";
+import type { Core } from "../core.ts";
+import { iso } from "../time.ts";
+import type { Caller, Keyring } from "../types.ts";
+import type { TokenEntry } from "./token-cache.ts";
+import { parseToken } from "./token-text.ts";
+
+/**
+ * A refusal is always recorded; success once per token and source while the token stays cached: each use case
+ * that follows records the token anyway.
+ */
+export function authenticate(core: Core): Keyring["authenticate"] {
+  return async (token, source, requestId) => {
+    const parsed = parseToken(token);
+    let entry: TokenEntry | undefined;
+    if (parsed !== undefined) entry = core.tokens.peek(parsed.id) ?? (await core.tokens.load(parsed.id));
+    const now = core.clock.now();
+    const refusal = refusalOf(parsed?.hash, entry, now);
+    if (refusal !== undefined) {
+      core.metrics.add(`casemate_authentications_total{outcome="${refusal.code}"}`);
+      await core.guard.append({
+        principal: entry?.record.principal ?? "",
+        source,
+        ...(parsed === undefined ? {} : { token: parsed.id }),
+        ...(requestId === undefined ? {} : { requestId }),
+        action: "authenticate",
+        resource: parsed === undefined ? "" : `token/${parsed.id}`,
+        outcome: refusal.code,
+        count: 1,
+      });
+      throw refusal;
+    }
+    const { record, seen } = entry as TokenEntry;
+    const caller: Caller = {
+      principal: record.principal,
+      kind: record.kind,
+      roles: record.roles,
+      source,
+      token: record.id,
+      ...(requestId === undefined ? {} : { requestId }),
+    };
+    (entry as TokenEntry).lastUsedAt = now;
+    if (!seen.has(source)) {
+      await core.guard.append({
+        principal: record.principal,
+        source,
+        token: record.id,
+        ...(requestId === undefined ? {} : { requestId }),
+        action: "authenticate",
+        resource: `token/${record.id}`,
+        outcome: "ok",
+        count: 1,
+      });
+      core.metrics.add('casemate_authentications_total{outcome="ok"}');
+      seen.add(source);
+    }
+    return caller;
+  };
+}
+
+function refusalOf(
+  hash: Uint8Array | undefined,
+  entry: TokenEntry | undefined,
+  now: number,
+): CasemateError | undefined {
+  if (hash === undefined || entry === undefined || !constantTimeEqual(hash, entry.record.hash))
+    return new CasemateError("UNAUTHENTICATED", "the token is not known", {
+      hint: "Pass a token that casemate token create printed.",
+    });
+  const { expiresAt, revokedAt } = entry.record;
+  if (revokedAt !== undefined)
+    return new CasemateError("UNAUTHENTICATED", `the token was revoked at ${iso(revokedAt)}`, {
+      hint: "Ask an administrator for a new one.",
+    });
+  if (expiresAt !== undefined && now >= expiresAt)
+    return new CasemateError("TOKEN_EXPIRED", `the token expired at ${iso(expiresAt)}`, {
+      hint: "Ask an administrator for a new one.",
+    });
+  return undefined;
+}

@@ -1,0 +1,27 @@
+// Ciphertexts that `encrypt` hands out: 0xca, format 1, u32 key version (big-endian), then the device's bytes.
+import { CasemateError } from "@casemate/foundation/errors";
+
+const HEADER_BYTES = 6;
+const MAGIC = 0xca;
+const FORMAT = 1;
+
+export function sealHeader(version: number, body: Uint8Array): Uint8Array {
+  const out = new Uint8Array(HEADER_BYTES + body.length);
+  out[0] = MAGIC;
+  out[1] = FORMAT;
+  new DataView(out.buffer).setUint32(2, version);
+  out.set(body, HEADER_BYTES);
+  return out;
+}
+
+/** @throws DECODE_TRUNCATED, DECODE_INVALID. */
+export function openHeader(data: Uint8Array): { readonly version: number; readonly body: Uint8Array } {
+  if (data.length < HEADER_BYTES)
+    throw new CasemateError("DECODE_TRUNCATED", `ciphertext: need ${HEADER_BYTES} bytes, ${data.length} left`);
+  if (data[0] !== MAGIC || data[1] !== FORMAT)
+    throw new CasemateError("DECODE_INVALID", "ciphertext: not made by encrypt of this keyring", {
+      hint: "A ciphertext from elsewhere is decrypted raw, with its key version.",
+    });
+  const version = new DataView(data.buffer, data.byteOffset, data.length).getUint32(2);
+  return { version, body: data.subarray(HEADER_BYTES) };
+}

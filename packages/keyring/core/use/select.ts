@@ -1,0 +1,79 @@
+import type { Device, Usage } from "@casemate/devices/contract";
+import { CasemateError } from "@casemate/foundation/errors";
+import { primaryOf, type KeyRecord, type VersionRecord } from "../catalogue/key-record.ts";
+import { holderOf, type Core } from "../core.ts";
+import { ALLOWED, type Operation } from "../lifecycle/states.ts";
+import { iso } from "../time.ts";
+import type { KeyState } from "../types.ts";
+
+export interface Selected {
+  readonly record: KeyRecord;
+  readonly version: VersionRecord;
+  readonly device: Device;
+  readonly ref: Uint8Array;
+}
+
+const NEEDS: Readonly<Record<Operation, Usage | undefined>> = {
+  sign: "sign",
+  verify: "sign",
+  encrypt: "encrypt",
+  decrypt: "encrypt",
+  mac: "mac",
+  "mac-verify": "mac",
+  agree: "agree",
+  encapsulate: "kem",
+  decapsulate: "kem",
+  wrap: "wrap",
+  unwrap: "wrap",
+  export: undefined,
+  "data-keys": undefined,
+  public: undefined,
+};
+
+const WAY_OUT: Readonly<Record<KeyState, string>> = {
+  "pre-active": "Activate it first, or wait for its date.",
+  active: "",
+  suspended: "Resume it first.",
+  deactivated: "It still verifies and decrypts; rotate the key for new protection.",
+  compromised: "It still verifies and decrypts; rotate the key for new protection.",
+  destroyed: "Its material is gone for good.",
+};
+
+/** The version to use and its holder, if usage and state allow. @throws KEY_USAGE, KEY_STATE, NOT_FOUND, DEVICE_ABSENT. */
+export function select(core: Core, record: KeyRecord, operation: Operation, version?: number): Selected {
+  const usage = NEEDS[operation];
+  if (usage !== undefined && !record.usages.includes(usage))
+    throw new CasemateError("KEY_USAGE", `${record.name} was not made to ${operation}`, {
+      hint: `It was made to: ${record.usages.join(", ")}.`,
+    });
+  const chosen = version === undefined ? primaryOf(record) : versionOf(record, version);
+  if (!ALLOWED[chosen.state].has(operation) || chosen.destroying || chosen.ref === undefined)
+    throw new CasemateError("KEY_STATE", refusal(record, chosen, operation), {
+      hint: WAY_OUT[chosen.destroying ? "destroyed" : chosen.state],
+      details: { state: chosen.state, version: chosen.version },
+    });
+  return { record, version: chosen, device: holderOf(core, chosen.device), ref: chosen.ref };
+}
+
+/** @throws NOT_FOUND. */
+export function versionOf(record: KeyRecord, version: number): VersionRecord {
+  const found = record.versions.find((candidate) => candidate.version === version);
+  if (found === undefined)
+    throw new CasemateError("NOT_FOUND", `${record.name} has no version ${version}`, {
+      hint: `It has versions 1 to ${record.versions.at(-1)?.version ?? 0}.`,
+    });
+  return found;
+}
+
+function refusal(record: KeyRecord, version: VersionRecord, operation: Operation): string {
+  const since = version.activateAt === undefined ? "" : ` until ${iso(version.activateAt)}`;
+  const state = version.destroying ? "being destroyed" : version.state;
+  return `version ${version.version} of ${record.name} is ${state}${state === "pre-active" ? since : ""}: it does not ${operation}`;
+}
+
+/** The facet a device must have for this. @throws NOT_SUPPORTED. */
+export function facet<T>(device: Device, facetOfDevice: T | undefined, what: string): T {
+  if (facetOfDevice === undefined)
+    throw new CasemateError("NOT_SUPPORTED", `device ${device.identity.id} cannot ${what}`);
+  return facetOfDevice;
+}

@@ -1,0 +1,29 @@
+import { ALGORITHMS } from "../algorithms.ts";
+import { useWarnings } from "../catalogue/key-view.ts";
+import type { Core } from "../core.ts";
+import type { Keyring } from "../types.ts";
+import { checkBatch, inputsDigest, settle } from "./batch.ts";
+import { schemeOf } from "./schemes.ts";
+import { facet, select } from "./select.ts";
+
+export function sign(core: Core): Keyring["sign"] {
+  return (caller, name, request) =>
+    core.guard.key(caller, "key.sign", name, async ({ record }, note) => {
+      const { inputs, kind } = request;
+      const bytes = checkBatch([inputs]);
+      note.count = inputs.length;
+      const chosen = select(core, record, "sign", request.version);
+      const { version, device, ref } = chosen;
+      const scheme = schemeOf(chosen, "sign", request.scheme, ALGORITHMS[record.algorithm].sign);
+      note.details = { version: version.version, scheme, kind, bytes, sha256: inputsDigest(inputs) };
+      const reserved = core.counters.take(record, version, inputs.length);
+      if (reserved !== undefined) await reserved;
+      const results = await facet(device, device.sign, "sign").sign(ref, scheme, kind, inputs);
+      return {
+        version: version.version,
+        scheme,
+        results: settle(note, results),
+        warnings: useWarnings(record, version),
+      };
+    });
+}

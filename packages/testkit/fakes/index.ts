@@ -1,0 +1,4 @@
+export { softwareDevice, type SoftwareDevice } from "./software-device.ts";
+export { memoryAudit, type MemoryAudit } from "./memory-audit.ts";
+export { rolePolicy } from "./role-policy.ts";
+export { temporaryKeyring, type TemporaryKeyring, type TemporaryOptions } from "./temporary-keyring.ts";

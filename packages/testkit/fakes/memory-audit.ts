@@ -1,0 +1,81 @@
+import { createHash } from "node:crypto";
+import type { CasemateError } from "@casemate/foundation/errors";
+import type { AuditEntry, AuditLog, AuditRecordView, CheckpointSigner } from "@casemate/keyring/core";
+
+export interface MemoryAudit extends AuditLog {
+  readonly entries: readonly AuditEntry[];
+  readonly signer: CheckpointSigner | undefined;
+  /** Until called with undefined, every append fails with this. */
+  failWith(error: CasemateError | undefined): void;
+  /** Forgets the newest records, as a rolled-back log would. */
+  cut(size: number): void;
+}
+
+/** A chained audit log in memory; proofs are made by the real one alone. */
+export function memoryAudit(): MemoryAudit {
+  const entries: AuditEntry[] = [];
+  const views: AuditRecordView[] = [];
+  let failure: CasemateError | undefined;
+  let signer: CheckpointSigner | undefined;
+  const hashAt = (size: number): string => views[size - 1]?.hash ?? "0".repeat(64);
+  const absent = () => Promise.reject(new Error("the memory audit makes no proofs"));
+  return {
+    entries,
+    get signer() {
+      return signer;
+    },
+    failWith(error) {
+      failure = error;
+    },
+    cut(size) {
+      entries.length = size;
+      views.length = size;
+    },
+    async append(entry) {
+      if (failure !== undefined) throw failure;
+      const index = views.length;
+      const hash = createHash("sha256").update(hashAt(index)).update(JSON.stringify(entry)).digest("hex");
+      const { principal, source, action, resource, outcome, count, details = {} } = entry;
+      entries.push(entry);
+      views.push({
+        index,
+        time: new Date(0).toISOString(),
+        principal,
+        source,
+        action,
+        resource,
+        outcome,
+        count,
+        details,
+        hash,
+      });
+      return index;
+    },
+    get head() {
+      return { size: views.length, hash: hashAt(views.length) };
+    },
+    useSigner(next) {
+      signer = next;
+    },
+    async records(query) {
+      const start = query.cursor === undefined ? (query.from ?? 0) : Number(query.cursor);
+      const limit = query.limit ?? 100;
+      const items = views
+        .slice(start)
+        .filter(
+          (view) =>
+            (query.principal === undefined || view.principal === query.principal) &&
+            (query.resource === undefined || view.resource === query.resource) &&
+            (query.outcome === undefined || view.outcome === query.outcome),
+        );
+      const last = items[limit - 1];
+      return items.length > limit && last !== undefined
+        ? { items: items.slice(0, limit), next: String(last.index + 1) }
+        : { items };
+    },
+    checkpoint: absent,
+    inclusion: absent,
+    consistency: absent,
+    close: async () => undefined,
+  };
+}
