@@ -111,3 +111,14 @@ test("arbitrary bytes either decode and encode back to themselves or are refused
     }),
   );
 });
+
+test("what does not fit the first buffer arrives whole, whatever is written when it grows", () => {
+  for (const item of [u8, u16, u32] as const) {
+    const values = Array.from({ length: 400 }, (_, i) => i % 251);
+    assert.deepEqual(decode(list(u16, item, 400), encode(list(u16, item, 400), values)), values);
+  }
+  const big = Array.from({ length: 100 }, (_, i) => BigInt(i));
+  assert.deepEqual(decode(list(u8, u64, 100), encode(list(u8, u64, 100), big)), big);
+  const long = new Uint8Array(1000).fill(7);
+  assert.deepEqual(decode(bytes(u16, 1000), encode(bytes(u16, 1000), long)), long);
+});

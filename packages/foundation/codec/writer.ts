@@ -14,23 +14,28 @@ export class Writer {
   }
 
   u8(value: number): void {
-    this.#view.setUint8(this.#reserve(1), value);
+    const start = this.#reserve(1);
+    this.#view.setUint8(start, value);
   }
 
   u16(value: number): void {
-    this.#view.setUint16(this.#reserve(2), value);
+    const start = this.#reserve(2);
+    this.#view.setUint16(start, value);
   }
 
   u32(value: number): void {
-    this.#view.setUint32(this.#reserve(4), value);
+    const start = this.#reserve(4);
+    this.#view.setUint32(start, value);
   }
 
   u64(value: bigint): void {
-    this.#view.setBigUint64(this.#reserve(8), value);
+    const start = this.#reserve(8);
+    this.#view.setBigUint64(start, value);
   }
 
   raw(bytes: Uint8Array): void {
-    this.#bytes.set(bytes, this.#reserve(bytes.length));
+    const start = this.#reserve(bytes.length);
+    this.#bytes.set(bytes, start);
   }
 
   /** Overwrites four bytes written before: for lengths known only afterwards. */
@@ -48,6 +53,7 @@ export class Writer {
     return this.#bytes.slice(0, this.#length);
   }
 
+  /** May replace buffer and view: look them up only afterwards. */
   #reserve(length: number): number {
     const start = this.#length;
     const needed = start + length;
