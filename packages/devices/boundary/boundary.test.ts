@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { availableParallelism } from "node:os";
 import { test, type TestContext } from "node:test";
 import { CasemateError } from "@casemate/foundation/errors";
 import { fromUtf8, toUtf8 } from "@casemate/foundation/bytes";
@@ -73,7 +74,7 @@ test("everything in flight rejects DEVICE_RESTARTED when the process ends, and s
   await assert.rejects(boundary.channel.request(1, toUtf8("")), { code: "DEVICE_RESTARTED" });
 });
 
-test("the guest learns its seed, descriptors and secure heap, and has no environment", async (t) => {
+test("the guest learns its seed, descriptors and secure heap, and nothing of the host's environment", async (t) => {
   const { channel } = await start(t, {
     testSeed: Buffer.from("00ff", "hex"),
     secureHeapBytes: 65_536,
@@ -83,6 +84,6 @@ test("the guest learns its seed, descriptors and secure heap, and has no environ
     secureHeapBytes: 65_536,
     descriptors: [4],
     testSeed: "00ff",
-    env: {},
+    env: { UV_THREADPOOL_SIZE: String(Math.max(2, availableParallelism())) },
   });
 });

@@ -1,14 +1,18 @@
 import { spawn, type ChildProcess } from "node:child_process";
+import { availableParallelism } from "node:os";
 import type { Duplex, Readable } from "node:stream";
 import type { IsolationStep } from "@casemate/devices/contract";
 import { CasemateError } from "@casemate/foundation/errors";
+import { startPrelude } from "@casemate/foundation/ffi";
 import { BOOT_SCRIPT, type BootMessage } from "./boot.ts";
 import { bundle } from "./bundle.ts";
 import { createChannel } from "./channel.ts";
 import { HELLO } from "./frames.ts";
 import { decodeHello } from "./hello.ts";
+import { inspectFromOutside } from "./outside.ts";
 import type { BoundaryProcess, LaunchOptions } from "./types.ts";
 
+const CHANNEL_FD = 3;
 const START_LIMIT_MS = 15_000;
 const STOP_LIMIT_MS = 2_000;
 const MAX_LOG_LINE = 500;
@@ -65,11 +69,19 @@ function describeExit(code: number | null, signal: string | null): string {
  */
 export async function launchBoundary(options: LaunchOptions): Promise<BoundaryProcess> {
   const boot = bootMessage(options);
-  const child = spawn(process.execPath, nodeArguments(options), {
-    env: {},
-    cwd: "/",
-    stdio: ["pipe", "pipe", "pipe", "pipe", ...(options.descriptors ?? [])],
-  });
+  const descriptors = options.descriptors ?? [];
+  const prelude = startPrelude();
+  const args = nodeArguments(options);
+  const child = spawn(
+    process.execPath,
+    prelude.available ? prelude.argumentsFor(CHANNEL_FD + 1 + descriptors.length, args) : args,
+    {
+      // Slow operations use every core through libuv's pool; nothing else of the environment is passed on.
+      env: { UV_THREADPOOL_SIZE: String(Math.max(2, availableParallelism())) },
+      cwd: "/",
+      stdio: ["pipe", "pipe", "pipe", "pipe", ...descriptors],
+    },
+  );
   const log = options.log ?? (() => undefined);
   const lastLines: string[] = [];
   const keep = (line: string): void => {
@@ -82,7 +94,7 @@ export async function launchBoundary(options: LaunchOptions): Promise<BoundaryPr
   child.stdin?.end(boot);
 
   let broken: CasemateError | undefined;
-  const channel = createChannel(child.stdio[3] as Duplex, (error) => {
+  const channel = createChannel(child.stdio[CHANNEL_FD] as Duplex, (error) => {
     broken = error;
     keep(String(error.cause));
     child.kill("SIGKILL");
@@ -116,11 +128,12 @@ export async function launchBoundary(options: LaunchOptions): Promise<BoundaryPr
     hello.reject(new CasemateError("TIMEOUT", `the device's process did not start within ${START_LIMIT_MS} ms`));
   }, START_LIMIT_MS);
 
-  const isolation = await hello.promise.finally(() => clearTimeout(timer));
+  const reported = await hello.promise.finally(() => clearTimeout(timer));
+  const pid = child.pid as number;
   return {
-    pid: child.pid as number,
+    pid,
     channel,
-    isolation,
+    isolation: [...reported, ...inspectFromOutside(pid, options.secureHeapBytes)],
     exited,
     async stop() {
       child.kill("SIGTERM");

@@ -36,3 +36,8 @@ function bindAll(): NativeCalls {
     ecDigest: part("signing of digests", bindEcDigest),
   };
 }
+
+/** Whether a new native function could be bound now; false after the permission was dropped. */
+export function canBindNative(): boolean {
+  return capability("node:ffi", () => ({ program: openProgram() })).available;
+}

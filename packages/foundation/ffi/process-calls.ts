@@ -17,17 +17,17 @@ const SECCOMP_FILTER_FLAG_TSYNC = 1n;
 /** Each throws CasemateError NOT_SUPPORTED when the kernel refuses. */
 export interface ProcessCalls {
   /** Other processes of the same user can no longer read this one's memory, and it leaves no core file. */
-  setNotDumpable(): void;
-  isDumpable(): boolean;
-  setNoNewPrivileges(): void;
-  hasNoNewPrivileges(): boolean;
-  forbidCoreFiles(): void;
-  coreFilesForbidden(): boolean;
+  readonly setNotDumpable: () => void;
+  readonly isDumpable: () => boolean;
+  readonly setNoNewPrivileges: () => void;
+  readonly hasNoNewPrivileges: () => boolean;
+  readonly forbidCoreFiles: () => void;
+  readonly coreFilesForbidden: () => boolean;
 }
 
 export interface SeccompCalls {
   /** Confines every thread of this process for good. Needs `setNoNewPrivileges` first. */
-  confineGuest(): void;
+  readonly confineGuest: () => void;
 }
 
 function refusal(what: string, errno: number): CasemateError {

@@ -1,7 +1,7 @@
 // A guest for tests: answers, fails, stalls and tries what must be refused.
 import { CasemateError } from "@casemate/foundation/errors";
 import { fromUtf8, toUtf8 } from "@casemate/foundation/bytes";
-import { guestBoot, serveGuest } from "./index.ts";
+import { guestBoot, hardenGuest, serveGuest } from "./index.ts";
 
 const boot = guestBoot();
 
@@ -32,7 +32,7 @@ const HANDLERS: ReadonlyMap<number, Handler> = new Map<number, Handler>([
 ]);
 
 serveGuest({
-  steps: [],
+  steps: hardenGuest(),
   handle(op, body) {
     const handler = HANDLERS.get(op);
     if (handler === undefined) throw new CasemateError("NOT_SUPPORTED", `op ${op}`);
