@@ -4,6 +4,7 @@ import { CasemateError, isCasemateError } from "@casemate/foundation/errors";
 import type { AuditEntry, CheckpointSigner } from "../ports.ts";
 import type { Checkpoint } from "../types.ts";
 import type { AuditFile, AuditFiles } from "./files.ts";
+import { AUDIT_LIMITS } from "./limits.ts";
 import { checkpointText, formatNoteKey, parseCheckpoint, sealNote } from "./note.ts";
 import { tampered } from "./segment.ts";
 
@@ -48,7 +49,7 @@ export class Checkpointer {
 
   static async open(options: CheckpointerOptions): Promise<Checkpointer> {
     const stored = await options.files.load(CHECKPOINT_FILE);
-    const history = await options.files.open(HISTORY_FILE, "update");
+    const history = await openHistory(options.files);
     return new Checkpointer(options, history, stored === undefined ? undefined : readStored(stored));
   }
 
@@ -153,6 +154,16 @@ export class Checkpointer {
     await this.#running?.catch(() => undefined);
     await this.#history.close();
   }
+}
+
+/** A process killed while it wrote leaves an incomplete last line, which goes. */
+async function openHistory(files: AuditFiles): Promise<AuditFile> {
+  const history = await files.open(HISTORY_FILE, "update");
+  const size = await history.size();
+  const from = Math.max(0, size - 2 * AUDIT_LIMITS.noteBytes);
+  const end = from + (await history.read(from, size - from)).lastIndexOf(0x0a) + 1;
+  if (end < size) await history.truncate(end);
+  return history;
 }
 
 function readStored(bytes: Buffer): Checkpoint {

@@ -104,7 +104,14 @@ export async function directoryFiles(directory: string, options: { create: boole
     }
   };
   return {
-    list: () => readdir(directory),
+    async list() {
+      try {
+        return await readdir(directory);
+      } catch (error) {
+        if (isMissing(error)) return [];
+        throw error;
+      }
+    },
     open: async (name, mode) => new NodeFile(await openHandle(path(name), mode)),
     async load(name) {
       try {

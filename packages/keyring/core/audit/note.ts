@@ -74,12 +74,11 @@ export function sealNote(text: string, key: NoteKey, signature: Uint8Array): str
 
 export interface ParsedNote {
   readonly text: string;
-  readonly body: CheckpointBody;
   readonly signatures: readonly { readonly name: string; readonly keyId: Uint8Array; readonly signature: Uint8Array }[];
 }
 
 /** @throws DECODE_INVALID, TOO_LARGE */
-export function parseCheckpoint(note: string): ParsedNote {
+export function parseNote(note: string): ParsedNote {
   if (note.length > AUDIT_LIMITS.noteBytes) {
     throw new CasemateError("TOO_LARGE", `checkpoint: more than ${AUDIT_LIMITS.noteBytes} characters`);
   }
@@ -99,7 +98,13 @@ export function parseCheckpoint(note: string): ParsedNote {
     if (bytes.length < 5) throw invalid("a signature is too short");
     return { name: match[1], keyId: bytes.subarray(0, 4), signature: bytes.subarray(4) };
   });
-  return { text, body: parseBody(text), signatures };
+  return { text, signatures };
+}
+
+/** @throws DECODE_INVALID, TOO_LARGE */
+export function parseCheckpoint(note: string): ParsedNote & { readonly body: CheckpointBody } {
+  const parsed = parseNote(note);
+  return { ...parsed, body: parseBody(parsed.text) };
 }
 
 function parseBody(text: string): CheckpointBody {
@@ -124,30 +129,33 @@ export interface VerifiedCheckpoint extends CheckpointBody {
 }
 
 /**
- * Checks a checkpoint's signatures against known keys; signatures of unknown keys are ignored, as the format demands.
+ * Checks a note's signatures against known keys and names those that signed; signatures of unknown keys are ignored,
+ * as the format demands.
  * @throws DECODE_INVALID (malformed), TAMPER_DETECTED (a known key's signature is wrong, or none is there).
  */
-export function verifyCheckpoint(note: string, keys: readonly NoteKey[]): VerifiedCheckpoint {
-  const { text, body, signatures } = parseCheckpoint(note);
+export function verifyNote(note: string, keys: readonly NoteKey[]): readonly string[] {
+  const { text, signatures } = parseNote(note);
   const signedBy: string[] = [];
   for (const { name, keyId, signature } of signatures) {
     const key = keys.find((known) => known.name === name && equalBytes(noteKeyId(known), keyId));
     if (key === undefined) continue;
     if (!ed25519Verify(key, text, signature)) {
-      throw new CasemateError(
-        "TAMPER_DETECTED",
-        `the signature of ${name} on the checkpoint of size ${body.size} is wrong`,
-        {
-          hint: "the checkpoint was changed; compare with a copy kept elsewhere",
-        },
-      );
+      throw new CasemateError("TAMPER_DETECTED", `the signature of ${name} on the checkpoint is wrong`, {
+        hint: "the checkpoint was changed; compare with a copy kept elsewhere",
+      });
     }
     signedBy.push(name);
   }
   if (signedBy.length === 0) {
-    throw new CasemateError("TAMPER_DETECTED", `the checkpoint of size ${body.size} is not signed by a known key`, {
+    throw new CasemateError("TAMPER_DETECTED", "the checkpoint is not signed by a known key", {
       hint: "give the public key of the device that signed it",
     });
   }
-  return { ...body, signedBy };
+  return signedBy;
+}
+
+/** Checks a checkpoint as `verifyNote` does, and reads it. @throws DECODE_INVALID, TAMPER_DETECTED */
+export function verifyCheckpoint(note: string, keys: readonly NoteKey[]): VerifiedCheckpoint {
+  const { body } = parseCheckpoint(note);
+  return { ...body, signedBy: verifyNote(note, keys) };
 }

@@ -3,11 +3,21 @@ import type { AuditHead } from "../ports.ts";
 import { Chain, type BadRecord } from "./chain.ts";
 import type { AuditFile, AuditFiles } from "./files.ts";
 import { HeadFile, readHead } from "./head-file.ts";
+import { AUDIT_LIMITS } from "./limits.ts";
 import { EMPTY_ROOT } from "./merkle.ts";
 import { EMPTY_HASH } from "./record.ts";
 import { readSavedPoint, writeSavedPoint, type SavedPoint } from "./saved-point.ts";
-import { headerLine, lineBefore, readHeader, scanLines, segmentName, segmentsIn, tampered } from "./segment.ts";
-import { claimedIndex } from "./segment.ts";
+import {
+  claimedIndex,
+  eachLine,
+  headerLine,
+  lineBefore,
+  readHeader,
+  readLines,
+  segmentName,
+  segmentsIn,
+  tampered,
+} from "./segment.ts";
 import { TREE_FILE, TreeStore } from "./tree-store.ts";
 
 /** The segment that is written to. */
@@ -133,19 +143,25 @@ async function scanSegment(file: AuditFile, position: number, scan: Scan, last: 
   const { chain, tree, head } = scan;
   let good = position;
   try {
-    const { end, rest } = await scanLines(file, position, (buffer, start, lineEnd, at) => {
-      const torn = last && chain.size >= head.size && isTorn(buffer, start, lineEnd);
-      if (torn) throw new TornLine();
-      const bad = chain.accept(buffer, start, lineEnd);
-      if (bad !== undefined) throw badRecord(bad);
-      tree.append(chain.leaf());
-      if (chain.size === head.size && chain.hash !== head.hash) throw otherHead(head);
-      good = at + (lineEnd - start) + 1;
-    });
-    if (rest.length > 0 && !last) {
-      throw tampered(`record ${chain.size} is cut off`, { index: chain.size });
+    const lines = readLines(file, position);
+    for (let step = await lines.next(); ; step = await lines.next()) {
+      if (step.done === true) {
+        if (step.value.rest.length > 0 && !last) {
+          throw tampered(`record ${chain.size} is cut off`, { index: chain.size });
+        }
+        return step.value.end;
+      }
+      const { buffer, position: at } = step.value;
+      eachLine(buffer, (start, end) => {
+        if (last && chain.size >= head.size && isTorn(buffer, start, end)) throw new TornLine();
+        const bad = chain.accept(buffer, start, end);
+        if (bad !== undefined) throw badRecord(bad);
+        tree.append(chain.leaf());
+        if (chain.size === head.size && chain.hash !== head.hash) throw otherHead(head);
+        good = at + end + 1;
+      });
+      if (tree.unsaved > 2 * AUDIT_LIMITS.recordsPerSave) await tree.save(chain.size);
     }
-    return end;
   } catch (error) {
     if (error instanceof TornLine) return good;
     throw error;
@@ -197,6 +213,8 @@ export async function recoverLog(files: AuditFiles, newLogId: () => string): Pro
     const last = first === firsts.at(-1);
     const file = await files.open(segmentName(first), last ? "update" : "read");
     const from = first === start?.segment ? start.bytes : ((await readHeader(file))?.bytes ?? 0);
+    // What a killed process wrote may still be on its way to the disk; from here on it counts.
+    if (last) await file.sync();
     const end = await scanSegment(file, from, { chain, tree, head }, last);
     if (!last) {
       await file.close();

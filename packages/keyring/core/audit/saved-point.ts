@@ -25,7 +25,12 @@ export async function readSavedPoint(files: AuditFiles): Promise<SavedPoint | un
   if (bytes === undefined) return undefined;
   try {
     const [json = "", check] = fromUtf8(bytes).split("\n");
-    return hash("sha256", json, "hex") === check ? (JSON.parse(json) as SavedPoint) : undefined;
+    if (hash("sha256", json, "hex") !== check) return undefined;
+    const point = JSON.parse(json) as SavedPoint;
+    const numbers = [point.size, point.segment, point.bytes].every(
+      (value) => Number.isSafeInteger(value) && value >= 0,
+    );
+    return numbers && [point.hash, point.root].every((text) => /^[0-9a-f]{64}$/.test(text)) ? point : undefined;
   } catch {
     return undefined;
   }

@@ -51,35 +51,43 @@ export function tampered(message: string, details: Readonly<Record<string, strin
 
 const NEWLINE = 0x0a;
 
-/** What a scan found at a line: its bytes lie in `buffer` from `start` to `end`, without the newline. */
-export type LineVisitor = (buffer: Buffer, start: number, end: number, position: number) => void;
+/** Whole lines: `buffer` begins and ends with one, its first byte lies at `position`. */
+export interface Lines {
+  readonly buffer: Buffer;
+  readonly position: number;
+}
 
 /**
- * Calls `visit` for every whole line from `position` to the end of the file, in order.
- * Returns where the last whole line ends, and the bytes after it.
+ * Reads whole lines from `position` to the end of the file, many at a time; returns where the last one ends and the
+ * bytes after it.
  * @throws TAMPER_DETECTED for a line longer than any record.
  */
-export async function scanLines(
+export async function* readLines(
   file: AuditFile,
   position: number,
-  visit: LineVisitor,
-): Promise<{ readonly end: number; readonly rest: Buffer }> {
-  let carried: Buffer = Buffer.alloc(0);
+): AsyncGenerator<Lines, { readonly end: number; readonly rest: Buffer }> {
+  let rest: Buffer = Buffer.alloc(0);
   let at = position;
   for (;;) {
-    const chunk = await file.read(at + carried.length, AUDIT_LIMITS.scanBytes);
-    if (chunk.length === 0) return { end: at, rest: carried };
-    const buffer = carried.length === 0 ? chunk : Buffer.concat([carried, chunk]);
-    let start = 0;
-    for (let end = buffer.indexOf(NEWLINE); end !== -1; end = buffer.indexOf(NEWLINE, start)) {
-      visit(buffer, start, end, at + start);
-      start = end + 1;
-    }
-    at += start;
-    carried = Buffer.from(buffer.subarray(start));
-    if (carried.length > AUDIT_LIMITS.lineBytes) {
+    const chunk = await file.read(at + rest.length, AUDIT_LIMITS.scanBytes);
+    if (chunk.length === 0) return { end: at, rest };
+    const buffer = rest.length === 0 ? chunk : Buffer.concat([rest, chunk]);
+    const whole = buffer.lastIndexOf(NEWLINE) + 1;
+    if (whole > 0) yield { buffer: buffer.subarray(0, whole), position: at };
+    at += whole;
+    rest = buffer.subarray(whole);
+    if (rest.length > AUDIT_LIMITS.lineBytes) {
       throw tampered(`a line at byte ${at} is longer than any record`, { offset: at });
     }
+  }
+}
+
+/** Calls `visit` with the bounds of each line of the buffer, without its newline. */
+export function eachLine(buffer: Buffer, visit: (start: number, end: number) => void): void {
+  for (let start = 0; start < buffer.length;) {
+    const end = buffer.indexOf(NEWLINE, start);
+    visit(start, end);
+    start = end + 1;
   }
 }
 

@@ -30,14 +30,20 @@ export class TreeStore {
       const peaks: Uint8Array[] = [];
       for (const { level, index } of peaksOf(size)) peaks[level] = await store.node(level, index);
       store.#frontier = Frontier.from(size, peaks);
-      if (equalBytes(store.#frontier.root(), root)) return store;
+      if (equalBytes(store.#frontier.root(), root)) {
+        // Nodes beyond belong to records that may not have survived.
+        await store.#file.truncate(store.#saved * NODE);
+        return store;
+      }
     }
     await store.close();
     return undefined;
   }
 
   static async empty(files: AuditFiles): Promise<TreeStore> {
-    return new TreeStore(await files.open(TREE_FILE, "update"));
+    const file = await files.open(TREE_FILE, "update");
+    await file.truncate(0);
+    return new TreeStore(file);
   }
 
   get size(): number {

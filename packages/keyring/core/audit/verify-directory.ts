@@ -1,0 +1,365 @@
+import { equalBytes, fromBase64, toHex } from "@casemate/foundation/bytes";
+import { CasemateError, isCasemateError } from "@casemate/foundation/errors";
+import type { AuditHead } from "../ports.ts";
+import { Chain } from "./chain.ts";
+import { KEY_ACTION } from "./checkpointer.ts";
+import { directoryFiles, type AuditFiles } from "./files.ts";
+import { readHead, type StoredHead } from "./head-file.ts";
+import { BadCheckpoint, keptCheckpoints, keysBesideLog, type KeptCheckpoint } from "./kept-checkpoints.ts";
+import { Frontier } from "./merkle.ts";
+import { noteKeyId, parseCheckpoint, verifyCheckpoint, type NoteKey } from "./note.ts";
+import { EMPTY_HASH, parseLine } from "./record.ts";
+import { readHeader, readLines, segmentName, segmentsIn } from "./segment.ts";
+import { TreeComparison } from "./tree-comparison.ts";
+
+export interface VerifyAuditOptions {
+  /** A checkpoint kept elsewhere: the log must continue it. */
+  readonly checkpoint?: string;
+  /** 32 bytes of Ed25519: the key that must have signed the newest checkpoint (and the given one). */
+  readonly publicKey?: Uint8Array;
+  /** Called about once per MiB with what was verified so far. */
+  readonly progress?: (done: { readonly records: number; readonly bytes: number }) => void;
+}
+
+export type AuditProblemKind =
+  | "format"
+  | "order"
+  | "hash"
+  | "truncated"
+  | "missing-segment"
+  | "segment"
+  | "checkpoint"
+  | "signature"
+  | "key"
+  | "head"
+  | "tree";
+
+/** The first thing that is wrong. */
+export interface AuditProblem {
+  readonly kind: AuditProblemKind;
+  /** First bad record: its index, or the first one missing. Absent where no record is concerned. */
+  readonly index?: number;
+  readonly segment?: string;
+  readonly message: string;
+}
+
+export interface AuditVerification {
+  readonly ok: boolean;
+  /** Good records from the first on, up to the first bad one. */
+  readonly records: number;
+  readonly head: AuditHead;
+  /** Merkle root over those records, hexadecimal. */
+  readonly rootHash: string;
+  readonly segments: number;
+  /** Kept checkpoints whose root and signature hold. */
+  readonly checkpoints: number;
+  readonly newestCheckpoint?: { readonly size: number; readonly rootHash: string; readonly signedBy: string };
+  /** Keys that records of the log pin, oldest first. */
+  readonly keys: readonly NoteKey[];
+  /** Bytes of an incomplete last record; the next start of the server removes them. */
+  readonly tornBytes: number;
+  readonly problem?: AuditProblem;
+}
+
+class Problem extends Error {
+  readonly problem: AuditProblem;
+
+  constructor(problem: AuditProblem) {
+    super(problem.message);
+    this.problem = problem;
+  }
+}
+
+const PIN = Buffer.from(`"action":"${KEY_ACTION}"`);
+
+class DirectoryVerifier {
+  readonly #files: AuditFiles;
+  readonly #options: VerifyAuditOptions;
+  readonly #chain = new Chain();
+  readonly #frontier = new Frontier();
+  readonly #keys: NoteKey[] = [];
+  readonly #tree: TreeComparison;
+  #log: string | undefined;
+  #bytes = 0;
+  #segments = 0;
+  #checkpoints = 0;
+  #goodCheckpoint = 0;
+  #newest: AuditVerification["newestCheckpoint"];
+  #tornBytes = 0;
+
+  constructor(files: AuditFiles, tree: TreeComparison, options: VerifyAuditOptions) {
+    this.#files = files;
+    this.#tree = tree;
+    this.#options = options;
+  }
+
+  async run(): Promise<AuditVerification> {
+    let problem: AuditProblem | undefined;
+    try {
+      await this.#verify();
+    } catch (error) {
+      problem = this.#problemOf(error);
+    }
+    return {
+      ok: problem === undefined,
+      records: this.#chain.size,
+      head: { size: this.#chain.size, hash: this.#chain.hash },
+      rootHash: toHex(this.#frontier.root()),
+      segments: this.#segments,
+      checkpoints: this.#checkpoints,
+      keys: this.#keys,
+      tornBytes: this.#tornBytes,
+      ...(this.#newest === undefined ? {} : { newestCheckpoint: this.#newest }),
+      ...(problem === undefined ? {} : { problem }),
+    };
+  }
+
+  #problemOf(error: unknown): AuditProblem {
+    if (error instanceof Problem) return error.problem;
+    if (error instanceof BadCheckpoint) return { kind: "checkpoint", message: error.message };
+    if (isCasemateError(error) && error.code === "TAMPER_DETECTED") {
+      return { kind: "format", index: this.#chain.size, message: error.message };
+    }
+    throw error;
+  }
+
+  async #verify(): Promise<void> {
+    // First the claims, then the records: a server that goes on writing only ever adds to what was claimed.
+    const stored = await readHead(this.#files);
+    const beside = await keysBesideLog(this.#files);
+    const checkpoints = keptCheckpoints(this.#files, this.#options.checkpoint);
+    const firsts = segmentsIn(await this.#files.list());
+    if (firsts.length === 0 && stored === undefined) {
+      throw new CasemateError("NOT_FOUND", "there is no audit log in this directory", {
+        hint: "give the `audit` directory inside the data directory",
+      });
+    }
+    const pending = new PendingCheckpoints(checkpoints);
+    await pending.advance();
+    for (const first of firsts) await this.#segment(first, first === firsts.at(-1), stored, pending);
+    await this.#tree.flush();
+    this.#requireHead(stored);
+    await this.#requireNoLaterCheckpoint(pending);
+    if (this.#tree.mismatch !== undefined) {
+      const index = this.#tree.mismatch;
+      const message = `the tree file does not fit record ${index}: the file or, before the first checkpoint after it, the records were changed`;
+      throw new Problem({ kind: "tree", index, message });
+    }
+    this.#requireKeysPinned(beside);
+  }
+
+  async #segment(
+    first: number,
+    last: boolean,
+    stored: StoredHead | undefined,
+    pending: PendingCheckpoints,
+  ): Promise<void> {
+    const segment = segmentName(first);
+    const chain = this.#chain;
+    if (first > chain.size) {
+      const message = `records ${chain.size} to ${first - 1} are missing`;
+      throw new Problem({ kind: "missing-segment", index: chain.size, segment, message });
+    }
+    const file = await this.#files.open(segment, "read");
+    try {
+      const found = await readHeader(file);
+      if (found === undefined) {
+        if (last && chain.size >= (stored?.head?.size ?? 0) && !(await file.read(0, 256)).includes(0x0a)) {
+          this.#tornBytes += await file.size();
+          return;
+        }
+        throw new Problem({
+          kind: "segment",
+          index: first,
+          segment,
+          message: `segment ${segment} has no valid header`,
+        });
+      }
+      const { header } = found;
+      this.#log ??= header.log;
+      if (
+        header.first !== first ||
+        first !== chain.size ||
+        header.log !== this.#log ||
+        header.previous !== chain.hash
+      ) {
+        const message = `segment ${segment} does not continue the one before`;
+        throw new Problem({ kind: "segment", index: first, segment, message });
+      }
+      this.#segments++;
+      const lines = readLines(file, found.bytes);
+      for (let step = await lines.next(); ; step = await lines.next()) {
+        if (step.done === true) {
+          if (step.value.rest.length > 0) this.#torn(step.value.rest.length, last, segment);
+          return;
+        }
+        if (
+          !(await this.#lines(step.value.buffer, segment, last ? (stored?.head?.size ?? 0) : Infinity, stored, pending))
+        )
+          return;
+      }
+    } finally {
+      await file.close();
+    }
+  }
+
+  #torn(bytes: number, last: boolean, segment: string): void {
+    const index = this.#chain.size;
+    if (!last) throw new Problem({ kind: "truncated", index, segment, message: `record ${index} is cut off` });
+    this.#tornBytes += bytes;
+  }
+
+  /** Verifies whole lines; false when a hole left by a power cut ends the log. */
+  async #lines(
+    buffer: Buffer,
+    segment: string,
+    acknowledged: number,
+    stored: StoredHead | undefined,
+    pending: PendingCheckpoints,
+  ): Promise<boolean> {
+    const chain = this.#chain;
+    for (let start = 0; start < buffer.length;) {
+      const end = buffer.indexOf(0x0a, start);
+      if (chain.size >= acknowledged && buffer.subarray(start, end).includes(0)) {
+        this.#tornBytes += buffer.length - start;
+        return false;
+      }
+      const pins = buffer.subarray(start, end).includes(PIN);
+      const bad = chain.accept(buffer, start, end);
+      if (bad !== undefined) throw new Problem({ ...bad, segment });
+      if (pins) this.#pin(buffer.subarray(start, end));
+      this.#frontier.append(chain.leaf(), (node) => this.#tree.expect(node));
+      if (chain.size === stored?.head?.size && chain.hash !== stored.head.hash) {
+        const index = chain.size - 1;
+        const message = `record ${index} is not the one that was acknowledged`;
+        throw new Problem({ kind: "hash", index, segment, message });
+      }
+      while (pending.next?.size === chain.size) {
+        await this.#checkpoint(pending.next);
+        await pending.advance();
+      }
+      start = end + 1;
+    }
+    this.#bytes += buffer.length;
+    await this.#tree.flush();
+    this.#options.progress?.({ records: chain.size, bytes: this.#bytes });
+    return true;
+  }
+
+  #pin(line: Buffer): void {
+    const { action, details, index } = parseLine(line);
+    const { name, publicKey } = details;
+    if (action !== KEY_ACTION || typeof name !== "string" || typeof publicKey !== "string") return;
+    try {
+      this.#keys.push({ name, publicKey: fromBase64(publicKey) });
+    } catch {
+      throw new Problem({ kind: "key", index, message: `record ${index} pins something that is not a key` });
+    }
+  }
+
+  async #checkpoint(kept: KeptCheckpoint): Promise<void> {
+    const { body, signatures } = parseCheckpoint(kept.note);
+    const size = body.size;
+    if (body.origin !== `casemate-audit/${this.#log}`) {
+      throw new Problem({ kind: "checkpoint", message: `the checkpoint of size ${size} belongs to another log` });
+    }
+    if (!equalBytes(this.#frontier.root(), body.root)) {
+      await this.#tree.flush();
+      const index = this.#tree.mismatch ?? this.#goodCheckpoint;
+      const exact =
+        this.#tree.mismatch === undefined ? `among records ${index} to ${size - 1}, one or more` : `record ${index}`;
+      const message = `the checkpoint of size ${size} signed other records: ${exact} changed`;
+      throw new Problem({ kind: "checkpoint", index, message });
+    }
+    const { publicKey } = this.#options;
+    const given = publicKey === undefined ? [] : signatures.map(({ name }) => ({ name, publicKey }));
+    const mustBeGiven = publicKey !== undefined && kept.origin !== "history";
+    try {
+      const { signedBy } = verifyCheckpoint(kept.note, mustBeGiven ? given : [...this.#keys, ...given]);
+      this.#newest = { size, rootHash: toHex(body.root), signedBy: signedBy.join(", ") };
+    } catch (error) {
+      const why = error instanceof Error ? error.message : "";
+      throw new Problem({ kind: "signature", message: `checkpoint of size ${size}: ${why}` });
+    }
+    this.#checkpoints++;
+    this.#goodCheckpoint = size;
+  }
+
+  #requireHead(stored: StoredHead | undefined): void {
+    const index = this.#chain.size;
+    const head = stored?.head;
+    if (head !== undefined && head.size > index) {
+      const message = `record ${index} and those after it are missing: ${head.size} were written`;
+      throw new Problem({ kind: "truncated", index, message });
+    }
+    if (head === undefined || stored === undefined || stored.damaged > 0) {
+      throw new Problem({ kind: "head", message: `the head file is ${stored === undefined ? "missing" : "damaged"}` });
+    }
+    if (head.size === 0 && head.hash !== EMPTY_HASH)
+      throw new Problem({ kind: "head", message: "the head file is wrong" });
+  }
+
+  async #requireNoLaterCheckpoint(pending: PendingCheckpoints): Promise<void> {
+    while (pending.next !== undefined) {
+      const { size } = pending.next;
+      const index = this.#chain.size;
+      if (size > index) {
+        const message = `record ${index} and those after it are missing: a checkpoint signed ${size}`;
+        throw new Problem({ kind: "truncated", index, message });
+      }
+      // Only the empty tree is left: it is signed before there is a record to pin a key, so only its root counts.
+      if (size !== 0)
+        throw new Problem({ kind: "checkpoint", message: `the checkpoint of size ${size} is out of order` });
+      await pending.advance();
+    }
+  }
+
+  #requireKeysPinned(beside: readonly NoteKey[]): void {
+    const pinned = new Set(this.#keys.map((key) => `${key.name} ${toHex(noteKeyId(key))} ${toHex(key.publicKey)}`));
+    const stranger = beside.find((key) => !pinned.has(`${key.name} ${toHex(noteKeyId(key))} ${toHex(key.publicKey)}`));
+    if (stranger !== undefined) {
+      const message = `the file checkpoint-key names a key of ${stranger.name} that no record pins`;
+      throw new Problem({ kind: "key", message });
+    }
+  }
+}
+
+/** One checkpoint ahead of the records. */
+class PendingCheckpoints {
+  readonly #source: AsyncGenerator<KeptCheckpoint>;
+  next: KeptCheckpoint | undefined;
+
+  constructor(source: AsyncGenerator<KeptCheckpoint>) {
+    this.#source = source;
+  }
+
+  async advance(): Promise<void> {
+    const step = await this.#source.next();
+    this.next = step.done === true ? undefined : step.value;
+  }
+}
+
+/**
+ * Verifies a whole audit log without its server: chain, order, segments, head, tree, checkpoints and their signatures.
+ * Reads each record once and holds about 2 MiB. A server may go on writing meanwhile.
+ * @throws NOT_FOUND when there is no log in the directory; what is wrong with one is told in `problem`.
+ */
+export async function verifyAuditDirectory(
+  directory: string,
+  options: VerifyAuditOptions = {},
+): Promise<AuditVerification> {
+  return verifyAuditFiles(await directoryFiles(directory, { create: false }), options);
+}
+
+/** The same over a port. */
+export async function verifyAuditFiles(
+  files: AuditFiles,
+  options: VerifyAuditOptions = {},
+): Promise<AuditVerification> {
+  const tree = await TreeComparison.open(files);
+  try {
+    return await new DirectoryVerifier(files, tree, options).run();
+  } finally {
+    await tree.close();
+  }
+}
