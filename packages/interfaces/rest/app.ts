@@ -1,9 +1,9 @@
 /** The routes on fastify: built from the operations, plus health, metrics and the OpenAPI document. */
 import { CasemateError, isCasemateError } from "@casemate/foundation/errors";
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
-import { isUtf8 } from "node:buffer";
 import { checkHost } from "./connection.ts";
 import {
+  authenticateRequest,
   Context,
   JSON_TYPE,
   PROBLEM_TYPE,
@@ -13,6 +13,7 @@ import {
   type Services,
 } from "./context.ts";
 import { IdempotentCalls } from "./idempotent-call.ts";
+import { parseJson } from "./json.ts";
 import { CONNECTION_LIMITS, REST_LIMITS } from "./limits.ts";
 import { openApiDocument } from "./openapi.ts";
 import { RawReply, type Operation } from "./operation.ts";
@@ -84,32 +85,12 @@ function contextOf(services: Services, request: FastifyRequest, reply: FastifyRe
   return context;
 }
 
-async function authenticate(services: Services, context: Context, header: string | undefined): Promise<void> {
-  const { authenticator } = services;
-  context.caller = authenticator.known(context.connection, header);
-  if (context.caller !== undefined) return;
-  const token = authenticator.tokenFrom(header);
-  context.auditedByKeyring = true;
-  context.caller = await authenticator.authenticate(context.connection, header ?? "", token, context.requestId);
-  context.auditedByKeyring = false;
-}
-
 function needsToken(context: Context, request: FastifyRequest): boolean {
   const { access } = request.routeOptions.config ?? {};
   if (access === "token") return true;
   if (access === "metrics") return context.connection.door.metricsNeedToken;
   // An unknown route asks for no token; one that is sent names the caller in the audit record.
   return access === undefined && request.headers.authorization !== undefined;
-}
-
-function parseJson(body: Buffer): unknown {
-  if (body.length === 0) return undefined;
-  if (!isUtf8(body)) throw new CasemateError("BAD_REQUEST", "the body is not UTF-8");
-  try {
-    return JSON.parse(body.toString("utf8"));
-  } catch (cause) {
-    throw new CasemateError("BAD_REQUEST", "the body is not JSON", { cause });
-  }
 }
 
 function addOperation(app: FastifyInstance, services: Services, calls: IdempotentCalls, operation: Operation): void {
@@ -139,8 +120,7 @@ function addOperation(app: FastifyInstance, services: Services, calls: Idempoten
           params: request.params,
           query: request.query,
           body: request.body,
-          contentType: headers["content-type"],
-          accept: headers.accept,
+          accept: headers.accept ?? "",
           authorization: headers.authorization,
           idempotencyKey: headers["idempotency-key"],
         },
@@ -204,7 +184,10 @@ export async function createApp(services: Services, connections: () => number): 
     } catch (error) {
       return done(error as Error);
     }
-    authenticate(services, context, request.headers.authorization).then(
+    const header = request.headers.authorization;
+    context.caller = services.authenticator.known(context.connection, header);
+    if (context.caller !== undefined) return done();
+    authenticateRequest(services, context, header).then(
       () => done(),
       (error: Error) => done(error),
     );

@@ -84,3 +84,17 @@ export function problemHeaders(problem: Problem): Readonly<Record<string, string
     ...(problem.retryable && problem.status >= 429 ? { "retry-after": "1" } : {}),
   };
 }
+
+/** Asks the keyring who it is. @throws UNAUTHENTICATED, TOKEN_EXPIRED. */
+export async function authenticateRequest(
+  { authenticator }: Services,
+  context: Context,
+  header: string | undefined,
+): Promise<Caller> {
+  const token = authenticator.tokenFrom(header);
+  context.auditedByKeyring = true;
+  const caller = await authenticator.authenticate(context.connection, header ?? "", token, context.requestId);
+  context.auditedByKeyring = false;
+  context.caller = caller;
+  return caller;
+}

@@ -6,3 +6,4 @@ export { openApiDocument } from "./openapi.ts";
 export { REST_LIMITS } from "./limits.ts";
 export { STATUS_OF } from "./problem.ts";
 export { serverCertificate, type ServerCertificate } from "./certificate.ts";
+export { openIdempotencyFile } from "./idempotency-file.ts";

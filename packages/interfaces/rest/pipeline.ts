@@ -3,16 +3,19 @@ import { CasemateError } from "@casemate/foundation/errors";
 import type { Context, Services } from "./context.ts";
 import { checkIdempotencyKey, type IdempotentCalls } from "./idempotent-call.ts";
 import { RawReply, type Input, type Operation, type UseCase } from "./operation.ts";
-import type { Validator } from "./validation.ts";
+import { hasFields, type Validator } from "./validation.ts";
 
 const OCTETS = "application/octet-stream";
 
-export interface Received {
+export interface Understandable {
   readonly params: unknown;
   readonly query: unknown;
   readonly body: unknown;
-  readonly contentType: string | undefined;
-  readonly accept: string | undefined;
+  /** Empty when absent. */
+  readonly accept: string;
+}
+
+export interface Received extends Understandable {
   readonly authorization: string | undefined;
   readonly idempotencyKey: string | readonly string[] | undefined;
 }
@@ -24,16 +27,16 @@ export type Answer = string | RawReply;
 export function understood(
   operation: Operation,
   validator: Validator,
-  received: Received,
+  received: Understandable,
 ): Input<unknown, unknown, unknown> {
   const params = validator.params(received.params);
   const query = validator.query(received.query);
-  const accept = received.accept ?? "";
+  const { accept } = received;
   if (operation.octets !== undefined && received.body instanceof Uint8Array) {
     return { params, query, accept, body: { ...query, [operation.octets.input]: received.body } };
   }
   const body = validator.body(received.body);
-  if (operation.octets !== undefined && Object.keys(query).length > 0) {
+  if (operation.octets !== undefined && hasFields(query)) {
     throw new CasemateError("BAD_REQUEST", "query: options of a JSON body belong into the body", {
       hint: `only a body of ${OCTETS} takes its options from the query`,
     });

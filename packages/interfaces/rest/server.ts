@@ -5,6 +5,7 @@ import type { FastifyInstance } from "fastify";
 import { createApp } from "./app.ts";
 import { Authenticator, Connections } from "./connection.ts";
 import { requestIds, type Services } from "./context.ts";
+import { hotPath } from "./hot-path.ts";
 import { memoryIdempotency, type IdempotencyStore } from "./idempotency.ts";
 import { Listeners, type ListenAddress, type ListenOptions } from "./listeners.ts";
 import type { RestLog } from "./log.ts";
@@ -48,7 +49,7 @@ export async function createRestServer(options: RestOptions): Promise<RestServer
   };
   const listeners = new Listeners(services);
   const app = await createApp(services, () => listeners.connections);
-  listeners.serve((request, response) => app.routing(request, response));
+  listeners.serve(hotPath(services, (request, response) => app.routing(request, response)));
   return {
     app,
     listen: (where) => listeners.listen(where),

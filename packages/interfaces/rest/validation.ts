@@ -70,7 +70,7 @@ function readQuery(schema: TObject, query: Values): Values {
   return read;
 }
 
-function hasFields(value: Values): boolean {
+export function hasFields(value: Values): boolean {
   for (const _ in value) return true;
   return false;
 }

@@ -1,0 +1,68 @@
+/** Idempotency keys in a SQLite file of their own, so that they survive a restart. */
+import { CasemateError } from "@casemate/foundation/errors";
+import { chmodSync } from "node:fs";
+import { DatabaseSync } from "node:sqlite";
+import type { IdempotencyEntry, IdempotencyStore } from "./idempotency.ts";
+
+const SCHEMA_VERSION = 1;
+/** SQLite result codes (sqlite.org/rescode.html). */
+const SQLITE_FULL = 13;
+
+interface Row {
+  readonly fingerprint: Uint8Array;
+  readonly run: string;
+  readonly at: number;
+  readonly sealed: Uint8Array | null;
+}
+
+/** Turns the storage's failures into ours. */
+function guarded<T>(action: () => T): T {
+  try {
+    return action();
+  } catch (cause) {
+    const full = (cause as { readonly errcode?: number }).errcode === SQLITE_FULL;
+    throw new CasemateError(full ? "STORAGE_FULL" : "STORAGE_FAILED", "the idempotency key could not be kept", {
+      cause,
+    });
+  }
+}
+
+/** Opens or makes the file with mode 0600. @throws STORAGE_FAILED, STORAGE_NEWER. */
+export function openIdempotencyFile(path: string): IdempotencyStore {
+  const database = guarded(() => {
+    const opened = new DatabaseSync(path);
+    chmodSync(path, 0o600);
+    opened.exec("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA busy_timeout=1000");
+    return opened;
+  });
+  const { user_version: found = 0 } = database.prepare("PRAGMA user_version").get() as { user_version?: number };
+  if (found > SCHEMA_VERSION) {
+    database.close();
+    throw new CasemateError("STORAGE_NEWER", `${path} was written by a newer version of Casemate`);
+  }
+  guarded(() =>
+    database.exec(
+      `CREATE TABLE IF NOT EXISTS call (id BLOB PRIMARY KEY, fingerprint BLOB NOT NULL, run TEXT NOT NULL, at INTEGER NOT NULL, sealed BLOB) STRICT, WITHOUT ROWID;
+       CREATE INDEX IF NOT EXISTS call_at ON call (at);
+       PRAGMA user_version = ${SCHEMA_VERSION}`,
+    ),
+  );
+  const get = database.prepare("SELECT fingerprint, run, at, sealed FROM call WHERE id = ?");
+  const put = database.prepare("INSERT OR REPLACE INTO call (id, fingerprint, run, at, sealed) VALUES (?, ?, ?, ?, ?)");
+  const remove = database.prepare("DELETE FROM call WHERE id = ?");
+  const purge = database.prepare("DELETE FROM call WHERE at < ?");
+  return {
+    get(id) {
+      const row = guarded(() => get.get(id)) as Row | undefined;
+      if (row === undefined) return undefined;
+      const { fingerprint, run, at, sealed } = row;
+      return { fingerprint, run, at, ...(sealed === null ? {} : { sealed }) };
+    },
+    put(id, { fingerprint, run, at, sealed }: IdempotencyEntry) {
+      guarded(() => put.run(id, fingerprint, run, at, sealed ?? null));
+    },
+    remove: (id) => void guarded(() => remove.run(id)),
+    purge: (at) => void guarded(() => purge.run(at)),
+    close: () => database.close(),
+  };
+}
