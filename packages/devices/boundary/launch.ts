@@ -33,16 +33,34 @@ function nodeArguments(options: LaunchOptions): string[] {
   ];
 }
 
-function bootMessage(options: LaunchOptions): string {
+/** The boot message, made once: a guest that is restarted is the same guest, even when files have changed meanwhile. */
+export function prepareGuest(options: LaunchOptions): string {
   const message: BootMessage = {
     ...bundle(options.entry),
     guest: {
       secureHeapBytes: options.secureHeapBytes,
-      descriptors: (options.descriptors ?? []).map((_, index) => index + 4),
+      descriptors: (options.descriptors ?? []).map((_, index) => index + CHANNEL_FD + 1),
       ...(options.testSeed === undefined ? {} : { testSeed: options.testSeed.toHex() }),
     },
   };
   return JSON.stringify(message);
+}
+
+/** Starts the process, with its output captured and its descriptors in place, and gives it the boot message. */
+export function spawnGuest(options: LaunchOptions, boot: string): ChildProcess {
+  const descriptors = options.descriptors ?? [];
+  const prelude = startPrelude();
+  const args = nodeArguments(options);
+  const firstForeign = CHANNEL_FD + 1 + descriptors.length;
+  const child = spawn(process.execPath, prelude.available ? prelude.argumentsFor(firstForeign, args) : args, {
+    // Slow operations use every core through libuv's pool; nothing else of the environment is passed on.
+    env: { UV_THREADPOOL_SIZE: String(Math.max(2, availableParallelism())) },
+    cwd: "/",
+    stdio: ["pipe", "pipe", "pipe", "pipe", ...descriptors],
+  });
+  child.stdin?.on("error", () => undefined); // the exit code tells more
+  child.stdin?.end(boot);
+  return child;
 }
 
 /** Hands each line of the guest's own output to `log`, cut short: a guest prints diagnostics, never payload. */
@@ -68,20 +86,11 @@ function describeExit(code: number | null, signal: string | null): string {
  * @throws CasemateError DEVICE_FAILED when the process ends or breaks the channel before that, TIMEOUT when it says nothing.
  */
 export async function launchBoundary(options: LaunchOptions): Promise<BoundaryProcess> {
-  const boot = bootMessage(options);
-  const descriptors = options.descriptors ?? [];
-  const prelude = startPrelude();
-  const args = nodeArguments(options);
-  const child = spawn(
-    process.execPath,
-    prelude.available ? prelude.argumentsFor(CHANNEL_FD + 1 + descriptors.length, args) : args,
-    {
-      // Slow operations use every core through libuv's pool; nothing else of the environment is passed on.
-      env: { UV_THREADPOOL_SIZE: String(Math.max(2, availableParallelism())) },
-      cwd: "/",
-      stdio: ["pipe", "pipe", "pipe", "pipe", ...descriptors],
-    },
-  );
+  return launchPrepared(options, prepareGuest(options));
+}
+
+export async function launchPrepared(options: LaunchOptions, boot: string): Promise<BoundaryProcess> {
+  const child = spawnGuest(options, boot);
   const log = options.log ?? (() => undefined);
   const lastLines: string[] = [];
   const keep = (line: string): void => {
@@ -90,8 +99,6 @@ export async function launchBoundary(options: LaunchOptions): Promise<BoundaryPr
   };
   captureLines(child.stdout as Readable, keep);
   captureLines(child.stderr as Readable, keep);
-  child.stdin?.on("error", () => undefined); // the exit code tells more
-  child.stdin?.end(boot);
 
   let broken: CasemateError | undefined;
   const channel = createChannel(child.stdio[CHANNEL_FD] as Duplex, (error) => {

@@ -1,10 +1,9 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { CasemateError, asCasemateError } from "@casemate/foundation/errors";
-import { launchBoundary } from "./launch.ts";
+import { launchPrepared, prepareGuest } from "./launch.ts";
 import type { BoundaryProcess, Channel, SupervisedBoundary, SuperviseOptions } from "./types.ts";
 
-const FIRST_DELAY_MS = 20;
-const MAX_DELAY_MS = 2_000;
+const BACKOFF_MS = { first: 20, most: 2_000 };
 /** A process that worked this long is not part of a crash loop. */
 const STABLE_MS = 5_000;
 /** Starts that fail one after another before the supervisor gives up. */
@@ -22,10 +21,12 @@ type State =
 export async function superviseBoundary(options: SuperviseOptions): Promise<SupervisedBoundary> {
   const listeners: ((op: number, body: Uint8Array) => void)[] = [];
   const stopping = new AbortController();
+  const backoff = options.backoffMs ?? BACKOFF_MS;
+  const boot = prepareGuest(options);
   let restarts = 0;
 
   const start = async (): Promise<BoundaryProcess> => {
-    const process = await launchBoundary(options);
+    const process = await launchPrepared(options, boot);
     process.channel.onNotify((op, body) => {
       for (const listener of listeners) listener(op, body);
     });
@@ -42,7 +43,7 @@ export async function superviseBoundary(options: SuperviseOptions): Promise<Supe
 
   const restart = async (waitFirst: number): Promise<BoundaryProcess> => {
     let delay = waitFirst;
-    for (let failed = 0; ; delay = Math.min(delay * 2, MAX_DELAY_MS)) {
+    for (let failed = 0; ; delay = Math.min(delay * 2, backoff.most)) {
       await sleep(delay, undefined, { signal: stopping.signal });
       try {
         return await start();
@@ -58,7 +59,7 @@ export async function superviseBoundary(options: SuperviseOptions): Promise<Supe
   };
 
   const watch = async (): Promise<void> => {
-    let delay = FIRST_DELAY_MS;
+    let delay = backoff.first;
     while (state.at === "running") {
       const started = performance.now();
       const exit = await state.process.exited;
@@ -68,7 +69,7 @@ export async function superviseBoundary(options: SuperviseOptions): Promise<Supe
       ready.promise.catch(() => undefined); // nobody may be waiting
       state = { at: "restarting", ready };
       options.onExit?.(exit);
-      delay = performance.now() - started >= STABLE_MS ? FIRST_DELAY_MS : delay;
+      delay = performance.now() - started >= STABLE_MS ? backoff.first : delay;
       try {
         const process = await restart(delay);
         state = { at: "running", process };
@@ -78,7 +79,7 @@ export async function superviseBoundary(options: SuperviseOptions): Promise<Supe
         state = { at: stopping.signal.aborted ? "stopped" : "failed", reason };
         ready.reject(reason);
       }
-      delay = Math.min(delay * 2, MAX_DELAY_MS);
+      delay = Math.min(delay * 2, backoff.most);
     }
   };
   const watching = watch();

@@ -36,6 +36,8 @@ export interface BoundaryProcess {
 export interface SuperviseOptions extends LaunchOptions {
   /** Brings a new process to work (unlock, load state). Requests through the supervised channel wait until it resolves. */
   onStart(process: BoundaryProcess): Promise<void>;
+  /** Pause before the first restart and the longest one; it doubles while starts fail or processes die young. */
+  readonly backoffMs?: { readonly first: number; readonly most: number };
   /** Told after each end that was not asked for. */
   onExit?(exit: { readonly code: number | null; readonly signal: string | null }): void;
 }

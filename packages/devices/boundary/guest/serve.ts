@@ -5,6 +5,7 @@ import { encodeHello, type ReportedStep } from "../hello.ts";
 import { STATUS_OK, encodeError } from "../wire-error.ts";
 
 const CHANNEL_FD = 3;
+const EXIT_UNCAUGHT = 70;
 /** Replies of synchronous handlers wait for the end of the read, but no longer than this. */
 const MAX_HOLD_MS = 0.3;
 
@@ -103,6 +104,14 @@ export function serveGuest(options: ServeOptions): void {
   });
   socket.on("error", () => process.exit(0));
   socket.on("end", () => process.exit(0));
+
+  // An error nobody caught means unknown state: end, and let the supervisor start afresh.
+  for (const event of ["uncaughtException", "unhandledRejection"] as const) {
+    process.on(event, (error: unknown) => {
+      printError(error);
+      process.exit(EXIT_UNCAUGHT);
+    });
+  }
 
   const notify = (op: number, body: Uint8Array): void => {
     checkBody(body);
