@@ -2,6 +2,7 @@ import { Agent, request as httpRequest, type IncomingMessage } from "node:http";
 import { CasemateError, ERROR_CODES, type ErrorCode } from "@casemate/foundation/errors";
 import { lookup } from "@casemate/foundation/codec";
 import { notReachable } from "./failure.ts";
+import { toJson } from "./json.ts";
 
 export interface Target {
   /** As people read it. */
@@ -93,7 +94,7 @@ export class Api {
     for (const [name, value] of Object.entries(query)) {
       if (value !== undefined) url.searchParams.set(name, String(value));
     }
-    const text = body === undefined ? undefined : JSON.stringify(body, base64);
+    const text = body === undefined ? undefined : toJson(body);
     const { status, answer } = await this.#exchange(method, url, text);
     const value: unknown = answer === "" ? {} : parse(answer);
     if (status >= 400) throw problem(status, value);
@@ -136,10 +137,6 @@ function connectionFailed(where: string, error: NodeJS.ErrnoException): Casemate
     cause: error,
     ...(certificate ? { hint: "Give the server's certificate with --ca-file FILE." } : {}),
   });
-}
-
-function base64(_key: string, part: unknown): unknown {
-  return part instanceof Uint8Array ? part.toBase64() : part;
 }
 
 async function collect(response: IncomingMessage): Promise<string> {

@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { Writable } from "node:stream";
 import { test } from "node:test";
 import { CasemateError } from "@casemate/foundation/errors";
-import { Output, toJson } from "./output.ts";
+import { toJson } from "./json.ts";
+import { Output } from "./output.ts";
 
 function captured(): { readonly stream: Writable; readonly text: () => string } {
   let text = "";
@@ -68,5 +69,5 @@ test("progress is silent where there is no terminal", () => {
 });
 
 test("bytes are base64 in JSON, as the REST interface writes them", () => {
-  assert.equal(toJson({ a: new Uint8Array(2) }), '{\n  "a": "AAA="\n}');
+  assert.equal(toJson({ a: new Uint8Array(2), b: [Buffer.of(1, 2, 3)] }), '{"a":"AAA=","b":["AQID"]}');
 });

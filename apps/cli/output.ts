@@ -1,5 +1,6 @@
 import { styleText } from "node:util";
 import type { CasemateError } from "@casemate/foundation/errors";
+import { toJson } from "./json.ts";
 
 type Style = Parameters<typeof styleText>[0];
 
@@ -14,11 +15,6 @@ export interface Column<T> {
   readonly cell: (row: T) => string;
 }
 
-/** JSON with bytes as base64, as the REST interface writes them. */
-export function toJson(value: unknown): string {
-  return JSON.stringify(value, (_key, part: unknown) => (part instanceof Uint8Array ? part.toBase64() : part), 2);
-}
-
 /** Where a verb's answer goes: JSON for programs, sentences and tables for people. */
 export class Output {
   readonly json: boolean;
@@ -31,7 +27,7 @@ export class Output {
 
   /** Prints `value` as JSON, or what `human` prints. */
   answer(value: unknown, human: () => void): void {
-    if (this.json) this.line(toJson(value));
+    if (this.json) this.line(toJson(value, 2));
     else human();
   }
 
@@ -87,7 +83,7 @@ export class Output {
     this.progress("");
     if (this.json) {
       const { code, message, hint, retryable, details } = error;
-      this.#streams.stderr.write(`${toJson({ error: { code, message, hint, retryable, details } })}\n`);
+      this.#streams.stderr.write(`${toJson({ error: { code, message, hint, retryable, details } }, 2)}\n`);
       return;
     }
     const title = styleText("red", "casemate:", { stream: this.#streams.stderr as NodeJS.WriteStream });

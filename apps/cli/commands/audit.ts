@@ -1,5 +1,6 @@
 import { writeFileSync } from "node:fs";
 import type { Command } from "commander";
+import type { VerifyLogOptions } from "../audit-verify.ts";
 import { whole } from "../parse.ts";
 import type { Session } from "../session.ts";
 import type { AuditRecord, Checkpoint } from "../views.ts";
@@ -71,13 +72,24 @@ async function prove(session: Session, index: number | undefined, options: Prove
 export function define(command: Command, session: Session): void {
   command
     .command("list")
-    .description("records, oldest first")
+    .description("records, newest first")
     .option("--from <index>", "begin at this record", whole("--from", 0, Number.MAX_SAFE_INTEGER))
     .option("--principal <name>", "only by this principal")
     .option("--resource <name>", "only on this, e.g. key/release")
     .option("--outcome <word>", "only with this outcome: ok or an error code")
     .option("--limit <count>", "at most so many", whole("--limit", 1, 1_000_000), 100)
     .action((options: ListOptions) => list(session, options));
+
+  command
+    .command("verify")
+    .description("check the whole log: hash chain, tree and checkpoint signatures; needs no server")
+    .option("--dir <directory>", "audit directory to check (default: the data directory's)")
+    .option("--checkpoint <file>", "a checkpoint kept elsewhere, which the log must still contain")
+    .option("--public-key <file>", "Ed25519 key that must have signed: PEM, or a verifier key line")
+    .action(async (options: VerifyLogOptions) => {
+      const { verifyLog } = await import("../audit-verify.ts");
+      await verifyLog(session, options);
+    });
 
   command
     .command("checkpoint")

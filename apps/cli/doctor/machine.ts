@@ -24,8 +24,8 @@ export const server: Check = {
   look: async (session) => {
     try {
       const { local: _, ...target } = findServer(session);
-      const { version } = await new Api(target).get<{ readonly version: string }>("/v1/health");
-      return [{ about: "server", state: "ok", found: `version ${version} answers at ${target.where}` }];
+      const { status } = await new Api(target).get<{ readonly status: string }>("/v1/health");
+      return [{ about: "server", state: "ok", found: `answers at ${target.where}: ${status}` }];
     } catch (error) {
       return [{ about: "server", state: "note", found: shown(error).message, hint: "`casemate up` starts one." }];
     }

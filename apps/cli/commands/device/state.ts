@@ -1,5 +1,8 @@
+import { readFileSync } from "node:fs";
 import type { Command } from "commander";
+import { SecretBytes } from "@casemate/foundation/secrets";
 import { usage } from "../../failure.ts";
+import { askSecret } from "../../prompt.ts";
 import type { Session } from "../../session.ts";
 import type { Device } from "../../views.ts";
 
@@ -11,7 +14,34 @@ function report(session: Session, device: Device): void {
   session.out.answer(device, () => session.out.line(`Device ${device.identity.id} is ${device.status.state}.`));
 }
 
+/** The content of a file without its last line end. */
+function secretFrom(file: string): SecretBytes {
+  const content = readFileSync(file);
+  const end = content.at(-1) === 10 ? content.length - 1 : content.length;
+  const secret = SecretBytes.take(content.subarray(0, end));
+  content.fill(0);
+  return secret;
+}
+
+async function unlock(session: Session, id: string, file: string | undefined): Promise<void> {
+  const { sealFor } = await import("../../sealing.ts");
+  const api = await session.api();
+  const challenge = await api.post<{ readonly publicKey: string }>(path(id, "challenge"));
+  using secret = file === undefined ? await askSecret(`Passphrase of ${id}: `) : secretFrom(file);
+  const sealed = sealFor(Uint8Array.fromBase64(challenge.publicKey), secret);
+  session.out.progress(`unlocking ${id} …`);
+  const device = await api.post<Device>(path(id, "unlock"), { sealed });
+  session.out.progress("");
+  report(session, device);
+}
+
 export function defineDeviceState(command: Command, session: Session): void {
+  command
+    .command("unlock <id>")
+    .description("give a device its passphrase, encrypted to the device")
+    .option("--passphrase-file <file>", "read it from a file instead of the terminal")
+    .action((id: string, options: { readonly passphraseFile?: string }) => unlock(session, id, options.passphraseFile));
+
   command
     .command("lock <id>")
     .description("the device forgets what unlocks it")

@@ -1,0 +1,87 @@
+import { createPublicKey } from "node:crypto";
+import { existsSync, readFileSync } from "node:fs";
+import { CasemateError, isCasemateError } from "@casemate/foundation/errors";
+import type { AuditVerification } from "@casemate/keyring/core";
+import { usage } from "./failure.ts";
+import type { Session } from "./session.ts";
+
+export interface VerifyLogOptions {
+  readonly dir?: string;
+  readonly checkpoint?: string;
+  readonly publicKey?: string;
+}
+
+/** Ed25519 keys end their SubjectPublicKeyInfo with the 32 bytes of the key. */
+const ED25519_BYTES = 32;
+
+/** The 32 bytes of a PEM public key, or of a verifier key line `name+id+key`. */
+async function ed25519Key(file: string): Promise<Uint8Array> {
+  const text = readFileSync(file, "utf8");
+  if (!text.includes("-----BEGIN")) {
+    const { parseNoteKey } = await import("@casemate/keyring/core");
+    return parseNoteKey(text.trim()).publicKey;
+  }
+  const key = createPublicKey(text);
+  if (key.asymmetricKeyType !== "ed25519") throw usage(`${file} is no Ed25519 key`);
+  return new Uint8Array(key.export({ type: "spki", format: "der" }).subarray(-ED25519_BYTES));
+}
+
+/** A running server of this data directory first signs what it has, so that the newest records are covered too. */
+async function signedNow(session: Session): Promise<boolean> {
+  if (!existsSync(session.paths.socket)) return false;
+  try {
+    const api = await session.api();
+    await api.post("/v1/audit/checkpoint");
+    return true;
+  } catch (error) {
+    // Not there, or not allowed: what is in the directory can be verified all the same.
+    if (isCasemateError(error)) return false;
+    throw error;
+  }
+}
+
+function sentence(found: AuditVerification): string {
+  const { records, newestCheckpoint: newest } = found;
+  const chain = `chain ok, ${records} record${records === 1 ? "" : "s"}`;
+  if (newest === undefined) return `${chain}, no checkpoint yet`;
+  const left = records - newest.size;
+  const since = left === 0 ? "" : ` (${left} record${left === 1 ? "" : "s"} since)`;
+  return `${chain}, checkpoint signed by ${newest.signedBy}${since}`;
+}
+
+/** Verifies a whole log by its files alone. @throws TAMPER_DETECTED naming the first bad record. */
+export async function verifyLog(session: Session, options: VerifyLogOptions): Promise<void> {
+  const { out } = session;
+  const directory = options.dir ?? session.paths.audit;
+  if (options.dir === undefined && session.options.url !== undefined) {
+    throw usage(
+      "a log is verified by its files, and those of another machine are not here",
+      "Copy its `audit` directory and name the copy with --dir; `casemate audit prove` works from afar.",
+    );
+  }
+  if (options.dir === undefined) await signedNow(session);
+  const { verifyAuditDirectory } = await import("@casemate/keyring/core");
+  const found = await verifyAuditDirectory(directory, {
+    ...(options.checkpoint === undefined ? {} : { checkpoint: readFileSync(options.checkpoint, "utf8") }),
+    ...(options.publicKey === undefined ? {} : { publicKey: await ed25519Key(options.publicKey) }),
+    progress: ({ records }) => out.progress(`${records} records …`),
+  });
+  out.progress("");
+  if (found.problem !== undefined) {
+    const { index, segment, message, kind } = found.problem;
+    if (out.json) out.answer({ directory, ...found }, () => {});
+    throw new CasemateError("TAMPER_DETECTED", `the audit log does not hold: ${message}`, {
+      hint: `Good up to record ${found.records - 1}. Compare with a copy or a checkpoint kept elsewhere.`,
+      details: {
+        kind,
+        ...(index === undefined ? {} : { record: index }),
+        ...(segment === undefined ? {} : { segment }),
+      },
+    });
+  }
+  out.answer({ directory, ...found }, () => {
+    out.line(out.style("green", sentence(found)));
+    if (found.tornBytes > 0)
+      out.note(`Note: ${found.tornBytes} bytes of an unfinished record at the end were never acknowledged.`);
+  });
+}

@@ -1,0 +1,186 @@
+import { chmodSync, existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { systemClock } from "@casemate/foundation/effects";
+import { asCasemateError, CasemateError } from "@casemate/foundation/errors";
+import type { Announcement } from "./announce.ts";
+import { readRunning, type DataPaths, type Running } from "./data-directory.ts";
+import { openDevices, type DeviceSet } from "./devices.ts";
+import { DEFAULT_DEVICE, readDevices, writeDevices } from "./devices-file.ts";
+import { hardenServer } from "./harden.ts";
+import type { Log } from "./log.ts";
+import type { RunOptions } from "./options.ts";
+import { tlsMaterial } from "./tls.ts";
+import manifest from "./package.json" with { type: "json" };
+
+/** Longest path that fits into a socket address, with its terminating zero. */
+const SOCKET_PATH_BYTES = 107;
+const SCHEDULE_EVERY_MS = 15_000;
+
+export interface Server {
+  readonly log: Log;
+  readonly announcement: Announcement;
+  /** Reads devices.json again. */
+  reload(): Promise<void>;
+  /** Finishes requests under way, signs a last checkpoint, stops the boundary processes. */
+  close(): Promise<void>;
+}
+
+async function ownDataDirectory(paths: DataPaths) {
+  const { openSqliteStore } = await import("@casemate/keyring/storage");
+  try {
+    return await openSqliteStore(paths.root);
+  } catch (error) {
+    const known = asCasemateError(error);
+    const owner = known.code === "STORAGE_IN_USE" ? readRunning(paths) : undefined;
+    if (owner === undefined) throw error;
+    throw new CasemateError(
+      "STORAGE_IN_USE",
+      `the data directory ${paths.root} is in use by the server at ${owner.url} (process ${owner.pid})`,
+      { hint: "Use that server, stop it first, or choose another directory with --data DIR.", cause: known },
+    );
+  }
+}
+
+/** `--root` is for the first run: what unlocks a device is decided when the device is made. */
+function chooseRoot(paths: DataPaths, root: RunOptions["root"]): void {
+  if (root === undefined) return;
+  const made = existsSync(paths.deviceState(DEFAULT_DEVICE.id)) || existsSync(paths.devices);
+  const present = made ? (readDevices(paths).find(({ id }) => id === DEFAULT_DEVICE.id)?.["root"] ?? "key-file") : root;
+  if (present !== root) {
+    throw new CasemateError("CONFIG_INVALID", `hsm-1 was made with the root of trust ${present}; it stays so`, {
+      hint: "Leave --root out, or start with an empty data directory.",
+    });
+  }
+  if (!made) writeDevices(paths, [{ ...DEFAULT_DEVICE, root }]);
+}
+
+/** Settles everything that was begun, so that a failed start leaves no process behind. */
+async function closeBegun(begun: readonly Promise<{ close(): Promise<void> }>[]): Promise<void> {
+  const settled = await Promise.allSettled(begun);
+  for (const result of settled) if (result.status === "fulfilled") await result.value.close().catch(() => undefined);
+}
+
+async function openParts(paths: DataPaths, log: Log) {
+  const store = await ownDataDirectory(paths);
+  const { audit: expected } = await store.head();
+  // What needs neither the other's result runs side by side: the boundary process starts while code is being loaded.
+  const devices = openDevices(paths, log);
+  const core = import("@casemate/keyring/core");
+  const audit = core.then(({ openAudit }) =>
+    openAudit({ directory: paths.audit, clock: systemClock, ...(expected.size === 0 ? {} : { expected }) }),
+  );
+  const policy = core.then(({ createPolicyEngine }) => createPolicyEngine());
+  const rest = import("@casemate/interfaces/rest");
+  try {
+    const [set, auditLog, engine] = await Promise.all([devices, audit, policy]);
+    const { openKeyring } = await core;
+    const keyring = await openKeyring({
+      store,
+      audit: auditLog,
+      policy: engine,
+      devices: set.map,
+      clock: systemClock,
+      log: (message, error) => log.warn({ err: error }, message),
+    });
+    return { keyring, devices: set, audit: auditLog, rest: await rest };
+  } catch (error) {
+    await closeBegun([devices, audit, Promise.resolve(store)]);
+    throw error;
+  }
+}
+
+/** Writes the administrator's token once; whoever owns the data directory is the administrator. */
+async function firstRun(
+  paths: DataPaths,
+  keyring: { bootstrapAdmin(): Promise<{ readonly token: string }> },
+): Promise<boolean> {
+  if (existsSync(paths.adminToken) && readFileSync(paths.adminToken, "utf8").trim() !== "") return false;
+  const { token } = await keyring.bootstrapAdmin();
+  writeFileSync(paths.adminToken, `${token}\n`, { mode: 0o600, flush: true });
+  chmodSync(paths.adminToken, 0o600);
+  return true;
+}
+
+async function reloadDevices(set: DeviceSet, parts: Awaited<ReturnType<typeof openParts>>, log: Log): Promise<void> {
+  const { added, removed } = await set.reload();
+  for (const [ids, action] of [
+    [added, "device.added"],
+    [removed, "device.removed"],
+  ] as const) {
+    for (const id of ids) {
+      log.info({ device: id }, action);
+      const entry = {
+        principal: "owner",
+        source: "devices.json",
+        action,
+        resource: `device/${id}`,
+        outcome: "ok",
+        count: 1,
+      };
+      await parts.audit.append(entry);
+    }
+  }
+}
+
+/**
+ * Opens everything and answers requests.
+ * @throws CONFIG_INVALID, STORAGE_IN_USE, STORAGE_NEWER, STORAGE_FULL, TAMPER_DETECTED and what the first device throws.
+ */
+export async function startServer(options: RunOptions, paths: DataPaths, log: Log): Promise<Server> {
+  const { version } = manifest;
+  const remarks = [...hardenServer()];
+  chooseRoot(paths, options.root);
+  const parts = await openParts(paths, log);
+  const { keyring, devices, rest: interfaces } = parts;
+  const rest = await interfaces.createRestServer({ keyring, version, clock: systemClock, log });
+  const closeAll = async (): Promise<void> => {
+    await rest.close();
+    await keyring.close();
+  };
+  try {
+    const first = await firstRun(paths, keyring);
+    const { host, port } = options.listen;
+    const tls = await tlsMaterial(options, paths);
+    if (tls?.remark !== undefined) remarks.push(tls.remark);
+    const { url } = await rest.listen({ kind: "tcp", host, port, ...(tls === undefined ? {} : { tls }) });
+    const fits = Buffer.byteLength(paths.socket) <= SOCKET_PATH_BYTES;
+    if (fits) await rest.listen({ kind: "unix", path: paths.socket });
+    else remarks.push(`the data directory's path is too long for a unix socket; the CLI uses ${url}`);
+    const running: Running = {
+      pid: process.pid,
+      url,
+      ...(fits ? { socket: paths.socket } : {}),
+      startedAt: new Date().toISOString(),
+      version,
+    };
+    writeFileSync(paths.running, `${JSON.stringify(running)}\n`, { mode: 0o600 });
+    const timer = setInterval(() => {
+      keyring.runSchedule().catch((error: unknown) => log.error({ err: error }, "scheduled work failed"));
+    }, SCHEDULE_EVERY_MS);
+    log.info({ url, version, pid: process.pid }, "ready");
+    for (const remark of remarks) log.warn(remark);
+    return {
+      log,
+      announcement: {
+        url,
+        socket: fits ? paths.socket : undefined,
+        paths,
+        devices: devices.map,
+        keys: 0,
+        firstRun: first,
+        readyMs: performance.now(),
+        remarks,
+      },
+      reload: () => reloadDevices(devices, parts, log),
+      async close() {
+        clearInterval(timer);
+        await closeAll();
+        rmSync(paths.running, { force: true });
+        log.info("stopped");
+        log.flush();
+      },
+    };
+  } catch (error) {
+    await closeAll();
+    throw error;
+  }
+}
