@@ -60,11 +60,21 @@ export class HeadFile {
     await files.replace(HEAD_FILE, Buffer.concat([slot, slot]));
   }
 
-  /** Opens the file and puts both slots right. */
+  /** Opens the file and puts both slots right, in place and one after the other: a full disk does not matter. */
   static async open(files: AuditFiles, head: AuditHead): Promise<HeadFile> {
+    const file = await files.open(HEAD_FILE, "update");
     const slot = encodeSlot(head);
-    await files.replace(HEAD_FILE, Buffer.concat([slot, slot]));
-    return new HeadFile(await files.open(HEAD_FILE, "update"));
+    const stored = await file.read(0, 2 * SLOT);
+    const first = decodeSlot(stored.subarray(0, SLOT));
+    const second = decodeSlot(stored.subarray(SLOT));
+    // The slot that says less goes first, so that one whole slot is there at every moment.
+    const order = (first?.size ?? -1) <= (second?.size ?? -1) ? [0, 1] : [1, 0];
+    for (const turn of order) {
+      if (stored.subarray(turn * SLOT, (turn + 1) * SLOT).equals(slot)) continue;
+      await file.write(slot, turn * SLOT);
+      await file.sync();
+    }
+    return new HeadFile(file);
   }
 
   /** Writes `head` soon; a newer one overtakes one still waiting. */

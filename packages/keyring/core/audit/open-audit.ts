@@ -12,6 +12,7 @@ import { AuditReader, type RecordQuery } from "./reader.ts";
 import { EMPTY_HASH, recordLeaf } from "./record.ts";
 import { recoverLog, type RecoveredLog } from "./recovery.ts";
 import { tampered } from "./segment.ts";
+import { storageError } from "./storage-error.ts";
 import { AuditWriter } from "./writer.ts";
 
 export interface OpenAuditOptions {
@@ -134,6 +135,14 @@ class AuditLogInDirectory implements FileAuditLog {
  * @throws TAMPER_DETECTED naming the first bad record, STORAGE_FAILED, STORAGE_FULL.
  */
 export async function openAudit(options: OpenAuditOptions): Promise<FileAuditLog> {
+  try {
+    return await openLog(options);
+  } catch (error) {
+    throw storageError(error);
+  }
+}
+
+async function openLog(options: OpenAuditOptions): Promise<FileAuditLog> {
   const files = options.files ?? (await directoryFiles(options.directory, { create: true }));
   const random = options.random ?? systemRandom;
   const recovered = await recoverLog(files, () => toHex(random.bytes(16)));

@@ -7,6 +7,7 @@ import { AUDIT_LIMITS } from "./limits.ts";
 import { canonicalJson, canonicalTail, recordHash, recordLeaf } from "./record.ts";
 import { savePoint, type OpenSegment, type RecoveredLog } from "./recovery.ts";
 import { headerLine, segmentName } from "./segment.ts";
+import { storageError } from "./storage-error.ts";
 import type { TreeStore } from "./tree-store.ts";
 
 interface Waiting {
@@ -21,22 +22,6 @@ export interface WriterOptions {
   readonly head: HeadFile;
   readonly segmentBytes: number;
   readonly recordsPerSave: number;
-}
-
-const FULL = new Set(["ENOSPC", "EDQUOT", "EFBIG"]);
-
-function storageError(error: unknown): CasemateError {
-  const code = error instanceof Error && "code" in error ? String(error.code) : "";
-  if (FULL.has(code)) {
-    return new CasemateError("STORAGE_FULL", `the audit log cannot grow (${code}), so nothing is done unrecorded`, {
-      hint: "make room on the disk of the data directory; reads and verification go on",
-      cause: error,
-    });
-  }
-  return new CasemateError("STORAGE_FAILED", `the audit log cannot be written${code === "" ? "" : ` (${code})`}`, {
-    hint: "check the disk, then restart the server: it recovers the log to its last durable record",
-    cause: error,
-  });
 }
 
 /**

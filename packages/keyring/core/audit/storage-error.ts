@@ -1,0 +1,19 @@
+import { CasemateError, isCasemateError } from "@casemate/foundation/errors";
+
+const FULL = new Set(["ENOSPC", "EDQUOT", "EFBIG"]);
+
+/** A file error in the words of the contract: STORAGE_FULL or STORAGE_FAILED. */
+export function storageError(error: unknown): CasemateError {
+  if (isCasemateError(error)) return error;
+  const code = error instanceof Error && "code" in error ? String(error.code) : "";
+  if (FULL.has(code)) {
+    return new CasemateError("STORAGE_FULL", `the audit log cannot grow (${code}), so nothing is done unrecorded`, {
+      hint: "make room on the disk of the data directory; reads and verification go on",
+      cause: error,
+    });
+  }
+  return new CasemateError("STORAGE_FAILED", `the audit log cannot be written${code === "" ? "" : ` (${code})`}`, {
+    hint: "check the disk, then restart the server: it recovers the log to its last durable record",
+    cause: error,
+  });
+}
