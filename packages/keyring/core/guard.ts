@@ -47,7 +47,12 @@ export interface GuardParts {
   readonly keys: KeyCache;
   readonly metrics: Metrics;
   readonly deviceKind: (id: string) => string;
+  /** Called every `HEAD_EVERY` records: the database notes how far the log is. */
+  readonly keepHead: () => void;
 }
+
+/** Bounds what a start after a crash must compare between log and database. */
+const HEAD_EVERY = 20_000;
 
 /** The one way into every use case: authorize, act, record, and only then answer. */
 export class Guard {
@@ -55,6 +60,7 @@ export class Guard {
   #sealed: string | undefined;
   #tampered: CasemateError | undefined;
   #lost = 0;
+  #sinceHead = 0;
 
   constructor(parts: GuardParts) {
     this.#parts = parts;
@@ -137,8 +143,12 @@ export class Guard {
 
   /** For a second key or a stricter action inside a use case. @throws FORBIDDEN. */
   authorizeKey(caller: Caller, action: Action, entry: KeyEntry, cacheable = true): void {
+    this.#authorize(this.#keyRequest(caller, action, entry, cacheable), entry.resource);
+  }
+
+  #keyRequest(caller: Caller, action: Action, entry: KeyEntry, cacheable: boolean): PolicyRequest {
     const { record, primary } = entry;
-    const request: PolicyRequest = {
+    return {
       caller,
       action,
       resource: {
@@ -153,12 +163,16 @@ export class Guard {
       },
       ...(cacheable ? { revision: record.revision } : {}),
     };
-    this.#authorize(request, entry.resource);
   }
 
   /** A record outside the use cases: authentication, schedule, device events. @throws STORAGE_FULL, STORAGE_FAILED. */
   async append(entry: AuditEntry): Promise<void> {
     await this.#parts.audit.append(entry);
+  }
+
+  /** Whether policy lets the caller see this key; records nothing. */
+  sees(caller: Caller, entry: KeyEntry): boolean {
+    return this.#parts.policy.decide(this.#keyRequest(caller, "key.read", entry, true)).allowed;
   }
 
   #ready(action: Action): void {
@@ -208,6 +222,10 @@ export class Guard {
       return;
     }
     if (this.#lost > 0) await this.#reportLost();
+    if (++this.#sinceHead >= HEAD_EVERY) {
+      this.#sinceHead = 0;
+      this.#parts.keepHead();
+    }
   }
 
   /** There is room again: say how many reads went unrecorded. */

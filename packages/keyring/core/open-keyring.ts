@@ -14,7 +14,7 @@ import { openObjects } from "./open-objects.ts";
 import { loadPolicies } from "./policies/set-policy.ts";
 import type { AuditLog, PolicyEngine } from "./ports.ts";
 import { storageKey, useCheckpointKey } from "./startup/internal-keys.ts";
-import { checkHistory } from "./startup/history.ts";
+import { checkHistory, checkUnkeyed } from "./startup/history.ts";
 import type { Store } from "./store.ts";
 import { bootstrapAdmin } from "./tokens/bootstrap-admin.ts";
 import { flushTokens } from "./tokens/flush-tokens.ts";
@@ -65,12 +65,19 @@ export async function openKeyring(options: KeyringOptions): Promise<OpenKeyring>
     });
     return opening;
   };
+  /** After an unlocking or a restart of a device, while something waits for it. */
+  const reopen = async (): Promise<void> => {
+    if (!core.guard.sealed) return;
+    await open();
+    if (!core.guard.sealed) await core.guard.append(system("storage.open", await standing(core)));
+  };
   await open();
-  const unwatch = watchDevices(core, async () => (core.guard.sealed ? open() : undefined));
-  await core.guard.append(system("start", { sealed: core.guard.sealed }));
+  if (core.guard.sealed) core.log("sealed until a device is unlocked: only unlocking is answered");
+  const unwatch = watchDevices(core, reopen);
+  await core.guard.append(system("start", await standing(core)));
   let closing: Promise<void> | undefined;
   return {
-    ...composeUseCases(core, open),
+    ...composeUseCases(core, reopen),
     objects: openObjects(core),
     bootstrapAdmin: bootstrapAdmin(core),
     get sealed() {
@@ -91,6 +98,7 @@ export async function openKeyring(options: KeyringOptions): Promise<OpenKeyring>
 
 function assemble(options: KeyringOptions): Core {
   const { store, audit, policy, devices } = options;
+  const log = options.log ?? (() => undefined);
   const locks = new Locks();
   const metrics = new Metrics();
   const keys = new KeyCache(store, options.cacheSize ?? CACHE_SIZE);
@@ -112,8 +120,12 @@ function assemble(options: KeyringOptions): Core {
       keys,
       metrics,
       deviceKind: (id) => devices.get(id)?.identity.kind ?? "absent",
+      keepHead: () => {
+        if (store.state !== "open") return;
+        store.commit([], audit.head).catch((error: unknown) => log("the log's head could not be kept", error));
+      },
     }),
-    log: options.log ?? (() => undefined),
+    log,
   };
 }
 
@@ -121,8 +133,9 @@ function assemble(options: KeyringOptions): Core {
 async function unseal(core: Core, schedule: Schedule): Promise<void> {
   const { store, audit, devices } = core;
   if (store.state !== "open") {
+    if (store.state === "new") await checkUnkeyed(audit);
     const key = await storageKey(store, audit, devices).catch((error: unknown) => {
-      if (isCasemateError(error) && error.code === "DEVICE_LOCKED") return undefined;
+      if (isCasemateError(error) && NOT_NOW.has(error.code)) return undefined;
       throw error;
     });
     if (key === undefined) {
@@ -158,12 +171,21 @@ function checkLater(core: Core): void {
   });
 }
 
+const NOT_NOW: ReadonlySet<string> = new Set(["DEVICE_LOCKED", "DEVICE_ABSENT", "DEVICE_TAMPERED"]);
+
+/** `keyed` is what `checkUnkeyed` looks for at the next start. */
+async function standing(core: Core): Promise<Record<string, boolean | number>> {
+  const { generation } = await core.store.head();
+  return { sealed: core.guard.sealed, keyed: core.store.state !== "new", generation };
+}
+
 async function close(core: Core, unwatch: () => void): Promise<void> {
   unwatch();
   try {
     if (core.store.state === "open") {
       await core.counters.flush(true);
       await flushTokens(core, 1);
+      await core.store.commit([], core.audit.head);
     }
     await core.guard.append(system("stop", {}));
   } catch (error) {

@@ -61,6 +61,8 @@ export interface Store {
   readonly state: StoreState;
   /** Sets the 32-byte key of row MACs, verifies the head, and seals all rows of a new store. @throws TAMPER_DETECTED. */
   useKey(key: Uint8Array): Promise<void>;
+  /** Back to `new`, because the device that held the storage key was zeroized: rows lose their MACs until the next key. */
+  dropKey(): Promise<void>;
   head(): Promise<StoreHead>;
   get(collection: Collection, column: string, value: string): Promise<Row | undefined>;
   find(collection: Collection, query: StoreQuery): Promise<readonly Row[]>;

@@ -101,6 +101,24 @@ class SqliteStore implements Store {
     });
   }
 
+  async dropKey(): Promise<void> {
+    this.#run(() => {
+      const key = this.#key;
+      this.#key = undefined;
+      try {
+        this.#transaction(() => {
+          const { generation, audit, rows } = this.#head;
+          for (const collection of Object.keys(COLLECTIONS)) this.#db.exec(`UPDATE ${collection} SET mac = NULL`);
+          this.#writeHead({ generation: generation + 1, audit, rows }, 0n);
+        });
+      } catch (error) {
+        this.#key = key;
+        throw error;
+      }
+      this.#head = this.#readHead();
+    });
+  }
+
   async head(): Promise<StoreHead> {
     const { generation, audit, rows } = this.#head;
     return { generation, audit, rows };

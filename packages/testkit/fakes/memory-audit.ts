@@ -58,20 +58,18 @@ export function memoryAudit(): MemoryAudit {
       signer = next;
     },
     async records(query) {
-      const start = query.cursor === undefined ? (query.from ?? 0) : Number(query.cursor);
+      // Oldest first from an index on, newest first without, like the real log.
+      const ordered = query.from === undefined ? views.toReversed() : views.slice(query.from);
+      const start = Number(query.cursor ?? 0);
       const limit = query.limit ?? 100;
-      const items = views
-        .slice(start)
-        .filter(
-          (view) =>
-            (query.principal === undefined || view.principal === query.principal) &&
-            (query.resource === undefined || view.resource === query.resource) &&
-            (query.outcome === undefined || view.outcome === query.outcome),
-        );
-      const last = items[limit - 1];
-      return items.length > limit && last !== undefined
-        ? { items: items.slice(0, limit), next: String(last.index + 1) }
-        : { items };
+      const matching = ordered.filter(
+        (view) =>
+          (query.principal === undefined || view.principal === query.principal) &&
+          (query.resource === undefined || view.resource === query.resource) &&
+          (query.outcome === undefined || view.outcome === query.outcome),
+      );
+      const items = matching.slice(start, start + limit);
+      return matching.length > start + limit ? { items, next: String(start + limit) } : { items };
     },
     checkpoint: absent,
     inclusion: absent,

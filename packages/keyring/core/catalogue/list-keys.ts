@@ -2,12 +2,13 @@ import { CasemateError } from "@casemate/foundation/errors";
 import type { Core } from "../core.ts";
 import { afterOf, limitOf, pageOf } from "../paging.ts";
 import type { Keyring } from "../types.ts";
+import { keyEntry } from "./key-cache.ts";
 import { fromRow } from "./key-record.ts";
 import { viewOf } from "./save.ts";
 
 const MAX_PREFIX = 128;
 
-/** In order of names. */
+/** In order of names. A page may hold fewer than `limit` where policy hides keys; `next` says whether there is more. */
 export function listKeys(core: Core): Keyring["listKeys"] {
   return (caller, filter) =>
     core.guard.keyring(caller, "key.list", "", async (note) => {
@@ -26,7 +27,10 @@ export function listKeys(core: Core): Keyring["listKeys"] {
         limit: limit + 1,
       });
       const page = pageOf(rows, limit, (row) => String(row.index["name"]), fromRow);
-      note.details = { keys: page.items.length };
-      return { ...page, items: await Promise.all(page.items.map((record) => viewOf(core, record))) };
+      // Built-in policies look at roles alone; only others can hide single keys.
+      const custom = core.policy.list().some((policy) => !policy.builtIn);
+      const visible = custom ? page.items.filter((record) => core.guard.sees(caller, keyEntry(record))) : page.items;
+      note.details = { keys: visible.length };
+      return { ...page, items: await Promise.all(visible.map((record) => viewOf(core, record))) };
     });
 }

@@ -2,6 +2,7 @@ import { fromRow } from "../catalogue/key-record.ts";
 import { saveKey } from "../catalogue/save.ts";
 import { deviceOf, type Core } from "../core.ts";
 import { gone, settled } from "../lifecycle/destroy-key.ts";
+import { dropInternalKeys } from "../startup/internal-keys.ts";
 import { withVersion } from "../lifecycle/versions.ts";
 import type { Keyring } from "../types.ts";
 import { facet } from "../use/select.ts";
@@ -15,7 +16,13 @@ export function zeroizeDevice(core: Core): Keyring["zeroizeDevice"] {
     core.guard.keyring(caller, "device.zeroize", `device/${id.slice(0, 128)}`, async (note) => {
       const device = deviceOf(core, id);
       await facet(device, device.zeroize, "be zeroized").zeroize();
-      note.details = { keys: await markDestroyed(core, id) };
+      const keys = await markDestroyed(core, id);
+      const keyed = !(await dropInternalKeys(core.store, core.audit, id));
+      if (!keyed) {
+        await core.store.dropKey();
+        core.guard.seal(`device ${id}, which held the storage key, was zeroized`);
+      }
+      note.details = { keys, keyed };
       return deviceView(core, device);
     });
 }

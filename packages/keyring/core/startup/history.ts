@@ -5,6 +5,32 @@ import type { Store } from "../store.ts";
 const SLICE = 1000;
 const HINT = "Restore database and audit log together, from the same backup.";
 
+/** Newest records looked through for the last word on the storage key. */
+const KEYED_SCAN = 5_000_000;
+
+/**
+ * A store without row MACs is right on a first start and after a zeroization alone; whoever stripped them to have a
+ * changed database sealed anew is betrayed by the log, whose start records say that there was a key. @throws TAMPER_DETECTED.
+ */
+export async function checkUnkeyed(audit: AuditLog): Promise<void> {
+  let cursor: string | undefined;
+  for (let seen = 0; seen < KEYED_SCAN; seen += SLICE) {
+    const page = await audit.records({ limit: SLICE, ...(cursor === undefined ? {} : { cursor }) });
+    for (const { index, details } of page.items) {
+      const keyed = details["keyed"];
+      if (keyed === false) return;
+      if (keyed === true)
+        throw new CasemateError(
+          "TAMPER_DETECTED",
+          `the database has lost its seals: record ${index} of the audit log says that it had them`,
+          { hint: HINT, details: { record: index } },
+        );
+    }
+    cursor = page.next;
+    if (cursor === undefined) return;
+  }
+}
+
 /**
  * Database and audit log watch each other: each commit keeps the log's head, each record of a change names the
  * commit's generation. Whichever was put back to an older state no longer fits. @throws TAMPER_DETECTED.

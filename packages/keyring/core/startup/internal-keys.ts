@@ -3,7 +3,7 @@ import { fromBase64, toBase64, toUtf8 } from "@casemate/foundation/bytes";
 import { isCasemateError } from "@casemate/foundation/errors";
 import { hkdfSync } from "node:crypto";
 import type { AuditLog } from "../ports.ts";
-import type { Store } from "../store.ts";
+import type { Change, Store } from "../store.ts";
 
 /** Casemate's own keys live beside the catalogue: no caller can use, rotate or destroy them. */
 interface InternalKey {
@@ -63,13 +63,19 @@ export async function storageKey(
       const { algorithm, usages } = recipe.spec;
       const support = device.algorithms.find((row) => row.algorithm === algorithm);
       if (support === undefined || !usages.every((usage) => support.usages.includes(usage))) continue;
-      const made = await device.keys.generate(recipe.spec);
+      const made = await device.keys.generate(recipe.spec).catch(absentToUndefined);
+      if (made === undefined) continue;
       const secret = derive(await recipe.answer(device, made.ref));
       await writeInternal(store, audit, STORAGE, { device: device.identity.id, ref: made.ref, recipe: name });
       return secret;
     }
   }
   return undefined;
+}
+
+function absentToUndefined(error: unknown): undefined {
+  if (isCasemateError(error) && error.code === "DEVICE_ABSENT") return undefined;
+  throw error;
 }
 
 function derive(answer: unknown): Uint8Array {
@@ -116,6 +122,17 @@ export async function useCheckpointKey(
     },
   });
   return true;
+}
+
+/** Forgets Casemate's own keys in a device that was zeroized. True when the storage key was among them. */
+export async function dropInternalKeys(store: Store, audit: AuditLog, device: string): Promise<boolean> {
+  const changes: Change[] = [];
+  for (const row of await store.find("internal", { order: "id", limit: 100 })) {
+    if ((JSON.parse(row.body) as { device: string }).device !== device) continue;
+    changes.push({ kind: "delete", collection: "internal", id: row.id, revision: row.revision });
+  }
+  if (changes.length > 0) await store.commit(changes, audit.head);
+  return changes.some((change) => change.kind === "delete" && change.id === STORAGE);
 }
 
 async function readInternal(store: Store, id: string): Promise<InternalKey | undefined> {
