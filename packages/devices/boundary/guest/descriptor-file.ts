@@ -20,7 +20,7 @@ export function descriptorFile(fd: number): DescriptorFile {
       }
     },
     write(content, durable) {
-      for (let done = 0; done < content.length; ) done += writeSync(fd, content, done, content.length - done, done);
+      for (let done = 0; done < content.length;) done += writeSync(fd, content, done, content.length - done, done);
       if (durable) fsyncSync(fd);
     },
   };
