@@ -2,6 +2,8 @@ import type { Bundle } from "./bundle.ts";
 
 /** What the host tells a guest before its first module runs. Travels on the guest's standard input. */
 export interface BootMessage extends Bundle {
+  /** What `ps` shows. */
+  readonly title: string;
   readonly guest: {
     readonly secureHeapBytes: number;
     /** Numbers of the descriptors passed on: 4, 5, … */
@@ -19,7 +21,8 @@ export const BOOT_SYMBOL = "casemate.boundary.boot";
  * with no permission to read any file.
  */
 export const BOOT_SCRIPT = `
-const { modules, entry, guest } = JSON.parse(require("node:fs").readFileSync(0, "utf8"));
+const { modules, entry, title, guest } = JSON.parse(require("node:fs").readFileSync(0, "utf8"));
+process.title = title;
 globalThis[Symbol.for("${BOOT_SYMBOL}")] = guest;
 const known = new Map(Object.entries(modules));
 require("node:module").registerHooks({

@@ -1,6 +1,11 @@
 import assert from "node:assert/strict";
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { test, type TestContext } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { nativeCalls } from "@casemate/foundation/ffi";
 import { CasemateError } from "@casemate/foundation/errors";
 import { fromUtf8, toUtf8 } from "@casemate/foundation/bytes";
 import { launchBoundary, type BoundaryProcess, type LaunchOptions } from "@casemate/devices/boundary";
@@ -86,4 +91,52 @@ test("the guest learns its seed, descriptors and secure heap, and nothing of the
     testSeed: "00ff",
     env: { UV_THREADPOOL_SIZE: String(Math.max(2, availableParallelism())) },
   });
+});
+
+/** Runs a host in a process of its own and gives it `boundary`, a started echo guest. */
+function hostScript(script: string): string {
+  const index = JSON.stringify(`${import.meta.dirname}/index.ts`);
+  return `
+    import { launchBoundary } from ${index};
+    const boundary = await launchBoundary({ entry: ${JSON.stringify(entry)}, secureHeapBytes: 0 });
+    ${script}`;
+}
+
+test("a guest is gone after its host was killed, even when it is stuck", async (t) => {
+  if (!nativeCalls().processCalls.available) return t.skip("no native calls here");
+  const script = hostScript("boundary.channel.request(9, new Uint8Array()); console.log(boundary.pid);");
+  const host = spawn(process.execPath, ["--no-warnings", "--input-type=module", "-e", script]);
+  const [line] = (await once(host.stdout, "data")) as [Buffer];
+  const pid = Number(line.toString());
+  assert.ok(existsSync(`/proc/${pid}`));
+  host.kill("SIGKILL");
+  for (let i = 0; existsSync(`/proc/${pid}`); i++) {
+    assert.ok(i < 500, "still there");
+    await sleep(10);
+  }
+});
+
+test("a signal to the host's process group, as Ctrl-C sends it, does not reach the guest", async (t) => {
+  const boundary = await start(t);
+  const group = readFileSync(`/proc/${boundary.pid}/stat`, "utf8").split(") ")[1]?.split(" ")[2];
+  assert.equal(Number(group), boundary.pid);
+});
+
+test("without native calls in the host the guest starts all the same and still confines itself", (t) => {
+  if (!process.allowedNodeEnvironmentFlags.has("--no-experimental-ffi")) return t.skip("this Node has no node:ffi");
+  const script = hostScript(
+    "console.log(JSON.stringify([boundary.isolation, [...await boundary.channel.request(1, Buffer.of(7))]])); await boundary.stop();",
+  );
+  const run = spawnSync(
+    process.execPath,
+    ["--no-warnings", "--no-experimental-ffi", "--input-type=module", "-e", script],
+    { encoding: "utf8", timeout: 20_000 },
+  );
+  assert.equal(run.status, 0, run.stderr);
+  const [isolation, answer] = JSON.parse(run.stdout) as [{ step: string; holds: boolean }[], number[]];
+  assert.deepEqual(answer, [7]);
+  if (!nativeCalls().seccomp.available) return;
+  const holds = (step: string): boolean | undefined => isolation.find((found) => found.step === step)?.holds;
+  assert.equal(holds("cannot open a file"), true);
+  assert.equal(holds("cannot use an io_uring made earlier"), false, "what is missing is said");
 });

@@ -28,11 +28,21 @@ export function bundle(entry: string): Bundle {
     const require = createRequire(path);
     for (const [, specifier = ""] of source.matchAll(IMPORT)) {
       if (isBuiltin(specifier)) continue;
-      const target = require.resolve(specifier);
+      const target = resolve(require, specifier);
+      if (target === undefined) continue;
       imports[specifier] = pathToFileURL(target).href;
       waiting.push(target);
     }
     modules[url] = { source, imports };
   }
   return { entry: pathToFileURL(entry).href, modules };
+}
+
+/** Undefined for what is no module here: text that only looks like an import. A real one fails when the guest loads it. */
+function resolve(require: NodeJS.Require, specifier: string): string | undefined {
+  try {
+    return require.resolve(specifier);
+  } catch {
+    return undefined;
+  }
 }

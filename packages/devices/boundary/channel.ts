@@ -86,7 +86,12 @@ export function createChannel(socket: Duplex, onBroken: (error: CasemateError) =
     try {
       parser.push(chunk, onFrame);
     } catch (cause) {
-      onBroken(new CasemateError("DEVICE_FAILED", "the boundary process broke the channel's format", { cause }));
+      onBroken(
+        new CasemateError("DEVICE_RESTARTED", "the device's process broke the channel's format and was ended", {
+          cause,
+          hint: "try again; if it happens again, the log has the details",
+        }),
+      );
     }
   });
   socket.on("error", () => undefined); // the process's exit tells more than EPIPE does

@@ -1,8 +1,9 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { availableParallelism } from "node:os";
+import { basename, dirname } from "node:path";
 import type { Duplex, Readable } from "node:stream";
 import type { IsolationStep } from "@casemate/devices/contract";
-import { CasemateError } from "@casemate/foundation/errors";
+import { CasemateError, asCasemateError } from "@casemate/foundation/errors";
 import { startPrelude } from "@casemate/foundation/ffi";
 import { BOOT_SCRIPT, type BootMessage } from "./boot.ts";
 import { bundle } from "./bundle.ts";
@@ -37,6 +38,7 @@ function nodeArguments(options: LaunchOptions): string[] {
 export function prepareGuest(options: LaunchOptions): string {
   const message: BootMessage = {
     ...bundle(options.entry),
+    title: `casemate: ${basename(dirname(options.entry))}`,
     guest: {
       secureHeapBytes: options.secureHeapBytes,
       descriptors: (options.descriptors ?? []).map((_, index) => index + CHANNEL_FD + 1),
@@ -56,6 +58,7 @@ export function spawnGuest(options: LaunchOptions, boot: string): ChildProcess {
     // Slow operations use every core through libuv's pool; nothing else of the environment is passed on.
     env: { UV_THREADPOOL_SIZE: String(Math.max(2, availableParallelism())) },
     cwd: "/",
+    detached: true, // a session of its own: Ctrl-C in a terminal reaches the server, which then ends its guests in order
     stdio: ["pipe", "pipe", "pipe", "pipe", ...descriptors],
   });
   child.stdin?.on("error", () => undefined); // the exit code tells more
@@ -103,7 +106,7 @@ export async function launchPrepared(options: LaunchOptions, boot: string): Prom
   let broken: CasemateError | undefined;
   const channel = createChannel(child.stdio[CHANNEL_FD] as Duplex, (error) => {
     broken = error;
-    keep(String(error.cause));
+    keep(`channel: ${asCasemateError(error.cause).message}`);
     child.kill("SIGKILL");
     channel.close(error);
   });

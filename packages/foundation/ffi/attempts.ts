@@ -13,6 +13,7 @@ export const ATTEMPTS = [
   "read a process's memory",
   "signal a process",
   "set up io_uring",
+  "use an io_uring made earlier",
   "become dumpable",
 ] as const;
 
@@ -49,6 +50,7 @@ export function bindAttempts(program: Program): AttemptCalls {
     "read a process's memory": ["process_vm_readv", NO_SUCH_PROCESS],
     "signal a process": ["kill", NO_SUCH_PROCESS],
     "set up io_uring": ["io_uring_setup", 0n],
+    "use an io_uring made earlier": ["io_uring_enter", -1n],
     "become dumpable": ["prctl", PR_SET_DUMPABLE, 1n],
   };
   return {

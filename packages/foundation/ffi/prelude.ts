@@ -24,6 +24,7 @@ try {
   for (let fd = 3; fd < first; fd++) syscall(${numbers.fcntl}n, BigInt(fd), 2n, 0n);
   syscall(${numbers.closeRange}n, BigInt(first), 0xffffffffn, 4n); // CLOSE_RANGE_CLOEXEC
   prctl(38, 1n, 0n, 0n, 0n); // PR_SET_NO_NEW_PRIVS
+  prctl(1, 9n, 0n, 0n, 0n); // PR_SET_PDEATHSIG: SIGKILL when the parent is gone, however busy the guest is
   const filter = "${filter}";
   const code = Buffer.allocUnsafeSlow(filter.length / 2);
   code.write(filter, "hex");

@@ -27,6 +27,12 @@ const HANDLERS: ReadonlyMap<number, Handler> = new Map<number, Handler>([
       throw new TypeError(`input was ${fromUtf8(body)}`);
     },
   ],
+  [
+    9,
+    () => {
+      for (;;) performance.now(); // stuck
+    },
+  ],
   [7, () => new Uint8Array(17 * 1024 * 1024)],
   [8, () => toUtf8(JSON.stringify({ ...boot, testSeed: boot.testSeed?.toHex(), env: process.env }))],
 ]);
