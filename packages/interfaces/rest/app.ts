@@ -231,6 +231,10 @@ function addPlainRoutes(app: FastifyInstance, services: Services, connections: (
     app.get(path, { config: { operation, access, action: "refused" } }, async (request, reply) => {
       const { context } = request;
       if (context === null) throw new CasemateError("INTERNAL", "a request without its context");
+      // Scrapers may add parameters of their own to /metrics.
+      if (access !== "metrics" && Object.keys(request.query as object).length > 0) {
+        throw new CasemateError("BAD_REQUEST", "query: this route takes no parameters");
+      }
       return send(services, context, reply, 200, type, body(context));
     });
   };

@@ -69,7 +69,13 @@ export class Context {
 export async function refusal(services: Services, context: Context, error: unknown, status?: number): Promise<Problem> {
   const known: CasemateError = asCasemateError(error);
   if (!context.auditedByKeyring) {
-    await services.refusals.record(context.caller, context.connection.source, context.action, known);
+    const { caller, requestId } = context;
+    await services.refusals.record(
+      caller && { ...caller, requestId },
+      context.connection.source,
+      context.action,
+      known,
+    );
   }
   if (known.code === "INTERNAL") {
     services.log.error({ err: known.cause ?? known, requestId: context.requestId }, "a request failed unexpectedly");

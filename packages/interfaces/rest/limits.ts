@@ -41,7 +41,7 @@ export const REST_LIMITS = {
   randomBytes: 65_536,
   dataKeys: 1000,
   textLength: 256,
-  policyLength: 65_536,
+  policyLength: 16_384,
   labels: 64,
   labelNameLength: 64,
   labelValueLength: 256,

@@ -51,7 +51,7 @@ export class Refusals {
     const error = new CasemateError("RATE_LIMITED", `${count} further requests without a valid token were refused`, {
       details: { suppressed: count },
     });
-    await this.#write(undefined, "rest", "refused", error);
+    await this.#write(undefined, "rest", `sum of ${count} requests`, error);
   }
 
   #affordable(): boolean {

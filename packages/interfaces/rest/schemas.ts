@@ -52,6 +52,8 @@ export const keyName = Type.String({
 });
 export const identifier = (what: string) =>
   Type.String({ pattern: "^[A-Za-z0-9][A-Za-z0-9._:@-]{0,127}$", maxLength: 128, description: what });
+export const principal = (what: string) =>
+  Type.String({ pattern: "^[A-Za-z0-9][A-Za-z0-9._@:/+-]{0,127}$", maxLength: 128, description: what });
 export const version = Type.Integer({
   minimum: 1,
   maximum: 2_147_483_647,
@@ -75,7 +77,7 @@ export const macScheme = choice(MAC_SCHEMES, "MAC scheme; the key's own default 
 export const wrapScheme = choice(WRAP_SCHEMES, "Key wrapping scheme.");
 export const inputKind = choice(["message", "digest"], "Whether the input is the message (default) or its digest.");
 export const labels = Type.Record(
-  Type.String({ pattern: `^[A-Za-z0-9][A-Za-z0-9._/-]{0,${LIMIT.labelNameLength - 1}}$` }),
+  Type.String({ pattern: `^[A-Za-z0-9][A-Za-z0-9._:/-]{0,${LIMIT.labelNameLength - 1}}$` }),
   Type.String({ maxLength: LIMIT.labelValueLength }),
   {
     additionalProperties: false,
@@ -98,7 +100,11 @@ export const pageQuery = {
     Type.Integer({ minimum: 1, maximum: LIMIT.pageItems, description: "Items of the page, default 100." }),
   ),
   cursor: Type.Optional(
-    Type.String({ minLength: 1, maxLength: 512, description: "`next` of the page before; opaque." }),
+    Type.String({
+      pattern: "^[A-Za-z0-9_.:=~-]{1,512}$",
+      maxLength: 512,
+      description: "`next` of the page before; opaque.",
+    }),
   ),
 };
 

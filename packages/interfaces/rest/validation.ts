@@ -103,6 +103,7 @@ export function validatorFor(operation: Operation): Validator {
       if (!hasFields(given)) return operation.query?.required?.length ? checked(query, given) : EMPTY;
       return checked(query, readQuery(operation.query ?? NOTHING, given));
     },
-    body: (value) => (operation.body === undefined && value === undefined ? EMPTY : checked(body, value ?? EMPTY)),
+    body: (value) =>
+      operation.body === undefined && value === undefined ? EMPTY : checked(body, value === undefined ? EMPTY : value),
   };
 }

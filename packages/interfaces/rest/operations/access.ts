@@ -3,11 +3,11 @@ import { ACTIONS } from "@casemate/keyring/core";
 import Type from "typebox";
 import { REST_LIMITS as LIMIT } from "../limits.ts";
 import { operation, type Operation } from "../operation.ts";
-import { choice, identifier, keyName, pageOf, pageQuery, ref, role } from "../schemas.ts";
+import { choice, identifier, keyName, pageOf, pageQuery, principal, ref, role } from "../schemas.ts";
 
 const closed = { additionalProperties: false } as const;
 /** Checks of one policy test. */
-const MAX_CHECKS = 1000;
+const MAX_CHECKS = 100;
 const TEN_YEARS_S = 315_360_000;
 
 const createToken = operation({
@@ -21,7 +21,7 @@ const createToken = operation({
   creates: true,
   body: Type.Object(
     {
-      principal: identifier("Who will present it."),
+      principal: principal("Who will present it."),
       roles: Type.Array(role, { minItems: 1, maxItems: 4, uniqueItems: true }),
       expiresInSeconds: Type.Optional(
         Type.Integer({ minimum: 1, maximum: TEN_YEARS_S, description: "Lifetime; without end when absent." }),
@@ -73,7 +73,7 @@ const revokeToken = operation({
 const policyText = (description: string) => Type.String({ maxLength: LIMIT.policyLength, description });
 const policyParams = Type.Object({ id: identifier("Name of the policy.") }, closed);
 const check = {
-  principal: identifier("Who asks."),
+  principal: principal("Who asks."),
   roles: Type.Optional(Type.Array(role, { maxItems: 4, uniqueItems: true })),
   action: choice(ACTIONS, "What is asked for."),
   key: Type.Optional(keyName),

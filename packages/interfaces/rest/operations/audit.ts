@@ -7,7 +7,7 @@ import { pageOf, pageQuery, ref } from "../schemas.ts";
 const closed = { additionalProperties: false } as const;
 const position = (description: string) => Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER, description });
 const filter = (description: string) =>
-  Type.Optional(Type.String({ minLength: 1, maxLength: LIMIT.textLength, description }));
+  Type.Optional(Type.String({ pattern: "^[!-~]{1,256}$", maxLength: LIMIT.textLength, description }));
 const hashes = Type.Array(Type.String({ description: "RFC 6962 node hash, hexadecimal." }));
 
 const listAuditRecords = operation({

@@ -1,0 +1,270 @@
+/** Every route of the OpenAPI document against every kind of bad input, so that a new route is never forgotten. */
+import assert from "node:assert/strict";
+import { before, after, test } from "node:test";
+import { openApiDocument } from "@casemate/interfaces/rest";
+import { restBench, type Answer, type Call, type RestBench } from "@casemate/testkit/rest";
+import { REST_LIMITS } from "./limits.ts";
+
+interface Schema {
+  readonly type?: string;
+  readonly enum?: readonly unknown[];
+  readonly anyOf?: readonly Schema[];
+  readonly properties?: Readonly<Record<string, Schema>>;
+  readonly required?: readonly string[];
+  readonly items?: Schema;
+  readonly minimum?: number;
+  readonly maximum?: number;
+  readonly maxLength?: number;
+  readonly minItems?: number;
+  readonly maxItems?: number;
+  readonly pattern?: string;
+  readonly patternProperties?: Readonly<Record<string, Schema>>;
+  readonly contentEncoding?: string;
+}
+
+interface Parameter {
+  readonly name: string;
+  readonly in: string;
+  readonly required: boolean;
+  readonly schema: Schema;
+}
+
+interface Described {
+  readonly operationId: string;
+  readonly security?: readonly unknown[];
+  readonly parameters: readonly Partial<Parameter>[];
+  readonly requestBody?: { readonly content: { readonly "application/json": { readonly schema: Schema } } };
+}
+
+interface Route {
+  readonly id: string;
+  readonly method: NonNullable<Call["method"]>;
+  readonly path: string;
+  readonly query: readonly Parameter[];
+  readonly body: Schema | undefined;
+  readonly octets: boolean;
+}
+
+const document = openApiDocument("0.0.0") as unknown as {
+  readonly paths: Readonly<Record<string, Readonly<Record<string, Described>>>>;
+};
+
+const routes: readonly Route[] = Object.entries(document.paths).flatMap(([path, methods]) =>
+  Object.entries(methods)
+    .filter(([, described]) => described.security === undefined)
+    .map(([method, described]) => ({
+      id: described.operationId,
+      method: method.toUpperCase() as Route["method"],
+      path,
+      query: (described.parameters ?? []).filter((parameter): parameter is Parameter => parameter.in === "query"),
+      body: described.requestBody?.content["application/json"].schema,
+      octets:
+        described.requestBody?.content !== undefined && "application/octet-stream" in described.requestBody.content,
+    })),
+);
+
+/** Some value that the schema takes. */
+function valid(schema: Schema): unknown {
+  if (schema.enum !== undefined) return schema.enum[0];
+  if (schema.anyOf !== undefined) return valid(schema.anyOf[0] ?? {});
+  switch (schema.type) {
+    case "object":
+      return Object.fromEntries((schema.required ?? []).map((name) => [name, valid(schema.properties?.[name] ?? {})]));
+    case "array":
+      return Array.from({ length: schema.minItems ?? 0 }, () => valid(schema.items ?? {}));
+    case "integer":
+      return schema.minimum ?? 1;
+    case "boolean":
+      return true;
+    default:
+      if (schema.contentEncoding === "base64") return "AAAA";
+      return schema.pattern?.includes("\\d{4}") === true ? "2031-01-01T00:00:00Z" : "abcd";
+  }
+}
+
+/** Values that the schema must not take, each with a word for it. */
+function* invalid(schema: Schema): Generator<readonly [string, unknown]> {
+  for (const [word, value] of [
+    ["null", null],
+    ["a number", 1.5],
+    ["a boolean", true],
+    ["an empty object", {}],
+    ["a list", [[]]],
+    ["a text", "\u0000"],
+  ] as const) {
+    const fits = (schema.anyOf ?? [schema]).some(
+      (part) =>
+        (part.type === "null" && value === null) ||
+        (part.type === "boolean" && typeof value === "boolean") ||
+        (part.type === "object" && word === "an empty object" && (part.required ?? []).length === 0) ||
+        (part.type === "string" &&
+          typeof value === "string" &&
+          part.pattern === undefined &&
+          part.enum === undefined &&
+          part.contentEncoding === undefined),
+    );
+    if (!fits) yield [word, value];
+  }
+  if (schema.maxLength !== undefined) yield ["too long", "A".repeat(schema.maxLength + 4)];
+  if (schema.contentEncoding === "base64") {
+    yield ["unpadded base64", "QQ"];
+    yield ["base64url", "_-_-"];
+    yield ["base64 with a line break", "QUJD\nRA=="];
+    yield ["base64 with stray bits", "QR=="];
+  }
+  if (schema.minimum !== undefined) yield ["too small", schema.minimum - 1];
+  if (schema.maximum !== undefined) yield ["too large", schema.maximum + 1];
+  if (schema.maxItems !== undefined)
+    yield ["too many", Array.from({ length: schema.maxItems + 1 }, () => valid(schema.items ?? {}))];
+  if (schema.minItems !== undefined) yield ["too few", []];
+}
+
+let server: RestBench;
+before(async () => {
+  server = await restBench();
+});
+after(() => server[Symbol.asyncDispose]());
+
+const filled = (path: string): string => path.replaceAll(/\{\w+\}/g, "abcd");
+
+/** What a request needs beyond the fields that its schema requires. */
+const ALSO: Readonly<Record<string, object>> = { adoptKey: { label: "abcd" }, updateKey: { useLimit: 1 } };
+
+function goodCall(route: Route): Call {
+  const query = route.query
+    .filter((parameter) => parameter.required)
+    .map(({ name, schema }) => `${name}=${String(valid(schema))}`);
+  return {
+    method: route.method,
+    url: filled(route.path) + (query.length === 0 ? "" : `?${query.join("&")}`),
+    ...(route.body === undefined ? {} : { body: { ...(valid(route.body) as object), ...ALSO[route.id] } }),
+  };
+}
+
+/** The call is refused with one of the statuses, says so in a problem, and leaves exactly one audit record. */
+async function refused(call: Call, statuses: readonly number[], what: string): Promise<Answer> {
+  const { entries } = server.temporary.audit;
+  const size = entries.length;
+  const answer = await server.call(call);
+  assert.ok(statuses.includes(answer.status), `${what}: ${answer.status} ${answer.text.slice(0, 200)}`);
+  assert.match(String(answer.headers["content-type"]), /^application\/problem\+json/);
+  const { code, detail, status, requestId } = answer.json;
+  assert.ok(typeof code === "string" && typeof detail === "string" && typeof requestId === "string", what);
+  assert.equal(status, answer.status);
+  const written = entries.slice(size).filter(({ outcome }) => outcome !== "ok");
+  assert.equal(written.length, 1, `${what}: ${JSON.stringify(written)}`);
+  assert.equal(written[0]?.outcome, code);
+  return answer;
+}
+
+const BAD = [400, 413];
+
+test("the document lists every route that needs a token", () => {
+  assert.ok(routes.length >= 50, String(routes.length));
+});
+
+for (const route of routes) {
+  test(`${route.id}: no token, an unknown one, an expired one and a role without rights are refused`, async () => {
+    const good = goodCall(route);
+    await refused({ ...good, token: null }, [401], "no token");
+    await refused({ ...good, token: "nonsense" }, [401], "an unknown token");
+    await refused({ ...good, headers: { authorization: "Basic YTpi" }, token: null }, [401], "another scheme");
+    const expiring = await server.tokenFor("admin", 10);
+    server.temporary.clock.advance(11_000);
+    const answer = await refused({ ...good, token: expiring }, [401], "an expired token");
+    assert.equal(answer.json["code"], "TOKEN_EXPIRED");
+    assert.equal(answer.headers["www-authenticate"], 'Bearer realm="casemate"');
+    if (route.id === "whoami") return;
+    const auditor = await server.tokenFor("auditor");
+    await refused({ ...good, token: auditor }, [403, 404], "a role without rights");
+  });
+
+  test(`${route.id}: wrong types, sizes, encodings and unknown fields are refused and change nothing`, async () => {
+    const good = goodCall(route);
+    const keysBefore = (await server.temporary.keyring.listKeys(server.temporary.admin, {})).items.length;
+    const at = good.url.includes("?") ? "&" : "?";
+    await refused({ ...good, url: `${good.url}${at}unknown=1` }, BAD, "an unknown query parameter");
+    for (const { name, schema } of route.query) {
+      const values =
+        schema.type === "integer" ? ["x", "-1", "1e3", "99999999999999999999", ""] : ["", "%00", "x".repeat(600)];
+      for (const value of values) {
+        await refused({ ...good, url: `${good.url}${at}${name}=${value}` }, BAD, `query ${name}=${value}`);
+      }
+      await refused({ ...good, url: `${good.url}${at}${name}=1&${name}=2` }, BAD, `query ${name} twice`);
+    }
+    if (route.path.includes("{")) {
+      for (const name of ["%00", "-x", "a%20b", "a%2fb", "..%2f..", "x".repeat(129), "%F0%9F%94%91"]) {
+        await refused({ ...good, url: good.url.replace("abcd", name) }, [400, 404, 414], `path ${name}`);
+      }
+    }
+    if (route.body !== undefined) await badBodies(route, route.body, good);
+    const keysAfter = (await server.temporary.keyring.listKeys(server.temporary.admin, {})).items.length;
+    assert.equal(keysAfter, keysBefore);
+  });
+}
+
+async function badBodies(route: Route, schema: Schema, good: Call): Promise<void> {
+  const body = valid(schema) as Record<string, unknown>;
+  const wrong = (change: Record<string, unknown>): Call => ({ ...good, body: { ...body, ...change } });
+  await refused(wrong({ surprise: 1 }), BAD, "an unknown field");
+  await refused({ ...good, raw: `{"__proto__":{"a":1}}` }, BAD, "__proto__");
+  for (const text of ["{", "[]", '"x"', "1", "null", '{"a":1}x', "[".repeat(100_000)]) {
+    await refused({ ...good, raw: text }, BAD, `body ${text.slice(0, 10)}`);
+  }
+  await refused({ ...good, raw: Uint8Array.of(0x22, 0xff, 0x22) }, BAD, "not UTF-8");
+  await refused({ ...good, raw: "x", headers: { "content-type": "text/plain" } }, [415], "text/plain");
+  await refused({ ...good, raw: "<x/>", headers: { "content-type": "application/xml" } }, [415], "xml");
+  if (!route.octets) {
+    await refused({ ...good, raw: "x", headers: { "content-type": "application/octet-stream" } }, [415], "octets");
+  }
+  for (const name of schema.required ?? []) {
+    const { [name]: _left, ...rest } = body;
+    await refused({ ...good, body: rest }, BAD, `without ${name}`);
+  }
+  for (const [name, property] of Object.entries(schema.properties ?? {})) {
+    for (const [word, value] of invalid(property)) {
+      await refused(wrong({ [name]: value }), BAD, `${name} is ${word}`);
+    }
+    const item = property.items?.properties;
+    if (item === undefined) continue;
+    const first = valid(property.items ?? {}) as Record<string, unknown>;
+    await refused(wrong({ [name]: [{ ...first, surprise: 1 }] }), BAD, `${name}[0] has an unknown field`);
+    for (const [field, itemSchema] of Object.entries(item)) {
+      for (const [word, value] of invalid(itemSchema)) {
+        await refused(wrong({ [name]: [{ ...first, [field]: value }] }), BAD, `${name}[0].${field} is ${word}`);
+      }
+    }
+  }
+}
+
+test("a path takes no other methods than its own, and says which", async () => {
+  const paths = [...new Set(routes.map(({ path }) => path))];
+  for (const path of paths) {
+    const own = routes.filter((route) => route.path === path).map(({ method }) => method);
+    for (const method of ["GET", "POST", "PUT", "PATCH", "DELETE"] as const) {
+      // Another path with a parameter may take it: POST /v1/keys/import beside GET /v1/keys/{name}.
+      if (own.includes(method) || routes.some((route) => route.method === method && fits(route.path, path))) continue;
+      const answer = await refused({ method, url: filled(path) }, [405], `${method} ${path}`);
+      assert.ok(own.every((allowed) => String(answer.headers["allow"]).includes(allowed)));
+    }
+  }
+});
+
+function fits(pattern: string, path: string): boolean {
+  const wanted = pattern.split("/");
+  const given = path.split("/");
+  return wanted.length === given.length && wanted.every((part, at) => part.startsWith("{") || part === given[at]);
+}
+
+test("a body over the limit is refused before it is read", async () => {
+  const raw = `{"items":"${"A".repeat(REST_LIMITS.bodyBytes)}"}`;
+  const answer = await refused({ url: "/v1/keys/abcd/sign-batch", raw }, [413], "a huge body");
+  assert.equal(answer.json["code"], "TOO_LARGE");
+});
+
+test("unknown routes are refused with or without a token, and audited", async () => {
+  await refused({ url: "/v1/nothing" }, [404], "with a token");
+  await refused({ url: "/v2/keys", token: null }, [404], "without one");
+  await refused({ url: "/v1/keys/", token: null }, [401], "an empty name");
+  await refused({ url: "/v1/%zz" }, [400, 404], "a broken escape");
+});

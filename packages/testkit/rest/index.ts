@@ -1,0 +1,1 @@
+export { restBench, type Answer, type Call, type RestBench } from "./rest-bench.ts";
