@@ -25,7 +25,7 @@ const SAMPLES = {
       notes: ["a note"],
     },
   ],
-  stateSaved: [{ sequence: 9n, kept: true }, {}],
+  stateSaved: [{ sequence: 9n, outcome: "kept" }, {}],
   random: [{ length: 16 }, { bytes: text }],
   generate: [
     { algorithm: "ec-p256", usages: usageFlags(["sign"]), exportable: false },

@@ -39,6 +39,7 @@ export type {
   MacRequest,
   RestoreRequest,
   RootKind,
+  SaveOutcome,
   SignRequest,
   StatusReply,
   VerifyRequest,

@@ -4,6 +4,8 @@ export const LIMITS = {
   ref: 8192,
   /** One message, plaintext or ciphertext. */
   data: 1_048_576,
+  /** What encryption adds at most: nonce or iv, padding, tag. */
+  overhead: 64,
   /** A GCM additional data or OAEP label. */
   context: 65_536,
   /** A signature: SLH-DSA-256f has 49 856. */

@@ -51,7 +51,8 @@ export const restoreRequest = struct("restore", SPEC, {
 });
 
 export const stateSave = struct("state save", SPEC, { sequence: u64, sealed: bytes(u32, LIMITS.state) });
-export const stateSaved = struct("state saved", SPEC, { sequence: u64, kept: bool8 });
+export const saveOutcomeCodec = enumOf("save outcome", u8, { kept: 1, full: 2, failed: 3 });
+export const stateSaved = struct("state saved", SPEC, { sequence: u64, outcome: saveOutcomeCodec });
 
 export const statusReply = struct("status", SPEC, {
   state: deviceStateCodec,
@@ -95,7 +96,7 @@ export const encryptRequest = struct("encrypt", SPEC, {
 export const decryptRequest = struct("decrypt", SPEC, {
   ref,
   scheme: cipherSchemeCodec,
-  items: list(u16, struct("item", SPEC, { data: bytes(u32, LIMITS.data + 64), context }), LIMITS.items),
+  items: list(u16, struct("item", SPEC, { data: bytes(u32, LIMITS.data + LIMITS.overhead), context }), LIMITS.items),
 });
 export const macRequest = struct("mac", SPEC, {
   ref,
@@ -142,6 +143,7 @@ export const unlockRequest = struct("unlock", SPEC, { sealed: bytes(u16, LIMITS.
 
 export type RootKind = Infer<typeof rootKindCodec>;
 export type WireState = Infer<typeof deviceStateCodec>;
+export type SaveOutcome = Infer<typeof saveOutcomeCodec>;
 export type StatusReply = Infer<typeof statusReply>;
 export type RestoreRequest = Infer<typeof restoreRequest>;
 export type GenerateRequest = Infer<typeof generateRequest>;

@@ -40,7 +40,7 @@ export function resultCodec<T>(value: Codec<T>): Codec<T | CasemateError> {
   };
 }
 
-export const bytesResultsCodec = list(u16, resultCodec(bytes(u32, LIMITS.data + 64)), LIMITS.items);
+export const bytesResultsCodec = list(u16, resultCodec(bytes(u32, LIMITS.data + LIMITS.overhead)), LIMITS.items);
 export const boolResultsCodec = list(u16, resultCodec(bool8), LIMITS.items);
 
 export type Results<T> = readonly (T | CasemateError)[];

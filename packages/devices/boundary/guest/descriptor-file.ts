@@ -1,11 +1,14 @@
-import { fsyncSync, readSync, writeSync } from "node:fs";
+import { readSync, writeSync } from "node:fs";
 
-/** A small file whose open descriptor the host passed on: the guest may open none itself. Always from the file's start. */
+/**
+ * A small file whose open descriptor the host passed on: the guest may open none itself. Always from the file's start.
+ * Node refuses fsync to a guest, so the host, which holds the same file open, makes it durable.
+ */
 export interface DescriptorFile {
   /** All of it, at most `limit` bytes. @throws Error of the system */
   read(limit: number): Uint8Array;
-  /** Overwrites the beginning; never shortens the file. `durable` waits until it is on the disk. */
-  write(content: Uint8Array, durable: boolean): void;
+  /** Overwrites the beginning; never shortens the file. @throws Error of the system */
+  write(content: Uint8Array): void;
 }
 
 export function descriptorFile(fd: number): DescriptorFile {
@@ -19,9 +22,8 @@ export function descriptorFile(fd: number): DescriptorFile {
         if (got === 0 || length === limit) return bytes.subarray(0, length);
       }
     },
-    write(content, durable) {
+    write(content) {
       for (let done = 0; done < content.length;) done += writeSync(fd, content, done, content.length - done, done);
-      if (durable) fsyncSync(fd);
     },
   };
 }

@@ -1,0 +1,204 @@
+import { closeSync, constants, fsync, openSync } from "node:fs";
+import { promisify } from "node:util";
+import { superviseBoundary, type BoundaryProcess } from "@casemate/devices/boundary";
+import type { AlgorithmSupport, Device, DeviceEvent, DeviceIdentity, DeviceState } from "@casemate/devices/contract";
+import { decode } from "@casemate/foundation/codec";
+import { CasemateError } from "@casemate/foundation/errors";
+import { ALGORITHMS, KEY_ALGORITHM_NAMES, LIMITS, NOTICES, type WireState } from "@casemate/protocols/hsm";
+import { createCall, type Call } from "./calls.ts";
+import * as facets from "./facets.ts";
+import { openStateDirectory } from "./state-directory.ts";
+
+const DEFAULT_SECURE_HEAP = 2 * 1024 * 1024;
+
+export interface VirtualHsmOptions {
+  readonly id: string;
+  /** Absolute path of the virtual HSM's main module. */
+  readonly entry: string;
+  /** Where the sealed state is kept; made when missing. */
+  readonly stateDirectory: string;
+  readonly root: { readonly kind: "key-file"; readonly path: string } | { readonly kind: "passphrase" };
+  /** Power of two; 0 for none. Default 2 MiB: some 2000 loaded RSA-2048 keys. */
+  readonly secureHeapBytes?: number;
+  /** Only the virtual HSM built for tests takes one. */
+  readonly testSeed?: Uint8Array;
+  /** Gets the boundary process's diagnostics. */
+  readonly log?: (line: string) => void;
+}
+
+const algorithms: readonly AlgorithmSupport[] = KEY_ALGORITHM_NAMES.map((algorithm) => {
+  const { usages, sign, cipher, mac, wrap } = ALGORITHMS[algorithm];
+  return { algorithm, usages, sign, cipher, mac, wrap };
+});
+
+const contractState = (state: WireState): DeviceState => (state === "starting" ? "absent" : state);
+
+/** Opens the key file for the boundary to read and, on the first run, to fill. Nothing here reads it. */
+function openKeyFile(path: string): number {
+  try {
+    return openSync(path, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o600);
+  } catch (cause) {
+    throw new CasemateError("CONFIG_INVALID", `the key file ${path} cannot be opened for reading and writing`, {
+      cause,
+      hint: "check its path, owner and mode",
+    });
+  }
+}
+
+/**
+ * Starts a virtual HSM in its boundary process and keeps it running.
+ * @throws CONFIG_INVALID for an unusable key file; DEVICE_FAILED, TIMEOUT when the process does not start.
+ */
+export async function openVirtualHsm(options: VirtualHsmOptions): Promise<Device> {
+  const states = await openStateDirectory(options.stateDirectory);
+  const keyFile = options.root.kind === "key-file" ? openKeyFile(options.root.path) : undefined;
+  const listeners = new Set<(event: DeviceEvent) => void>();
+  const identity = { serial: "", firmware: "", identityKey: undefined as Uint8Array | undefined };
+
+  const emit = (event: DeviceEvent): void => {
+    for (const listener of listeners) listener(event);
+  };
+
+  const learn = async (call: Call): Promise<void> => {
+    const status = await call("status", {});
+    identity.firmware = status.firmware;
+    if (status.serial === "") return;
+    identity.serial = status.serial;
+    identity.identityKey = status.identityKey.slice();
+  };
+
+  let keyFileSynced = false;
+  /** The guest writes its key file but cannot sync it; it does so only before a process's first save and when zeroizing. */
+  const syncKeyFile = async (zeroizing: boolean): Promise<void> => {
+    if (keyFile === undefined || (keyFileSynced && !zeroizing)) return;
+    await promisify(fsync)(keyFile);
+    keyFileSynced = true;
+  };
+
+  const save = async (call: Call, body: Uint8Array): Promise<void> => {
+    const { sequence, sealed } = decode(NOTICES.stateSave.body, body);
+    const synced = await syncKeyFile(sealed.length === 0).then(
+      () => true,
+      () => false,
+    );
+    const outcome = synced ? await states.save(sealed) : "failed";
+    await call("stateSaved", { sequence, outcome });
+  };
+
+  const onNotice = (process: BoundaryProcess, op: number, body: Uint8Array): void => {
+    const call = createCall(process.channel);
+    if (op === NOTICES.stateSave.op) {
+      save(call, body).catch(() => undefined); // the process is gone, and its state is on the disk
+    } else if (op === NOTICES.stateChanged.op) {
+      const { state, detail } = decode(NOTICES.stateChanged.body, body);
+      emit(state === "tampered" ? { kind: "tamper", detail } : { kind: "state", state: contractState(state), detail });
+    }
+  };
+
+  const start = async (process: BoundaryProcess): Promise<void> => {
+    keyFileSynced = false;
+    process.channel.onNotify((op, body) => onNotice(process, op, body));
+    const call = createCall(process.channel);
+    await call("restore", { root: options.root.kind, generations: await states.generations() });
+    await learn(call);
+  };
+
+  const supervised = await superviseBoundary({
+    entry: options.entry,
+    descriptors: keyFile === undefined ? [] : [keyFile],
+    secureHeapBytes: options.secureHeapBytes ?? DEFAULT_SECURE_HEAP,
+    ...(options.testSeed === undefined ? {} : { testSeed: options.testSeed }),
+    ...(options.log === undefined ? {} : { log: options.log }),
+    onStart: start,
+    onExit: ({ code, signal }) =>
+      emit({
+        kind: "state",
+        state: "absent",
+        detail: `the device's process ended (${signal === null ? `exit code ${code}` : `signal ${signal}`}); restarting`,
+      }),
+  }).catch((error: unknown) => {
+    if (keyFile !== undefined) closeSync(keyFile);
+    throw error;
+  });
+  const call = createCall(supervised.channel);
+  const unlock = facets.unlockFacet(call);
+
+  return {
+    get identity(): DeviceIdentity {
+      const { serial, firmware, identityKey } = identity;
+      return {
+        id: options.id,
+        kind: "hsm",
+        maker: "Casemate",
+        model: "Virtual HSM",
+        serial,
+        firmware,
+        virtual: true,
+        certifications: [],
+        ...(identityKey === undefined ? {} : { identityKey }),
+      };
+    },
+    algorithms,
+    async status() {
+      const counters = { restarts: supervised.restarts, inFlight: supervised.channel.inFlight };
+      if (supervised.state !== "running") {
+        const detail = `the device's process is ${supervised.state}`;
+        return { state: "absent", detail, counters, notes: [], rootOfTrust: options.root.kind };
+      }
+      const status = await call("status", {});
+      const { current } = supervised;
+      return {
+        state: contractState(status.state),
+        ...(status.detail === "" ? {} : { detail: status.detail }),
+        counters: {
+          ...Object.fromEntries(status.counters.map(({ name, value }) => [name, Number(value)])),
+          ...counters,
+        },
+        notes: status.notes,
+        rootOfTrust: options.root.kind,
+        ...(current === undefined ? {} : { isolation: current.isolation, pid: current.pid }),
+      };
+    },
+    async random(length) {
+      if (!Number.isInteger(length) || length < 1 || length > LIMITS.random)
+        throw new CasemateError("BAD_REQUEST", `1 to ${LIMITS.random} random bytes at once, not ${length}`);
+      return (await call("random", { length })).bytes;
+    },
+    keys: facets.keysFacet(call),
+    sign: facets.signFacet(call),
+    cipher: facets.cipherFacet(call),
+    mac: facets.macFacet(call),
+    agree: facets.agreeFacet(call),
+    kem: facets.kemFacet(call),
+    wrap: facets.wrapFacet(call),
+    dataKeys: facets.dataKeysFacet(call),
+    ...(options.root.kind === "passphrase"
+      ? {
+          unlock: {
+            ...unlock,
+            async unlock(sealed: Uint8Array) {
+              await unlock.unlock(sealed);
+              await learn(call);
+            },
+          },
+        }
+      : {}),
+    zeroize: {
+      async zeroize() {
+        await call("zeroize", {});
+        identity.serial = "";
+        identity.identityKey = undefined;
+      },
+    },
+    watch: {
+      watch(listener) {
+        listeners.add(listener);
+        return () => listeners.delete(listener);
+      },
+    },
+    async close() {
+      await supervised.stop();
+      if (keyFile !== undefined) closeSync(keyFile);
+    },
+  };
+}

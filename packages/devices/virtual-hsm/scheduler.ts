@@ -1,0 +1,77 @@
+/** Keeps the event loop responsive: fast work runs at once until a tick has taken its share, the rest gives way between slices. */
+
+/** What one tick may spend on work before others get a turn, in milliseconds. */
+const TICK_BUDGET_MS = 3;
+/** Operations of one batch that wait for the thread pool at the same time: the pool's own size. */
+const POOL_WIDTH = 4;
+
+export interface Scheduler {
+  /** Whether this tick has used its share. */
+  exhausted(): boolean;
+  /** `work` on every item, in order of the answers; errors stay with their item. A plain array when no waiting was needed. */
+  each<I, R>(items: readonly I[], work: (item: I) => R): (R | Error)[] | Promise<(R | Error)[]>;
+  /** The same for work that waits for the thread pool. */
+  pooled<I, R>(items: readonly I[], work: (item: I) => Promise<R>): Promise<(R | Error)[]>;
+}
+
+const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+export function createScheduler(now: () => number = () => performance.now()): Scheduler {
+  let deadline = 0;
+  let armed = false;
+
+  const exhausted = (): boolean => {
+    if (!armed) {
+      armed = true;
+      deadline = now() + TICK_BUDGET_MS;
+      setImmediate(() => {
+        armed = false;
+      });
+      return false;
+    }
+    return now() > deadline;
+  };
+
+  const attempt = <I, R>(work: (item: I) => R, item: I): R | Error => {
+    try {
+      return work(item);
+    } catch (error) {
+      return error as Error;
+    }
+  };
+
+  /** Items done in this turn are added to `results`; returns where it stopped. */
+  const slice = <I, R>(items: readonly I[], work: (item: I) => R, results: (R | Error)[]): void => {
+    while (results.length < items.length && !exhausted()) results.push(attempt(work, items[results.length] as I));
+  };
+
+  return {
+    exhausted,
+    each(items, work) {
+      const results: ReturnType<typeof work>[] = [];
+      slice(items, work, results);
+      if (results.length === items.length) return results;
+      return (async () => {
+        while (results.length < items.length) {
+          // oxlint-disable-next-line no-await-in-loop -- the point is to give way
+          await nextTurn();
+          slice(items, work, results);
+        }
+        return results;
+      })();
+    },
+    async pooled<I, R>(items: readonly I[], work: (item: I) => Promise<R>) {
+      const results: (R | Error)[] = Array.from({ length: items.length });
+      let next = 0;
+      const worker = async (): Promise<void> => {
+        while (next < items.length) {
+          const index = next++;
+          // oxlint-disable-next-line no-await-in-loop -- a few workers share the items
+          results[index] = await work(items[index] as I).catch((error: unknown) => error as Error);
+        }
+      };
+      await Promise.all(Array.from({ length: Math.min(POOL_WIDTH, items.length) }, worker));
+      return results;
+    },
+  };
+}

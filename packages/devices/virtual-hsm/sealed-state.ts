@@ -1,0 +1,167 @@
+/** Virtual HSM sealed state, version 1: what a device must remember, as bytes that only its root opens. */
+import { createCipheriv, createDecipheriv } from "node:crypto";
+import { concat } from "@casemate/foundation/bytes";
+import {
+  bytes,
+  decode,
+  encode,
+  enumOf,
+  fixed,
+  rest,
+  struct,
+  u16,
+  u32,
+  u64,
+  u8,
+  type Infer,
+} from "@casemate/foundation/codec";
+import type { Random } from "@casemate/foundation/effects";
+import { KEY_ID_BYTES, LIMITS } from "@casemate/protocols/hsm";
+import { refuse } from "./refuse.ts";
+
+const SPEC = "virtual HSM state v1";
+const VERSION = 1;
+const COUNTER_ENTRY = KEY_ID_BYTES + 8;
+
+const envelopeHead = {
+  version: u8,
+  root: enumOf("root of trust", u8, { "key-file": 1, passphrase: 2 }),
+  /** Grows by one with every save. */
+  counter: u64,
+  /** The passphrase lock; empty for a key file. */
+  lock: bytes(u16, 256),
+} as const;
+const headCodec = struct("state head", SPEC, envelopeHead);
+const envelopeCodec = struct("state envelope", SPEC, {
+  ...envelopeHead,
+  /** Wrong passphrases since the last right one. Outside the seal: it changes while the device is locked. */
+  tries: u16,
+  nonce: fixed(12),
+  sealed: rest,
+});
+
+const contentCodec = struct("state", SPEC, {
+  serial: fixed(8),
+  /** PKCS#8 DER of the identity key. */
+  identity: bytes(u16, 512),
+  /** Key ids end to end. */
+  destroyed: bytes(u32, LIMITS.destroyed * KEY_ID_BYTES),
+  /** Key id ‖ u64 reserved AES-GCM invocations, end to end. */
+  counters: bytes(u32, LIMITS.counters * COUNTER_ENTRY),
+});
+
+export type Envelope = Infer<typeof envelopeCodec>;
+
+export interface DeviceState {
+  serial: Uint8Array;
+  identity: Uint8Array;
+  /** Key ids, in latin1. */
+  readonly destroyed: Set<string>;
+  /** Key id in latin1 → AES-GCM invocations reserved so far. */
+  readonly counters: Map<string, number>;
+}
+
+export const idText = (id: Uint8Array): string => Buffer.from(id.buffer, id.byteOffset, id.length).toString("latin1");
+const idBytes = (id: string): Uint8Array => Buffer.from(id, "latin1");
+
+function packDestroyed(ids: ReadonlySet<string>): Uint8Array {
+  const out = Buffer.alloc(ids.size * KEY_ID_BYTES);
+  let offset = 0;
+  for (const id of ids) offset += out.write(id, offset, "latin1");
+  return out;
+}
+
+function unpackDestroyed(packed: Uint8Array): Set<string> {
+  const ids = new Set<string>();
+  for (let i = 0; i + KEY_ID_BYTES <= packed.length; i += KEY_ID_BYTES)
+    ids.add(idText(packed.subarray(i, i + KEY_ID_BYTES)));
+  return ids;
+}
+
+function packCounters(counters: ReadonlyMap<string, number>): Uint8Array {
+  const out = Buffer.alloc(counters.size * COUNTER_ENTRY);
+  let offset = 0;
+  for (const [id, used] of counters) {
+    out.set(idBytes(id), offset);
+    out.writeBigUInt64BE(BigInt(used), offset + KEY_ID_BYTES);
+    offset += COUNTER_ENTRY;
+  }
+  return out;
+}
+
+function unpackCounters(packed: Uint8Array): Map<string, number> {
+  const view = Buffer.from(packed.buffer, packed.byteOffset, packed.length);
+  const counters = new Map<string, number>();
+  for (let i = 0; i + COUNTER_ENTRY <= packed.length; i += COUNTER_ENTRY)
+    counters.set(idText(packed.subarray(i, i + KEY_ID_BYTES)), Number(view.readBigUInt64BE(i + KEY_ID_BYTES)));
+  return counters;
+}
+
+export interface SealOptions {
+  readonly key: Uint8Array;
+  readonly root: Envelope["root"];
+  readonly counter: bigint;
+  readonly lock: Uint8Array;
+  readonly tries: number;
+}
+
+export function sealState(state: DeviceState, options: SealOptions, random: Random): Uint8Array {
+  const head = { version: VERSION, root: options.root, counter: options.counter, lock: options.lock };
+  const nonce = random.bytes(12);
+  const content = encode(contentCodec, {
+    serial: state.serial,
+    identity: state.identity,
+    destroyed: packDestroyed(state.destroyed),
+    counters: packCounters(state.counters),
+  });
+  const cipher = createCipheriv("aes-256-gcm", options.key, nonce);
+  cipher.setAAD(encode(headCodec, head));
+  const sealed = concat(cipher.update(content), cipher.final(), cipher.getAuthTag());
+  content.fill(0);
+  return encode(envelopeCodec, { ...head, tries: options.tries, nonce, sealed });
+}
+
+/** The same sealed state with another number of wrong tries: needs no root. */
+export function withTries(envelope: Envelope, tries: number): Uint8Array {
+  return encode(envelopeCodec, { ...envelope, tries });
+}
+
+/** The clear part of a saved state. @throws TAMPER_DETECTED when it is not one. */
+export function readEnvelope(saved: Uint8Array): Envelope {
+  try {
+    const envelope = decode(envelopeCodec, saved);
+    if (envelope.version === VERSION) return envelope;
+  } catch (cause) {
+    throw Object.assign(refuse("TAMPER_DETECTED", "the saved device state is damaged"), { cause });
+  }
+  throw refuse("STORAGE_NEWER", "the device state was written by a newer version of Casemate");
+}
+
+/** @throws TAMPER_DETECTED when the key does not open it. */
+export function openState(envelope: Envelope, key: Uint8Array): DeviceState {
+  const { version, root, counter, lock, nonce, sealed } = envelope;
+  try {
+    const decipher = createDecipheriv("aes-256-gcm", key, nonce, { authTagLength: 16 });
+    decipher.setAAD(encode(headCodec, { version, root, counter, lock }));
+    decipher.setAuthTag(sealed.subarray(sealed.length - 16));
+    const content = concat(decipher.update(sealed.subarray(0, sealed.length - 16)), decipher.final());
+    const fields = decode(contentCodec, content);
+    const state = {
+      serial: fields.serial.slice(),
+      identity: fields.identity.slice(),
+      destroyed: unpackDestroyed(fields.destroyed),
+      counters: unpackCounters(fields.counters),
+    };
+    content.fill(0);
+    return state;
+  } catch (cause) {
+    throw Object.assign(
+      refuse(
+        "TAMPER_DETECTED",
+        "the saved device state was changed or belongs to another root of trust",
+        "restore state and root from the same backup",
+      ),
+      { cause },
+    );
+  }
+}
