@@ -5,7 +5,7 @@ import { holderOf, type Core } from "../core.ts";
 import type { Note } from "../guard.ts";
 import type { Caller, CreateKey, KeyView } from "../types.ts";
 import { draftKey } from "./draft.ts";
-import type { KeyRecord } from "./key-record.ts";
+import { refDigest, type KeyRecord } from "./key-record.ts";
 import { saveKey, viewOf } from "./save.ts";
 
 /**
@@ -52,11 +52,17 @@ export async function keepNew(
     return await saveKey(core, record, note);
   } catch (error) {
     if (record.origin !== "adopted")
-      await device.keys
-        .destroy(made.ref)
-        .catch((cause: unknown) => core.log(`an orphan of key ${record.name} stays in ${device.identity.id}`, cause));
+      await discard(core, device, record, made).catch((cause: unknown) =>
+        core.log(`an orphan of key ${record.name} stays in ${device.identity.id}`, cause),
+      );
     throw error;
   }
+}
+
+/** A commit that failed may still have happened: only what no row points to is destroyed. */
+async function discard(core: Core, device: Device, record: KeyRecord, made: NewKey): Promise<void> {
+  const row = await core.store.get("key", "id", record.id);
+  if (row === undefined || row.index["ref"] !== refDigest(made.ref)) await device.keys.destroy(made.ref);
 }
 
 /** The record with reference and public key of its newest version filled in. */

@@ -8,13 +8,13 @@ export const MAX_BATCH = 1000;
 /** Bytes over all items of one request. */
 export const MAX_BATCH_BYTES = 16 * 1024 * 1024;
 
-/** @throws BAD_REQUEST when empty, TOO_LARGE over the limits. Returns the total bytes. */
-export function checkBatch(items: readonly (readonly Uint8Array[])[]): number {
-  if (items.length === 0) throw new CasemateError("BAD_REQUEST", "there is nothing to do: no items");
-  if (items.length > MAX_BATCH)
-    throw new CasemateError("TOO_LARGE", `${items.length} items, at most ${MAX_BATCH} allowed`);
+/** `columns` run side by side, one entry per item. @throws BAD_REQUEST when empty, TOO_LARGE over the limits. Returns the total bytes. */
+export function checkBatch(...columns: readonly (readonly Uint8Array[])[]): number {
+  const count = columns[0]?.length ?? 0;
+  if (count === 0) throw new CasemateError("BAD_REQUEST", "there is nothing to do: no items");
+  if (count > MAX_BATCH) throw new CasemateError("TOO_LARGE", `${count} items, at most ${MAX_BATCH} allowed`);
   let bytes = 0;
-  for (const item of items) for (const part of item) bytes += part.length;
+  for (const column of columns) for (const part of column) bytes += part.length;
   if (bytes > MAX_BATCH_BYTES)
     throw new CasemateError("TOO_LARGE", `${bytes} bytes in all, at most ${MAX_BATCH_BYTES} allowed`);
   return bytes;

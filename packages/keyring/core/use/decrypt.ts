@@ -18,7 +18,10 @@ export function decrypt(core: Core): Keyring["decrypt"] {
   return (caller, name, request) =>
     core.guard.key(caller, "key.decrypt", name, async ({ record }, note) => {
       const { items } = request;
-      const bytes = checkBatch([items.map((item) => item.data), items.map((item) => item.context ?? NOTHING)]);
+      const bytes = checkBatch(
+        items.map((item) => item.data),
+        items.map((item) => item.context ?? NOTHING),
+      );
       note.count = items.length;
       note.details = { bytes };
       const results = Array.from<Uint8Array | CasemateError>({ length: items.length });

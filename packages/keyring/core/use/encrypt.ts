@@ -14,7 +14,10 @@ export function encrypt(core: Core): Keyring["encrypt"] {
   return (caller, name, request) =>
     core.guard.key(caller, "key.encrypt", name, async ({ record }, note) => {
       const { items } = request;
-      const bytes = checkBatch([items.map((item) => item.data), items.map((item) => item.context ?? NOTHING)]);
+      const bytes = checkBatch(
+        items.map((item) => item.data),
+        items.map((item) => item.context ?? NOTHING),
+      );
       note.count = items.length;
       const chosen = select(core, record, "encrypt", request.version);
       const { version, device, ref } = chosen;

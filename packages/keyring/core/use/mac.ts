@@ -9,7 +9,7 @@ import { facet, select } from "./select.ts";
 export function mac(core: Core): Keyring["mac"] {
   return (caller, name, request) =>
     core.guard.key(caller, "key.mac", name, async ({ record }, note) => {
-      const bytes = checkBatch([request.inputs]);
+      const bytes = checkBatch(request.inputs);
       note.count = request.inputs.length;
       const chosen = select(core, record, "mac", request.version);
       const { version, device, ref } = chosen;
@@ -30,7 +30,10 @@ export function mac(core: Core): Keyring["mac"] {
 export function macVerify(core: Core): Keyring["macVerify"] {
   return (caller, name, request) =>
     core.guard.key(caller, "key.mac-verify", name, async ({ record }, note) => {
-      const bytes = checkBatch([request.items.map((item) => item.input), request.items.map((item) => item.mac)]);
+      const bytes = checkBatch(
+        request.items.map((item) => item.input),
+        request.items.map((item) => item.mac),
+      );
       note.count = request.items.length;
       const chosen = select(core, record, "mac-verify", request.version);
       const { version, device, ref } = chosen;

@@ -10,7 +10,7 @@ export function sign(core: Core): Keyring["sign"] {
   return (caller, name, request) =>
     core.guard.key(caller, "key.sign", name, async ({ record }, note) => {
       const { inputs, kind } = request;
-      const bytes = checkBatch([inputs]);
+      const bytes = checkBatch(inputs);
       note.count = inputs.length;
       const chosen = select(core, record, "sign", request.version);
       const { version, device, ref } = chosen;

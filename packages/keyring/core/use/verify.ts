@@ -18,7 +18,10 @@ export function verify(core: Core): Keyring["verify"] {
     core.guard.key(caller, "key.verify", name, async ({ record }, note) => {
       const { items } = request;
       const inputs = items.map((item) => item.input);
-      const bytes = checkBatch([inputs, items.map((item) => item.signature)]);
+      const bytes = checkBatch(
+        inputs,
+        items.map((item) => item.signature),
+      );
       note.count = items.length;
       const first = select(core, record, "verify", request.version);
       const scheme = schemeOf(first, "sign", request.scheme, ALGORITHMS[record.algorithm].sign);

@@ -1,0 +1,166 @@
+import assert from "node:assert/strict";
+import { copyFileSync, existsSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { test } from "node:test";
+import { isCasemateError } from "@casemate/foundation/errors";
+import { softwareDevice, temporaryKeyring, type TemporaryKeyring } from "@casemate/testkit/fakes";
+
+function named(pattern: RegExp) {
+  return (error: unknown): boolean => {
+    assert.ok(isCasemateError(error), String(error));
+    assert.equal(error.code, "TAMPER_DETECTED");
+    assert.match(error.message, pattern);
+    return true;
+  };
+}
+
+function edit(t: TemporaryKeyring, sql: string): void {
+  const db = new DatabaseSync(join(t.directory, "casemate.db"));
+  db.exec(sql);
+  db.close();
+}
+
+function copy(t: TemporaryKeyring, from: string, to: string): void {
+  for (const suffix of ["", "-wal"]) {
+    const source = join(t.directory, from + suffix);
+    const target = join(t.directory, to + suffix);
+    rmSync(target, { force: true });
+    if (existsSync(source)) copyFileSync(source, target);
+  }
+}
+
+async function populated(): Promise<TemporaryKeyring> {
+  const t = await temporaryKeyring();
+  await t.keyring.createKey(t.admin, { name: "a", algorithm: "ed25519" });
+  await t.keyring.createKey(t.admin, { name: "b", algorithm: "ed25519" });
+  return t;
+}
+
+test("a changed key row is refused at start, by name", async () => {
+  await using t = await populated();
+  await t.keyring.close();
+  edit(t, `UPDATE key SET body = replace(body, '"exportable":false', '"exportable":true') WHERE name = 'b'`);
+  await assert.rejects(t.reopen(), named(/key b/));
+});
+
+test("a database put back to an older state is noticed by the audit log", async () => {
+  await using t = await populated();
+  await t.keyring.close();
+  copy(t, "casemate.db", "old.db");
+  const keyring = await t.reopen();
+  const admin = await keyring.authenticate(t.adminToken, "test");
+  await keyring.destroyKey(admin, "a", { now: true });
+  await keyring.close();
+  copy(t, "old.db", "casemate.db");
+  await assert.rejects(t.reopen(), named(/rolled back.*generation/));
+});
+
+test("an audit log put back to an older state is noticed by the database", async () => {
+  await using t = await populated();
+  const size = t.audit.head.size;
+  await t.keyring.createKey(t.admin, { name: "c", algorithm: "ed25519" });
+  await t.keyring.createKey(t.admin, { name: "d", algorithm: "ed25519" });
+  await t.keyring.close();
+  t.audit.cut(size);
+  await assert.rejects(t.reopen(), named(/audit log was cut/));
+});
+
+test("another audit log of the right length is noticed", async () => {
+  await using t = await populated();
+  await t.keyring.createKey(t.admin, { name: "c", algorithm: "ed25519" });
+  await t.keyring.close();
+  const { size } = t.audit.head;
+  t.audit.cut(2);
+  while (t.audit.head.size < size)
+    await t.audit.append({ principal: "x", source: "x", action: "start", resource: "", outcome: "ok", count: 1 });
+  await assert.rejects(t.reopen(), named(/not the one/));
+});
+
+test("a database stripped of its seals is not sealed anew", async () => {
+  await using t = await populated();
+  await t.keyring.close();
+  edit(
+    t,
+    `UPDATE head SET keyed = 0, mac = NULL, digest = '0'; DELETE FROM internal;
+     UPDATE head SET rows = rows - 2; UPDATE key SET mac = NULL; UPDATE token SET mac = NULL`,
+  );
+  await assert.rejects(t.reopen(), named(/lost its seals/));
+});
+
+test("a row changed while the keyring runs is refused when it is read, and named", async () => {
+  await using t = await populated();
+  const keyring = await t.reopen();
+  const admin = await keyring.authenticate(t.adminToken, "test");
+  edit(t, "UPDATE key SET device = 'elsewhere' WHERE name = 'b'");
+  await keyring.getKey(admin, "a");
+  await assert.rejects(keyring.getKey(admin, "b"), named(/key b/));
+});
+
+test("a locked device seals the keyring: only unlocking is answered, then all goes on", async () => {
+  const device = softwareDevice();
+  await using t = await temporaryKeyring({ devices: new Map([["hsm-1", device]]) });
+  await t.keyring.createKey(t.admin, { name: "a", algorithm: "ed25519" });
+  await t.keyring.lockDevice(t.admin, "hsm-1");
+  const keyring = await t.reopen();
+  assert.equal(keyring.sealed, true);
+  const admin = await keyring.authenticate(t.adminToken, "test");
+  const locked = (error: unknown): boolean => isCasemateError(error) && error.code === "DEVICE_LOCKED";
+  await assert.rejects(keyring.getKey(admin, "a"), locked);
+  await assert.rejects(keyring.createToken(admin, { principal: "x", roles: ["admin"] }), locked);
+  assert.equal((await keyring.listDevices(admin))[0]?.status.state, "locked");
+  await keyring.deviceChallenge(admin, "hsm-1");
+  await assert.rejects(
+    keyring.unlockDevice(admin, "hsm-1", new TextEncoder().encode("guess")),
+    (error) => isCasemateError(error) && error.code === "PIN_WRONG",
+  );
+  await keyring.unlockDevice(admin, "hsm-1", new TextEncoder().encode("open"));
+  assert.equal(keyring.sealed, false);
+  assert.equal((await keyring.getKey(admin, "a")).state, "active");
+});
+
+test("a first start on a locked device hands out the administrator token and seals its row after unlocking", async () => {
+  const device = softwareDevice();
+  device.setState("locked");
+  await using t = await temporaryKeyring({ devices: new Map([["hsm-1", device]]) });
+  assert.equal(t.keyring.sealed, true);
+  await t.keyring.unlockDevice(t.admin, "hsm-1", new TextEncoder().encode("open"));
+  await t.keyring.checkStorage();
+  await t.keyring.createKey(t.admin, { name: "a", algorithm: "ed25519" });
+  const keyring = await t.reopen();
+  await keyring.checkStorage();
+});
+
+test("a zeroized device takes its keys with it, and a new storage key is made when it is ready again", async () => {
+  const device = softwareDevice();
+  await using t = await temporaryKeyring({ devices: new Map([["hsm-1", device]]) });
+  await t.keyring.createKey(t.admin, { name: "a", algorithm: "ed25519" });
+  await t.keyring.zeroizeDevice(t.admin, "hsm-1");
+  assert.equal(t.keyring.sealed, true);
+  device.setState("operational");
+  while (t.keyring.sealed) await new Promise((resolve) => setImmediate(resolve));
+  assert.equal((await t.keyring.getKey(t.admin, "a")).state, "destroyed");
+  await t.keyring.createKey(t.admin, { name: "b", algorithm: "ed25519" });
+  const keyring = await t.reopen();
+  await keyring.checkStorage();
+  assert.equal((await keyring.getKey(await keyring.authenticate(t.adminToken, "test"), "b")).state, "active");
+});
+
+test("what a device reports is on record", async () => {
+  await using t = await temporaryKeyring();
+  t.device.emit({ kind: "tamper", detail: "lid opened" });
+  await new Promise((resolve) => setImmediate(resolve));
+  const record = t.audit.entries.at(-1);
+  assert.equal(record?.action, "device.tamper");
+  assert.equal(record?.outcome, "DEVICE_TAMPERED");
+});
+
+test("checkpoints are signed by a key inside the first device, the same after a restart", async () => {
+  await using t = await temporaryKeyring();
+  const first = t.audit.signer;
+  assert.equal(first?.name, "hsm-1");
+  assert.equal(first?.publicKey.length, 32);
+  await t.reopen();
+  assert.deepEqual(t.audit.signer?.publicKey, first?.publicKey);
+  assert.equal((await t.audit.signer?.sign(new Uint8Array(3)))?.length, 64);
+});
