@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, readFileSync } from "node:fs";
+import { closeSync, existsSync, openSync, readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { test, type TestContext } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -139,4 +139,29 @@ test("without native calls in the host the guest starts all the same and still c
   const holds = (step: string): boolean | undefined => isolation.find((found) => found.step === step)?.holds;
   assert.equal(holds("cannot open a file"), true);
   assert.equal(holds("cannot use an io_uring made earlier"), false, "what is missing is said");
+});
+
+test("a descriptor that the host itself inherited goes no further; where that cannot be had, the report says so", (t) => {
+  if (!nativeCalls().processCalls.available) return t.skip("no native calls here");
+  const file = openSync(import.meta.filename, "r");
+  t.after(() => closeSync(file));
+  const script = `
+    import { fstatSync } from "node:fs";
+    import { launchBoundary } from ${JSON.stringify(`${import.meta.dirname}/index.ts`)};
+    const entry = ${JSON.stringify(entry)};
+    const boundary = await launchBoundary({ entry, secureHeapBytes: 0, descriptors: [40] });
+    const files = Buffer.from(await boundary.channel.request(10, new Uint8Array())).toString();
+    const { holds } = boundary.isolation.find(({ step }) => step === "no foreign descriptors");
+    console.log(fstatSync(40).isFile(), files, holds);
+    await boundary.stop();`;
+  const stdio = Array.from({ length: 41 }, (_, fd) =>
+    fd === 40 ? file : fd < 3 ? ("pipe" as const) : ("ignore" as const),
+  );
+  const run = (flag: string): string => {
+    const args = ["--no-warnings", flag, "--input-type=module", "-e", script];
+    const { stdout, stderr } = spawnSync(process.execPath, args, { stdio, encoding: "utf8", timeout: 20_000 });
+    return stdout === "" ? stderr : stdout;
+  };
+  assert.equal(run("--experimental-ffi"), "true 4 true\n");
+  assert.equal(run("--no-experimental-ffi"), "true 4,40 false\n");
 });

@@ -1,9 +1,18 @@
 // A guest for tests: answers, fails, stalls and tries what must be refused.
+import { fstatSync } from "node:fs";
 import { CasemateError } from "@casemate/foundation/errors";
 import { fromUtf8, toUtf8 } from "@casemate/foundation/bytes";
 import { guestBoot, hardenGuest, serveGuest } from "./index.ts";
 
 const boot = guestBoot();
+
+function isFile(fd: number): boolean {
+  try {
+    return fstatSync(fd).isFile();
+  } catch {
+    return false;
+  }
+}
 
 type Handler = (body: Uint8Array) => Uint8Array | Promise<Uint8Array>;
 
@@ -33,6 +42,7 @@ const HANDLERS: ReadonlyMap<number, Handler> = new Map<number, Handler>([
       for (;;) performance.now(); // stuck
     },
   ],
+  [10, () => toUtf8(String(Array.from({ length: 100 }, (_, fd) => fd).filter(isFile)))],
   [7, () => new Uint8Array(17 * 1024 * 1024)],
   [8, () => toUtf8(JSON.stringify({ ...boot, testSeed: boot.testSeed?.toHex(), env: process.env }))],
 ]);

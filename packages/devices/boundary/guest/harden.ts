@@ -1,6 +1,6 @@
 import { spawnSync } from "node:child_process";
 import { secureHeapUsed } from "node:crypto";
-import { closeSync, openSync } from "node:fs";
+import { closeSync, fstatSync, openSync } from "node:fs";
 import process from "node:process";
 import { Worker } from "node:worker_threads";
 import { ATTEMPTS, canBindNative, nativeCalls, type NativeCalls } from "@casemate/foundation/ffi";
@@ -100,6 +100,25 @@ function secureHeap(): ReportedStep {
   return result("secure heap", wanted > 0 && total >= wanted, detail);
 }
 
+const HIGHEST_DESCRIPTOR_TRIED = 255;
+
+/** Files, directories and sockets that nobody passed on. What Node opens for itself is none of these. */
+function foreignDescriptors(): ReportedStep {
+  const expected = new Set([0, 1, 2, 3, ...guestBoot().descriptors]);
+  const found: number[] = [];
+  for (let fd = 0; fd <= HIGHEST_DESCRIPTOR_TRIED; fd++) {
+    if (expected.has(fd)) continue;
+    try {
+      const kind = fstatSync(fd);
+      if (kind.isFile() || kind.isDirectory() || kind.isSocket() || kind.isBlockDevice()) found.push(fd);
+    } catch {
+      // not open
+    }
+  }
+  const detail = found.length === 0 ? "looked; only the ones passed on" : `also open: ${found.join(", ")}`;
+  return result("no foreign descriptors", found.length === 0, detail);
+}
+
 /**
  * Gives up everything this process will not need and reports what holds, found by trying. Call it once, after the last
  * module is loaded and the last native function is bound (`nativeCalls()` binds all), before serving.
@@ -116,6 +135,7 @@ export function hardenGuest(): ReportedStep[] {
       noSqlite,
       noSqlite ? "tried; the module is absent" : "node:sqlite opens files past the permissions",
     ),
+    foreignDescriptors(),
     secureHeap(),
   ];
 }
