@@ -31,6 +31,7 @@ interface Parameter {
 
 interface Described {
   readonly operationId: string;
+  readonly tags: readonly string[];
   readonly security?: readonly unknown[];
   readonly parameters: readonly Partial<Parameter>[];
   readonly requestBody?: { readonly content: { readonly "application/json": { readonly schema: Schema } } };
@@ -43,6 +44,7 @@ interface Route {
   readonly query: readonly Parameter[];
   readonly body: Schema | undefined;
   readonly octets: boolean;
+  readonly via: "http" | "inject";
 }
 
 const document = openApiDocument("0.0.0") as unknown as {
@@ -52,7 +54,13 @@ const document = openApiDocument("0.0.0") as unknown as {
 const routes: readonly Route[] = Object.entries(document.paths).flatMap(([path, methods]) =>
   Object.entries(methods)
     .filter(([, described]) => described.security === undefined)
-    .map(([method, described]) => ({
+    // The use of keys has a shorter way over a connection: both are tried.
+    .flatMap(([method, described]) => [
+      [method, described, "http"] as const,
+      ...(/^(Use|Batch)$/.test(described.tags[0] ?? "") ? [[method, described, "inject"] as const] : []),
+    ])
+    .map(([method, described, via]) => ({
+      via,
       id: described.operationId,
       method: method.toUpperCase() as Route["method"],
       path,
@@ -135,6 +143,7 @@ function goodCall(route: Route): Call {
     .filter((parameter) => parameter.required)
     .map(({ name, schema }) => `${name}=${String(valid(schema))}`);
   return {
+    via: route.via,
     method: route.method,
     url: filled(route.path) + (query.length === 0 ? "" : `?${query.join("&")}`),
     ...(route.body === undefined ? {} : { body: { ...(valid(route.body) as object), ...ALSO[route.id] } }),
@@ -164,7 +173,7 @@ test("the document lists every route that needs a token", () => {
 });
 
 for (const route of routes) {
-  test(`${route.id}: no token, an unknown one, an expired one and a role without rights are refused`, async () => {
+  test(`${route.id} (${route.via}): no token, an unknown one, an expired one and a role without rights are refused`, async () => {
     const good = goodCall(route);
     await refused({ ...good, token: null }, [401], "no token");
     await refused({ ...good, token: "nonsense" }, [401], "an unknown token");
@@ -179,7 +188,7 @@ for (const route of routes) {
     await refused({ ...good, token: auditor }, [403, 404], "a role without rights");
   });
 
-  test(`${route.id}: wrong types, sizes, encodings and unknown fields are refused and change nothing`, async () => {
+  test(`${route.id} (${route.via}): wrong types, sizes, encodings and unknown fields are refused and change nothing`, async () => {
     const good = goodCall(route);
     const keysBefore = (await server.temporary.keyring.listKeys(server.temporary.admin, {})).items.length;
     const at = good.url.includes("?") ? "&" : "?";
