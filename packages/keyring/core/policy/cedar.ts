@@ -6,9 +6,16 @@ export type Cedar = typeof CedarModule;
 
 const ENTRY = "@cedar-policy/cedar-wasm/nodejs";
 
+/** An instance of its own for each caller: what one of them breaks does not break the others. */
+function loadInstance(): Cedar {
+  const require = createRequire(import.meta.url);
+  const path = require.resolve(ENTRY);
+  delete require.cache[path];
+  return require(path) as Cedar;
+}
+
 /** Holds one WebAssembly instance, and replaces it when a trap has left its memory in doubt. */
 export class CedarHost {
-  #require = createRequire(import.meta.url);
   #module: Cedar | undefined;
   readonly #prepare: (cedar: Cedar) => void;
 
@@ -25,7 +32,6 @@ export class CedarHost {
     } catch (error) {
       if (!(error instanceof WebAssembly.RuntimeError || error instanceof RangeError)) throw error;
       this.#module = undefined;
-      delete this.#require.cache[this.#require.resolve(ENTRY)];
       throw new CasemateError("TOO_LARGE", "the policy is too complex to evaluate", {
         hint: "split it into several policies with fewer nested conditions",
         cause: error,
@@ -35,8 +41,9 @@ export class CedarHost {
 
   #instance(): Cedar {
     if (this.#module === undefined) {
-      this.#module = this.#require(ENTRY) as Cedar;
-      this.#prepare(this.#module);
+      const cedar = loadInstance();
+      this.#prepare(cedar);
+      this.#module = cedar;
     }
     return this.#module;
   }

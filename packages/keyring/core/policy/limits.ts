@@ -3,7 +3,7 @@ export const POLICY_LIMITS = {
   /** Bytes of one policy text: a screenful is a few hundred; larger texts are generated and belong in several policies. */
   textBytes: 16_384,
   /** Policies besides the built-in ones; every uncached decision evaluates all of them. */
-  policies: 256,
+  policies: 1000,
   /** permit and forbid statements in one text. */
   statements: 16,
   /** Brackets inside brackets. Cedar's parser recurses, and its WebAssembly stack ends at 200 or fewer. */

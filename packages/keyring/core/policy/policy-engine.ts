@@ -1,4 +1,5 @@
 import { CasemateError, asCasemateError } from "@casemate/foundation/errors";
+import type { AuthorizationAnswer } from "@cedar-policy/cedar-wasm/nodejs";
 import type { PolicyEngine, PolicyRequest, PolicyText } from "../ports.ts";
 import type { Decision } from "../types.ts";
 import { BUILT_IN_POLICIES } from "./built-in.ts";
@@ -7,21 +8,28 @@ import { DecisionCache } from "./decision-cache.ts";
 import { POLICY_LIMITS } from "./limits.ts";
 import { cedarCall, describeRequest, fitsSchema } from "./request.ts";
 import { policySchema } from "./schema.ts";
-import { checkPolicy, requirePolicyId, type Statement } from "./validate-policy.ts";
+import { checkPolicy, fitsWhole, requirePolicyId, splitPolicy, type Statement } from "./validate-policy.ts";
 
-let engines = 0;
+/** Names under which the instance keeps prepared policies. */
+const CURRENT = "current";
+const TRY_OUT = "try-out";
+
+/** What some administrator must always be able to do, or no mistake could be undone. */
+const SET_POLICIES: PolicyRequest = {
+  caller: { principal: "administrator", kind: "user", roles: ["admin"], source: "rest" },
+  action: "policy.set",
+  resource: { type: "keyring" },
+};
 
 class CedarPolicyEngine implements PolicyEngine {
   readonly #schema = policySchema();
-  /** Cedar keeps prepared sets per process; each engine has names of its own. */
-  readonly #set = `casemate-${++engines}`;
   readonly #host: CedarHost;
   readonly #cache = new DecisionCache(POLICY_LIMITS.cachedDecisions);
   #custom: readonly PolicyText[] = [];
   #statements: readonly Statement[] = BUILT_IN_POLICIES;
 
   constructor() {
-    this.#host = new CedarHost((cedar) => this.#load(cedar, this.#set, this.#statements));
+    this.#host = new CedarHost((cedar) => this.#load(cedar, CURRENT, this.#statements));
     // Now rather than with the first request, so that a broken installation is found at start.
     this.#host.use(() => undefined);
   }
@@ -29,12 +37,12 @@ class CedarPolicyEngine implements PolicyEngine {
   decide(request: PolicyRequest): Decision {
     const { caller, resource } = request;
     const revision = resource.type === "keyring" ? 0 : request.revision;
-    if (revision === undefined) return this.#evaluate(this.#set, request);
+    if (revision === undefined) return this.#evaluate(CURRENT, request);
     const name = resource.type === "key" ? resource.name : "";
     const key = `${request.action}\n${name}\n${caller.kind}\n${caller.principal}\n${caller.source}\n${caller.roles.join()}`;
     const known = this.#cache.get(key, revision);
     if (known !== undefined) return known;
-    const decision = this.#evaluate(this.#set, request);
+    const decision = this.#evaluate(CURRENT, request);
     this.#cache.set(key, revision, decision);
     return decision;
   }
@@ -44,7 +52,19 @@ class CedarPolicyEngine implements PolicyEngine {
   }
 
   validate(id: string, text: string): void {
-    this.#check(id, text);
+    const added = this.#check(id, text);
+    const others = this.#statements.filter((statement) => statement.id !== id && !statement.id.startsWith(`${id}#`));
+    const decision = this.#tried([...others, ...added], () => this.#evaluate(TRY_OUT, SET_POLICIES));
+    if (decision.allowed) return;
+    const reason = decision.reasons.join("; ");
+    throw new CasemateError(
+      "CONFIG_INVALID",
+      `policy ${id} would keep administrators from changing policies: ${reason}`,
+      {
+        hint: 'leave `action == Action::"policy.set"` to them, with `unless { principal in Role::"admin" }`',
+        details: { policy: id },
+      },
+    );
   }
 
   replace(policies: readonly { readonly id: string; readonly text: string }[]): void {
@@ -61,8 +81,8 @@ class CedarPolicyEngine implements PolicyEngine {
     if (ids.size !== policies.length) {
       throw new CasemateError("CONFIG_INVALID", "two policies have the same id", { hint: "give each its own" });
     }
-    const statements = [...BUILT_IN_POLICIES, ...policies.flatMap(({ id, text }) => this.#check(id, text))];
-    this.#host.use((cedar) => this.#load(cedar, this.#set, statements));
+    const statements = [...BUILT_IN_POLICIES, ...this.#checkAll(policies)];
+    this.#host.use((cedar) => this.#load(cedar, CURRENT, statements));
     this.#statements = statements;
     this.#custom = policies.map(({ id, text }) => ({ id, text, builtIn: false }));
     this.#cache.clear();
@@ -75,13 +95,29 @@ class CedarPolicyEngine implements PolicyEngine {
       });
     }
     const added = this.#check("try-out", text);
-    const set = `${this.#set}-try-out`;
-    this.#host.use((cedar) => this.#load(cedar, set, [...this.#statements, ...added]));
+    return this.#tried([...this.#statements, ...added], () =>
+      requests.map((request) => this.#evaluate(TRY_OUT, request)),
+    );
+  }
+
+  /** Runs `work` while `TRY_OUT` holds these statements. */
+  #tried<T>(statements: readonly Statement[], work: () => T): T {
+    this.#host.use((cedar) => this.#load(cedar, TRY_OUT, statements));
     try {
-      return requests.map((request) => this.#evaluate(set, request));
+      return work();
     } finally {
-      this.#host.use((cedar) => this.#load(cedar, set, []));
+      this.#host.use((cedar) => this.#load(cedar, TRY_OUT, []));
     }
+  }
+
+  /** All at once where all is well, as at every start; one by one only to name what is wrong. */
+  #checkAll(policies: readonly { readonly id: string; readonly text: string }[]): readonly Statement[] {
+    const whole = policies.length > 1 && this.#host.use((cedar) => fitsWhole(cedar, this.#schema, policies));
+    return policies.flatMap(({ id, text }) => {
+      if (!whole) return this.#check(id, text);
+      requirePolicyId(id);
+      return this.#host.use((cedar) => splitPolicy(cedar, id, text));
+    });
   }
 
   #check(id: string, text: string): readonly Statement[] {
@@ -104,14 +140,25 @@ class CedarPolicyEngine implements PolicyEngine {
     if (answer.type === "failure") throw new CasemateError("INTERNAL", "checked policies do not load");
   }
 
+  /** A trap in Cedar is a failure to decide, so a refusal. The next request finds a fresh instance. */
+  #ask(set: string, request: PolicyRequest): AuthorizationAnswer {
+    try {
+      const call = { ...cedarCall(request), preparsedPolicySetId: set };
+      return this.#host.use((cedar) => cedar.statefulIsAuthorized(call));
+    } catch (error) {
+      const { message } = asCasemateError(error);
+      const problem = { message, help: null, code: null, url: null, severity: null };
+      return { type: "failure", errors: [problem], warnings: [] };
+    }
+  }
+
   #evaluate(set: string, request: PolicyRequest): Decision {
     if (!fitsSchema(request)) {
-      const reasons = [`${request.action} is not asked about a ${request.resource.type}`];
+      const other = request.resource.type === "key" ? "the keyring, not a key" : "a key: name one";
+      const reasons = [`${request.action} is asked about ${other}`];
       return { allowed: false, code: "policy-error", reasons };
     }
-    const answer = this.#host.use((cedar) =>
-      cedar.statefulIsAuthorized({ ...cedarCall(request), preparsedPolicySetId: set }),
-    );
+    const answer = this.#ask(set, request);
     if (answer.type === "failure") {
       return { allowed: false, code: "policy-error", reasons: answer.errors.map(({ message }) => message) };
     }
@@ -133,6 +180,6 @@ class CedarPolicyEngine implements PolicyEngine {
 }
 
 /** A decision point with the built-in roles and no other policies yet. */
-export function createPolicyEngine(): Promise<PolicyEngine> {
-  return Promise.resolve(new CedarPolicyEngine());
+export async function createPolicyEngine(): Promise<PolicyEngine> {
+  return new CedarPolicyEngine();
 }

@@ -42,6 +42,7 @@ function requireBounds(id: string, text: string): void {
   if (bytes > POLICY_LIMITS.textBytes) {
     throw invalid(id, ` has ${bytes} bytes; at most ${POLICY_LIMITS.textBytes} are allowed`, split);
   }
+  if (!text.isWellFormed()) throw invalid(id, " is not well-formed text", "save it as UTF-8");
   const code = codeOnly(text);
   let depth = 0;
   for (let index = 0; index < code.length; index++) {
@@ -76,6 +77,8 @@ interface CedarProblem {
   readonly sourceLocations?: readonly { readonly start: number; readonly label?: string | null }[];
 }
 
+const KEY_ONLY = "the action is asked about the keyring as well: write `resource is Key &&` before the attribute";
+
 /** The first problem in the text, with the advice of whichever report of the same place has some. */
 function explainProblem(id: string, text: string, problems: readonly CedarProblem[]): CasemateError {
   const start = (problem: CedarProblem): number => problem.sourceLocations?.[0]?.start ?? 0;
@@ -87,7 +90,11 @@ function explainProblem(id: string, text: string, problems: readonly CedarProble
   const message = chosen.message
     .replace(/^for policy `[^`]*`[,:] /, "")
     .replace("failed to parse policies from string: ", "");
-  const hint = chosen.help ?? chosen.sourceLocations?.[0]?.label ?? "compare with `casemate policy list`";
+  const hint =
+    chosen.help ??
+    (chosen.message.includes("on entity type `Keyring` not found") ? KEY_ONLY : undefined) ??
+    chosen.sourceLocations?.[0]?.label ??
+    "compare with `casemate policy list`";
   return invalid(id, `, line ${line}: ${message}`, hint, { line });
 }
 
@@ -114,6 +121,19 @@ export function checkPolicy(cedar: Cedar, schema: string, id: string, text: stri
       answer.validationWarnings.map(({ error }) => error),
     );
   }
+  return splitPolicy(cedar, id, text);
+}
+
+/** Whether all the texts together are free of complaints; says nothing about each alone, so each is split as well. */
+export function fitsWhole(cedar: Cedar, schema: string, policies: readonly Statement[]): boolean {
+  for (const { id, text } of policies) requireBounds(id, text);
+  const staticPolicies = policies.map(({ text }) => `${text}\n`).join("");
+  const answer = cedar.validate({ schema, policies: { staticPolicies }, validationSettings: { mode: "strict" } });
+  return answer.type === "success" && answer.validationErrors.length === 0 && answer.validationWarnings.length === 0;
+}
+
+/** The statements of one text. @throws CONFIG_INVALID when it does not parse on its own, or holds none or too many. */
+export function splitPolicy(cedar: Cedar, id: string, text: string): readonly Statement[] {
   const parts = cedar.policySetTextToParts(text);
   if (parts.type === "failure") throw explainProblem(id, text, parts.errors);
   if (parts.policies.length === 0) throw invalid(id, " holds no permit or forbid", "write one, or remove the policy");
