@@ -115,8 +115,8 @@ test("the peer of a Unix socket is known by process and user; a TCP socket and a
 });
 
 /** Hardening cannot be undone, so each claim about it runs in a process of its own. */
-function inChild(script: string): string {
-  const run = spawnSync(process.execPath, ["--no-warnings", "--input-type=module", "-e", script], {
+function inChild(script: string, ...flags: readonly string[]): string {
+  const run = spawnSync(process.execPath, ["--no-warnings", ...flags, "--input-type=module", "-e", script], {
     cwd: import.meta.dirname,
     encoding: "utf8",
     timeout: 20_000,
@@ -158,4 +158,58 @@ test("under the filter each forbidden call is refused, while threads, timers, cr
     type: "public",
     big: 50,
   });
+});
+
+test("keys load, sign and verify after the permission to use ffi was dropped, and nothing new can be bound", (t) => {
+  if (need(t, nativeCalls().ecDigest) === undefined) return;
+  const output = inChild(
+    `
+    import { generateKeyPairSync } from "node:crypto";
+    const { canBindNative, nativeCalls } = await import("./index.ts");
+    const { ecDigest, peer } = nativeCalls();
+    const before = canBindNative();
+    process.permission.drop("ffi");
+    const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
+    const key = ecDigest.loadPrivate(privateKey.export({ type: "pkcs8", format: "der" }));
+    const digest = new Uint8Array(32);
+    const good = key.verify(digest, key.sign(digest));
+    key.dispose();
+    console.log(before, canBindNative(), good, nativeCalls().ecDigest.available);`,
+    "--permission",
+    "--allow-ffi",
+    "--allow-fs-read=*",
+  );
+  assert.equal(output, "true false true true\n");
+});
+
+test("where ffi is missing or forbidden, every capability says why", () => {
+  const script = `
+    const { nativeCalls } = await import("./index.ts");
+    console.log(JSON.stringify(Object.values(nativeCalls())));`;
+  for (const flags of [["--no-experimental-ffi"], ["--permission", "--allow-fs-read=*"]]) {
+    const parts = JSON.parse(inChild(script, ...flags)) as { available: boolean; reason: string }[];
+    assert.ok(parts.length > 0);
+    for (const { available, reason } of parts) {
+      assert.equal(available, false);
+      assert.match(reason, /ffi|permission/i);
+    }
+  }
+});
+
+test("loading, using and disposing keys leaves memory flat", (t) => {
+  const ec = need(t, nativeCalls().ecDigest);
+  if (ec === undefined) return;
+  const der = generateKeyPairSync("ec", { namedCurve: "P-256" }).privateKey.export({ type: "pkcs8", format: "der" });
+  const digest = new Uint8Array(32);
+  const round = (times: number): void => {
+    for (let i = 0; i < times; i++) {
+      using key = ec.loadPrivate(Uint8Array.from(der));
+      key.verify(digest, key.sign(digest));
+    }
+  };
+  round(1000);
+  const before = process.memoryUsage.rss();
+  round(3000);
+  // A leaked key and its contexts cost about 4 KiB: 12 MB here.
+  assert.ok(process.memoryUsage.rss() - before < 6_000_000, `${process.memoryUsage.rss() - before} bytes more`);
 });
