@@ -41,7 +41,7 @@ export async function main(argv: readonly string[]): Promise<number> {
     if (verb === used) (await verb.load()).define(command, session);
   }
   try {
-    if (argv.length === 0) program.help();
+    if (argv.length === 0) program.help({ error: true });
     await program.parseAsync([...argv], { from: "user" });
     return Number(process.exitCode ?? EXIT.done);
   } catch (error) {

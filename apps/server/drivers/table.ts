@@ -3,9 +3,10 @@ import { CasemateError } from "@casemate/foundation/errors";
 import type { DataPaths } from "../data-directory.ts";
 import type { DeviceConfig } from "../devices-file.ts";
 import type { DriverRow } from "./driver.ts";
+import { virtualHsm } from "./virtual-hsm.ts";
 
 /** Every driver that devices.json may name. */
-export const DRIVERS: readonly DriverRow[] = [];
+export const DRIVERS: readonly DriverRow[] = [virtualHsm];
 
 /** @throws CONFIG_INVALID for a driver that there is not, and whatever its `open` throws. */
 export function openDevice(config: DeviceConfig, paths: DataPaths): Promise<Device> {

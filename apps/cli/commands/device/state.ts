@@ -24,11 +24,11 @@ function secretFrom(file: string): SecretBytes {
 }
 
 async function unlock(session: Session, id: string, file: string | undefined): Promise<void> {
-  const { sealFor } = await import("../../sealing.ts");
+  const { sealPassphrase } = await import("@casemate/devices/driver-hsm");
   const api = await session.api();
   const challenge = await api.post<{ readonly publicKey: string }>(path(id, "challenge"));
   using secret = file === undefined ? await askSecret(`Passphrase of ${id}: `) : secretFrom(file);
-  const sealed = sealFor(Uint8Array.fromBase64(challenge.publicKey), secret);
+  const sealed = sealPassphrase(Uint8Array.fromBase64(challenge.publicKey), secret.reveal());
   session.out.progress(`unlocking ${id} …`);
   const device = await api.post<Device>(path(id, "unlock"), { sealed });
   session.out.progress("");

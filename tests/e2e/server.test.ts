@@ -1,0 +1,174 @@
+/** The server's life as a user meets it: start, restart, refusals, signals, addresses. */
+import assert from "node:assert/strict";
+import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import { join } from "node:path";
+import { test, type TestContext } from "node:test";
+import { casemate, startServer, temporary } from "./harness.ts";
+
+test("without a server, status exits with 3 and says how to start one", async () => {
+  using directory = temporary();
+  const { status, stderr } = await casemate(directory.path, ["status"]);
+  assert.equal(status, 3);
+  assert.match(stderr, /no server answers at .*casemate\.sock[\s\S]*casemate up/);
+  const asked = await casemate(directory.path, ["status", "--url", "http://localhost:1"]);
+  assert.equal(asked.status, 3);
+});
+
+test("state survives a restart, the files are the owner's alone, and a stopped server leaves no socket", async (t: TestContext) => {
+  using directory = temporary();
+  const data = join(directory.path, "data");
+  const first = await startServer(data);
+  try {
+    t.diagnostic(
+      `first start: first output ${first.firstOutputMs.toFixed(0)} ms, ready ${first.readyMs.toFixed(0)} ms`,
+    );
+    const rss = /VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${first.pid}/status`, "utf8"))?.[1];
+    t.diagnostic(`resident memory of the server once ready: ${(Number(rss) / 1024).toFixed(0)} MiB`);
+    assert.equal(first.announced.firstRun, true);
+    const { status, stderr } = await casemate(data, [
+      "key",
+      "create",
+      "kept",
+      "--algorithm",
+      "ed25519",
+      "--label",
+      "a=b",
+    ]);
+    assert.equal(status, 0, stderr);
+    for (const name of ["admin.token", "casemate.sock", "server.log"]) {
+      assert.equal(statSync(join(data, name)).mode & 0o077, 0, `${name} is open to others`);
+    }
+    assert.equal(statSync(data).mode & 0o777, 0o700);
+  } finally {
+    assert.equal(await first.stop(), 0, first.stderr());
+  }
+  assert.ok(!existsSync(join(data, "casemate.sock")));
+  assert.equal((await casemate(data, ["status"])).status, 3);
+
+  const again = await startServer(data);
+  try {
+    t.diagnostic(
+      `second start: first output ${again.firstOutputMs.toFixed(0)} ms, ready ${again.readyMs.toFixed(0)} ms`,
+    );
+    assert.equal(again.announced.firstRun, false);
+    const { stdout } = await casemate(data, ["key", "list", "--json"]);
+    const keys = JSON.parse(stdout) as readonly { readonly name: string; readonly labels: object }[];
+    assert.deepEqual(
+      keys.map(({ name, labels }) => [name, labels]),
+      [["kept", { a: "b" }]],
+    );
+    writeFileSync(join(directory.path, "message"), "m");
+    const message = join(directory.path, "message");
+    const signature = join(directory.path, "signature");
+    assert.equal((await casemate(data, ["sign", "kept", "--in", message, "--out", signature])).status, 0);
+    assert.equal((await casemate(data, ["verify", "kept", "--in", message, "--signature", signature])).status, 0);
+  } finally {
+    assert.equal(await again.stop("SIGINT"), 0, again.stderr());
+  }
+});
+
+test("a second server on the same data directory is refused, and is told who has it", async () => {
+  using directory = temporary();
+  const server = await startServer(directory.path);
+  try {
+    const second = await casemate(directory.path, ["up", "--listen", "127.0.0.1:0"]);
+    assert.equal(second.status, 1);
+    assert.match(
+      second.stderr,
+      /is in use by the server at http:\/\/127\.0\.0\.1:\d+ \(process \d+\) \(STORAGE_IN_USE\)\nHint: /,
+    );
+    assert.equal((await casemate(directory.path, ["status"])).status, 0, "the first one goes on");
+  } finally {
+    await server.stop();
+  }
+});
+
+test("an address that is taken is refused with what to do, and leaves no process behind", async () => {
+  using directory = temporary();
+  const other = createServer();
+  await new Promise<void>((resolve) => other.listen(0, "127.0.0.1", resolve));
+  const address = other.address();
+  assert.ok(typeof address === "object" && address !== null);
+  try {
+    const refused = await casemate(directory.path, ["up", "--listen", `127.0.0.1:${address.port}`]);
+    assert.equal(refused.status, 1);
+    assert.match(refused.stderr, /cannot listen on 127\.0\.0\.1:\d+.*EADDRINUSE[\s\S]*Hint: /);
+  } finally {
+    other.close();
+  }
+  const free = await startServer(directory.path);
+  assert.equal(await free.stop(), 0, "the data directory was let go");
+});
+
+test("wrong options exit with 2 and name the option", async () => {
+  using directory = temporary();
+  for (const args of [
+    ["up", "--listen", "nowhere"],
+    ["up", "--tls-cert", "a.pem"],
+    ["up", "--log-level", "loud"],
+    ["up", "--colour"],
+    ["key", "create"],
+    ["key", "create", "a"],
+    ["sign", "a", "--version", "zero"],
+    ["frobnicate"],
+    [],
+  ]) {
+    const { status, stderr } = await casemate(directory.path, args);
+    assert.equal(status, 2, `casemate ${args.join(" ")}: ${status} ${stderr}`);
+    assert.notEqual(stderr, "");
+  }
+});
+
+test("beyond loopback the server speaks TLS with a certificate of its own, and a token file is needed", async () => {
+  using directory = temporary();
+  const server = await startServer(directory.path, ["--listen", "0.0.0.0:0"]);
+  try {
+    const url = server.announced.url.replace("0.0.0.0", "127.0.0.1");
+    assert.match(url, /^https:/);
+    const trusted = ["--url", url, "--ca-file", join(directory.path, "tls", "certificate.pem")];
+    const listed = await casemate(directory.path, [
+      ...["key", "list", "--json"],
+      ...trusted,
+      ...["--token-file", join(directory.path, "admin.token")],
+    ]);
+    assert.equal(listed.status, 0, listed.stderr);
+    assert.deepEqual(JSON.parse(listed.stdout), []);
+    const untrusted = await casemate(directory.path, ["status", "--url", url]);
+    assert.equal(untrusted.status, 1);
+    assert.match(untrusted.stderr, /--ca-file/);
+    const anonymous = await casemate(directory.path, ["key", "list", ...trusted]);
+    assert.equal(anonymous.status, 1);
+    assert.match(anonymous.stderr, /no token was given/);
+  } finally {
+    await server.stop();
+  }
+});
+
+test("neither the token nor a message stands in the log or in the audit log", async () => {
+  using directory = temporary();
+  const data = join(directory.path, "data");
+  const server = await startServer(data, ["--log-level", "debug"]);
+  const marker = "a-payload-that-must-not-be-kept";
+  try {
+    assert.equal((await casemate(data, ["key", "create", "k", "--algorithm", "aes-256"])).status, 0);
+    const { status, stderr } = await casemate(data, ["encrypt", "k", "--context", marker], { input: marker });
+    assert.equal(status, 0, stderr);
+  } finally {
+    await server.stop();
+  }
+  const token = readFileSync(join(data, "admin.token"), "utf8").trim();
+  const { stdout } = await casemate(data, ["audit", "verify", "--json"]);
+  assert.equal((JSON.parse(stdout) as { ok: boolean }).ok, true, "offline, without the server");
+  const { readdirSync } = await import("node:fs");
+  const files = readdirSync(data, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile() && entry.name !== "admin.token")
+    .map((entry) => join(entry.parentPath, entry.name));
+  assert.ok(files.some((file) => file.endsWith("server.log")));
+  for (const file of files) {
+    const content = readFileSync(file);
+    for (const secret of [token, marker, Buffer.from(marker).toString("base64")]) {
+      assert.ok(!content.includes(secret), `${file} holds what must not be kept`);
+    }
+  }
+});

@@ -1,0 +1,228 @@
+/** Every verb against one server, as rows: what is typed, how it exits, what it says. */
+import assert from "node:assert/strict";
+import { readFileSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, describe, test } from "node:test";
+import { casemate, startServer, temporary, type Ran, type RunningServer } from "./harness.ts";
+
+interface Row {
+  readonly type: string;
+  /** 0 unless said. */
+  readonly exits?: number;
+  /** Standard output for 0, standard error else. */
+  readonly says?: RegExp;
+  readonly input?: string;
+  readonly then?: (ran: Ran, at: (name: string) => string) => void;
+}
+
+const json = <T>(ran: Ran): T => JSON.parse(ran.stdout) as T;
+
+const KEYS: readonly Row[] = [
+  { type: "key list", says: /No keys yet\. Make one with/ },
+  { type: "key list --json", then: (ran) => assert.deepEqual(json(ran), []) },
+  {
+    type: "key create ec --algorithm ec-p256 --use sign",
+    says: /^Key ec created: ec-p256 for sign in hsm-1, active\.\n$/,
+  },
+  { type: "key create ec --algorithm ec-p256", exits: 1, says: /ALREADY_EXISTS/ },
+  { type: "key create bad/name --algorithm ec-p256", exits: 1, says: /BAD_REQUEST/ },
+  { type: "key create odd --algorithm rot-13", exits: 1, says: /BAD_REQUEST/ },
+  {
+    type: "key create aes --algorithm aes-256 --use encrypt --label team=web --label tier=1 --rotate-every 90 --json",
+    then: (ran) => {
+      const key = json<{ name: string; labels: object; rotateEveryDays: number; usages: string[] }>(ran);
+      assert.deepEqual([key.name, key.labels, key.rotateEveryDays], ["aes", { team: "web", tier: "1" }, 90]);
+      assert.deepEqual(key.usages, ["encrypt"]);
+    },
+  },
+  { type: "key create hmac --algorithm hmac-sha256" },
+  { type: "key create kek --algorithm aes-256 --use wrap" },
+  { type: "key create out --algorithm aes-256 --use encrypt --exportable" },
+  { type: "key create dh --algorithm x25519" },
+  { type: "key create kem --algorithm ml-kem-768" },
+  { type: "key create later --algorithm ed25519 --activate-at +30d", says: /pre-active/ },
+  {
+    type: "key list --prefix e --json",
+    then: (ran) =>
+      assert.deepEqual(
+        json<{ name: string }[]>(ran).map(({ name }) => name),
+        ["ec"],
+      ),
+  },
+  { type: "key list --algorithm aes-256 --limit 2", says: /^NAME .*\naes .*\nkek .*\n$/ },
+  { type: "key show aes", says: /rotation +every 90 days[\s\S]*labels +team=web tier=1/ },
+  { type: "key show nothing", exits: 1, says: /NOT_FOUND/ },
+  {
+    type: "key update aes --no-rotate-every --label team=api --json",
+    then: (ran) => assert.deepEqual(json<{ labels: object }>(ran).labels, { team: "api" }),
+  },
+  { type: "key update aes", exits: 2, says: /nothing to change/ },
+];
+
+const USES: readonly Row[] = [
+  { type: "sign ec --in @message --out @sig", says: /Signed with ec version 1 \(ecdsa-sha256\): \d+ bytes/ },
+  { type: "verify ec --in @message --signature @sig", says: /Signature ok: ec version 1/ },
+  { type: "verify ec --in @other --signature @sig", exits: 1 },
+  {
+    type: "verify ec --in @other --signature @sig --json",
+    exits: 1,
+    then: (ran) => assert.equal(json<{ valid: boolean }>(ran).valid, false),
+  },
+  { type: "sign ec", input: "from a pipe", then: (ran) => assert.equal(ran.bytes[0], 0x30) },
+  { type: "sign ec --in @large --out @large.sig", says: /ecdsa-sha256/ },
+  { type: "verify ec --in @large --signature @large.sig", says: /Signature ok/ },
+  {
+    type: "sign ec --in @digest --digest --json",
+    then: (ran) => assert.equal(json<{ scheme: string }>(ran).scheme, "ecdsa-sha256"),
+  },
+  { type: "sign ec --in @message --scheme pure", exits: 1 },
+  { type: "sign aes --in @message", exits: 1, says: /KEY_USAGE/ },
+  { type: "sign later --in @message", exits: 1, says: /KEY_STATE/ },
+  {
+    type: "key public ec --out @ec.pem",
+    then: (_, at) => assert.match(readFileSync(at("ec.pem"), "utf8"), /BEGIN PUBLIC KEY/),
+  },
+  { type: "key public ec --der", then: (ran) => assert.equal(ran.bytes[0], 0x30) },
+  { type: "key public aes", exits: 1, says: /NOT_SUPPORTED/ },
+  { type: "key export ec", exits: 1, says: /NOT_EXPORTABLE[\s\S]*Hint: / },
+  { type: "encrypt aes --in @message --out @ct --context files/1" },
+  {
+    type: "decrypt aes --in @ct --out @pt --context files/1",
+    then: (_, at) => {
+      assert.equal(readFileSync(at("pt"), "utf8"), "a message");
+      assert.equal(statSync(at("pt")).mode & 0o777, 0o600, "a plaintext is the owner's alone");
+    },
+  },
+  { type: "decrypt aes --in @ct --context files/2", exits: 1, says: /DECRYPT_FAILED/ },
+  { type: "mac hmac --in @message", says: /^[0-9a-f]{64}\n$/ },
+  { type: "mac hmac --in @message --out @mac" },
+  { type: "mac hmac --in @message --check @mac", says: /Code ok/ },
+  { type: "mac hmac --in @other --check @mac", exits: 1 },
+  { type: "random 16", says: /^[0-9a-f]{32}\n$/ },
+  { type: "random 0", exits: 2, says: /whole number from 1 to 65536/ },
+  { type: "wrap out --wrapping-key kek --out @wrapped" },
+  { type: "wrap aes --wrapping-key kek", exits: 1, says: /NOT_EXPORTABLE/ },
+  {
+    type: "unwrap back --algorithm aes-256 --use encrypt --wrapping-key kek --in @wrapped",
+    says: /Key back imported: aes-256/,
+  },
+  { type: "key import again --algorithm aes-256 --wrapping-key kek --in @message", exits: 1 },
+  {
+    type: "key data-keys aes --count 2 --plaintext --json",
+    then: (ran) => assert.equal(json<{ keys: unknown[] }>(ran).keys.length, 2),
+  },
+  { type: "key public dh --out @dh.pem" },
+  { type: "key agree dh --peer @dh.pem", says: /^[0-9a-f]{64}\n$/ },
+  { type: "key encapsulate kem --ciphertext @kem.ct --out @kem.a" },
+  {
+    type: "key decapsulate kem --in @kem.ct --out @kem.b",
+    then: (_, at) => assert.deepEqual(readFileSync(at("kem.a")), readFileSync(at("kem.b"))),
+  },
+];
+
+const LIFECYCLE: readonly Row[] = [
+  { type: "key rotate ec", says: /version 2 is used from now on/ },
+  { type: "verify ec --in @message --signature @sig --version 1", says: /Signature ok: ec version 1/ },
+  { type: "key suspend ec --reason inventory", says: /Key ec is suspended/ },
+  { type: "sign ec --in @message", exits: 1, says: /KEY_STATE/ },
+  { type: "key resume ec", says: /active again/ },
+  { type: "key activate later", says: /Key later is active/ },
+  { type: "key deactivate later", says: /deactivated/ },
+  { type: "key activate later", exits: 1, says: /KEY_STATE/ },
+  { type: "key compromise later --reason lost", says: /compromised/ },
+  { type: "key destroy later", says: /will be destroyed at .*key restore later/ },
+  { type: "key restore later", says: /will not be destroyed/ },
+  { type: "key destroy later --now", says: /Key later is destroyed; its material is gone/ },
+  { type: "key restore later", exits: 1 },
+];
+
+const ADMINISTRATION: readonly Row[] = [
+  { type: "status", says: /Casemate \S+ answers at .*casemate\.sock: ok\.\nYou are admin \(admin\)/ },
+  { type: "status --json", then: (ran) => assert.equal(json<{ devices: unknown[] }>(ran).devices.length, 1) },
+  { type: "device list", says: /hsm-1 +hsm \(virtual\) +operational/ },
+  { type: "device show hsm-1", says: /Isolation on this machine, found by trying:[\s\S]*Algorithms:\n/ },
+  {
+    type: "device show hsm-1 --json",
+    then: (ran) => assert.equal(json<{ identity: { virtual: boolean } }>(ran).identity.virtual, true),
+  },
+  { type: "device show hsm-9", exits: 1, says: /NOT_FOUND/ },
+  { type: "device remove hsm-1", exits: 1, says: /the only device/ },
+  { type: "device zeroize hsm-1", exits: 2, says: /--yes hsm-1/ },
+  { type: "device add virtual-hsm --id Bad_Id", exits: 1, says: /BAD_REQUEST/ },
+  { type: "device add virtual-hsm", says: /Device hsm-2 is added and operational/ },
+  { type: "key create second --algorithm ed25519 --device hsm-2", says: /in hsm-2/ },
+  { type: "device remove hsm-2", exits: 1, says: /1 keys? (is|are) in hsm-2/ },
+  { type: "key destroy second --now" },
+  {
+    type: "token create ci --role user --expires 1d --out @ci.token",
+    then: (_, at) => assert.equal(statSync(at("ci.token")).mode & 0o777, 0o600),
+  },
+  { type: "token create ci --role wizard", exits: 1, says: /BAD_REQUEST/ },
+  { type: "token create ci --role user --expires soon", exits: 2, says: /--expires takes a duration/ },
+  { type: "token list", says: /ci +user +valid/ },
+  { type: "key list --token-file @ci.token", says: /NAME/ },
+  { type: "key create x --algorithm ed25519 --token-file @ci.token", exits: 1, says: /FORBIDDEN/ },
+  { type: "token list --token-file @ci.token", exits: 1, says: /FORBIDDEN/ },
+  { type: "key list --token-file @message", exits: 1, says: /UNAUTHENTICATED/ },
+  { type: "key list --token-file @nothing", exits: 1, says: /cannot be read/ },
+  { type: "policy list", says: /built-in\.admin \(built in\)/ },
+  {
+    type: "policy test --in @policy --principal ci --role user --action key.sign --key ec",
+    says: /The text is a valid policy\.\nrefused/,
+  },
+  { type: "policy test --in @message", exits: 1, says: /CONFIG_INVALID/ },
+  { type: "policy set no-signing --in @policy", says: /in force/ },
+  { type: "policy explain ci key.sign --role user --key ec", exits: 1 },
+  { type: "sign ec --in @message --token-file @ci.token", exits: 1, says: /FORBIDDEN/ },
+  { type: "policy set no-signing", input: "", says: /is removed/ },
+  { type: "policy explain ci key.sign --role user --key ec", says: /^allowed/ },
+  { type: "audit list --limit 3", says: /INDEX +TIME/ },
+  {
+    type: "audit list --outcome FORBIDDEN --principal ci --json",
+    then: (ran) => assert.ok(json<unknown[]>(ran).length >= 3),
+  },
+  { type: "audit checkpoint --out @checkpoint", says: /signed by hsm-1/ },
+  { type: "audit prove 0", says: /"leafHash"/ },
+  { type: "audit prove --since 2 --json", then: (ran) => assert.ok(json<{ path: unknown[] }>(ran).path.length > 0) },
+  { type: "audit verify --checkpoint @checkpoint", says: /chain ok, \d+ records, checkpoint signed by hsm-1/ },
+  { type: "audit verify --dir @nothing", exits: 1 },
+  {
+    type: "bench --algorithm ed25519 --seconds 1 --json",
+    then: (ran) => assert.ok((json<{ perSecond: number }[]>(ran)[0]?.perSecond ?? 0) > 0),
+  },
+  {
+    type: "doctor --json",
+    then: (ran) => assert.ok(json<{ about: string }[]>(ran).some(({ about }) => about === "secure heap locked")),
+  },
+];
+
+describe("every verb of the command line", () => {
+  const directory = temporary();
+  const at = (name: string): string => join(directory.path, name);
+  const data = at("data");
+  let server: RunningServer | undefined;
+
+  before(async () => {
+    writeFileSync(at("message"), "a message");
+    writeFileSync(at("other"), "another message");
+    writeFileSync(at("digest"), new Uint8Array(32).fill(7));
+    writeFileSync(at("large"), new Uint8Array(3_000_000).fill(1));
+    writeFileSync(at("policy"), 'forbid(principal == User::"ci", action == Action::"key.sign", resource);\n');
+    server = await startServer(data);
+  });
+  after(async () => {
+    await server?.stop();
+    directory[Symbol.dispose]();
+  });
+
+  for (const row of [...KEYS, ...USES, ...LIFECYCLE, ...ADMINISTRATION]) {
+    const { type, exits = 0, says, input, then } = row;
+    test(`casemate ${type}`, async () => {
+      const args = type.split(" ").map((word) => (word.startsWith("@") ? at(word.slice(1)) : word));
+      const ran = await casemate(data, args, input === undefined ? {} : { input });
+      assert.equal(ran.status, exits, `${ran.stdout}${ran.stderr}`);
+      if (says !== undefined) assert.match(exits === 0 ? ran.stdout : ran.stderr, says);
+      then?.(ran, at);
+    });
+  }
+});
