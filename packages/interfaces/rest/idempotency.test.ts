@@ -1,0 +1,140 @@
+import assert from "node:assert/strict";
+import { mkdtempSync, readFileSync, readdirSync, rmSync, statSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { CasemateError } from "@casemate/foundation/errors";
+import { memoryIdempotency, openIdempotencyFile, type IdempotencyStore } from "@casemate/interfaces/rest";
+import { restBench } from "@casemate/testkit/rest";
+
+const DAY_MS = 86_400_000;
+
+function temporary(t: { after(action: () => void): void }): string {
+  const directory = mkdtempSync(join(tmpdir(), "casemate-idem-"));
+  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  return directory;
+}
+
+const withKey = (key: string) => ({ headers: { "idempotency-key": key } });
+
+for (const kind of ["memory", "file"] as const) {
+  const open = (directory: string): IdempotencyStore =>
+    kind === "memory" ? memoryIdempotency() : openIdempotencyFile(join(directory, "idempotency.db"));
+
+  test(`a creating call repeated with its key is done once (${kind})`, async (t) => {
+    await using server = await restBench({ idempotency: open(temporary(t)) });
+    const body = { name: "once", algorithm: "ed25519", labels: { a: "1", b: "2" } };
+    const first = await server.call({ url: "/v1/keys", body, ...withKey("k1") });
+    // The same request with its fields in another order.
+    const again = await server.call({
+      url: "/v1/keys",
+      body: { labels: { b: "2", a: "1" }, algorithm: "ed25519", name: "once" },
+      ...withKey("k1"),
+    });
+    assert.deepEqual([first.status, again.status], [201, 201]);
+    assert.deepEqual(again.json, first.json);
+    const other = await server.call({ url: "/v1/keys", body: { ...body, name: "twice" }, ...withKey("k1") });
+    assert.deepEqual([other.status, other.json["code"]], [422, "IDEMPOTENCY_MISMATCH"]);
+    const rotated = await server.call({ url: "/v1/keys/once/rotate", method: "POST", ...withKey("k2") });
+    const rotatedAgain = await server.call({ url: "/v1/keys/once/rotate", method: "POST", ...withKey("k2") });
+    assert.equal(rotated.json["primaryVersion"], 2);
+    assert.deepEqual(rotatedAgain.json, rotated.json);
+  });
+
+  test(`keys of one caller mean nothing to another, and are forgotten after a day (${kind})`, async (t) => {
+    await using server = await restBench({ idempotency: open(temporary(t)) });
+    const make = (name: string, token?: string) =>
+      server.call({
+        url: "/v1/tokens",
+        body: { principal: name, roles: ["user"] },
+        ...withKey("same"),
+        ...(token === undefined ? {} : { token }),
+      });
+    const first = await make("p1");
+    assert.equal(first.status, 201);
+    const other = await server.tokenFor("admin");
+    assert.equal((await make("p2", other)).status, 201);
+    server.temporary.clock.advance(DAY_MS + 1000);
+    assert.equal((await make("p3")).status, 201);
+  });
+
+  test(`a refused call may be repeated under its key (${kind})`, async (t) => {
+    await using server = await restBench({ idempotency: open(temporary(t)) });
+    const call = () => server.call({ url: "/v1/keys/late/rotate", method: "POST", ...withKey("k") });
+    assert.equal((await call()).status, 404);
+    await server.call({ url: "/v1/keys", body: { name: "late", algorithm: "ed25519" } });
+    assert.equal((await call()).json["primaryVersion"], 2);
+  });
+}
+
+test("a new token is answered again to the same caller, and its secret is not in the file", async (t) => {
+  const directory = temporary(t);
+  const path = join(directory, "idempotency.db");
+  await using server = await restBench({ idempotency: openIdempotencyFile(path) });
+  const call = () => server.call({ url: "/v1/tokens", body: { principal: "p", roles: ["user"] }, ...withKey("k") });
+  const first = await call();
+  const token = String(first.json["token"]);
+  assert.ok(token.length > 20);
+  assert.equal((await call()).json["token"], token);
+  assert.equal(statSync(path).mode & 0o777, 0o600);
+  const secret = token.split("_").at(-1) ?? token;
+  const files = readdirSync(directory);
+  assert.ok(files.length > 0);
+  for (const file of files) assert.ok(!readFileSync(join(directory, file), "latin1").includes(secret), file);
+});
+
+test("answers survive a restart, and a call that was cut off is finished by its repetition", async (t) => {
+  const directory = temporary(t);
+  const path = join(directory, "idempotency.db");
+  await using server = await restBench({ idempotency: openIdempotencyFile(path) });
+  const body = { name: "kept", algorithm: "ed25519" };
+  const first = await server.call({ url: "/v1/keys", body, ...withKey("k1") });
+
+  // The device answers, then the server dies before the answer is kept.
+  const { keyring } = server.temporary;
+  const create = keyring.createKey.bind(keyring);
+  t.mock.method(keyring, "createKey", async (...given: Parameters<typeof create>) => {
+    await create(...given);
+    throw new CasemateError("DEVICE_RESTARTED", "gone in the middle");
+  });
+  const cut = await server.call({ url: "/v1/keys", body: { ...body, name: "cut" }, ...withKey("k2") });
+  assert.equal(cut.status, 503);
+  assert.equal(cut.headers["retry-after"], "1");
+  t.mock.restoreAll();
+
+  const { createRestServer } = await import("@casemate/interfaces/rest");
+  const log = { info() {}, warn() {}, error() {} };
+  const second = await createRestServer({
+    keyring,
+    version: "0",
+    clock: server.temporary.clock,
+    log,
+    idempotency: openIdempotencyFile(path),
+  });
+  t.after(() => second.close());
+  const again = (payload: object, key: string) =>
+    second.app.inject({
+      method: "POST",
+      url: "/v1/keys",
+      headers: { authorization: `Bearer ${server.temporary.adminToken}`, "idempotency-key": key },
+      payload,
+    });
+  const replayed = await again(body, "k1");
+  assert.deepEqual(replayed.json(), first.json);
+  const finished = await again({ ...body, name: "cut" }, "k2");
+  assert.equal(finished.statusCode, 201);
+  assert.equal(finished.json<{ name: string }>().name, "cut");
+});
+
+test("a key that is no plain word is refused", async () => {
+  await using server = await restBench();
+  for (const key of ["", "a b", "x".repeat(129), "é"]) {
+    const answer = await server.call({
+      url: "/v1/keys",
+      body: { name: "n", algorithm: "ed25519" },
+      via: "inject",
+      ...withKey(key),
+    });
+    assert.equal(answer.status, 400, key);
+  }
+});
