@@ -1,8 +1,6 @@
 /** The virtual HSM's process: bind what is needed, give up the rest, prove the algorithms, serve. */
-import { runSelfTests } from "./self-test.ts";
 import { guestBoot } from "@casemate/devices/boundary/guest";
 import { serve } from "./serve.ts";
 
 if (guestBoot().testSeed !== undefined) throw new TypeError("this program takes no test seed");
-runSelfTests();
 serve({});

@@ -9,7 +9,9 @@ import {
 } from "@casemate/devices/boundary/guest";
 import { nativeCalls } from "@casemate/foundation/ffi";
 import { createEngine, type EngineOptions } from "./engine.ts";
+import { arithmeticEcSigner } from "./ec-arithmetic.ts";
 import { nativeEcSigner } from "./native-ec.ts";
+import { runSelfTests } from "./self-test.ts";
 
 export function serve(overrides: Pick<EngineOptions, "random" | "passphraseCost">): void {
   const { ecDigest } = nativeCalls();
@@ -17,11 +19,14 @@ export function serve(overrides: Pick<EngineOptions, "random" | "passphraseCost"
   const [keyFile] = guestBoot().descriptors;
   // Everything is bound and loaded: from here on this process can only compute and use the descriptors it has.
   const steps = hardenGuest();
+  const ecSigner = ecDigest.available ? nativeEcSigner(ecDigest) : undefined;
+  runSelfTests(ecSigner ?? arithmeticEcSigner);
   const engine = createEngine({
     notify: notifyHost,
     ...(keyFile === undefined ? {} : { rootFile: descriptorFile(keyFile) }),
     ...(collect === undefined ? {} : { collect }),
-    ...(ecDigest.available ? { ecSigner: nativeEcSigner(ecDigest) } : { ecSignerMissing: ecDigest.reason }),
+    ...(ecSigner === undefined ? {} : { ecSigner }),
+    ...(ecDigest.available ? {} : { ecSignerMissing: ecDigest.reason }),
     ...overrides,
   });
   serveGuest({ steps, handle: (op, body) => engine.handle(op, body) });
