@@ -147,3 +147,25 @@ test("stopping ends the process for good, also while one is starting", async (t)
   assert.equal(other.state, "stopped");
   await assert.rejects(other.channel.request(1, toUtf8("")), { code: "DEVICE_ABSENT" });
 });
+
+test("a process that dies or is stopped while onStart waits for something else is noticed", async (t) => {
+  const pids: number[] = [];
+  const stuck = new Set([2, 4]);
+  const supervised = await supervise(t, {
+    onStart({ pid }) {
+      pids.push(pid);
+      return stuck.has(pids.length) ? new Promise(() => undefined) : Promise.resolve();
+    },
+  });
+  const killAndAwaitStart = async (number: number): Promise<void> => {
+    process.kill(pids.at(-1) ?? 0, "SIGKILL");
+    await until(() => pids.length === number);
+  };
+  await killAndAwaitStart(2);
+  await killAndAwaitStart(3); // number 2 dies while stuck
+  await until(() => supervised.state === "running");
+  await killAndAwaitStart(4);
+  await supervised.stop(); // number 4 is stopped while stuck
+  assert.equal(supervised.state, "stopped");
+  for (const pid of pids) assert.equal(existsSync(`/proc/${pid}`), false);
+});

@@ -3,9 +3,9 @@ import { CasemateError, asCasemateError } from "@casemate/foundation/errors";
 import { launchPrepared, prepareGuest } from "./launch.ts";
 import type { BoundaryProcess, Channel, SupervisedBoundary, SuperviseOptions } from "./types.ts";
 
-const BACKOFF_MS = { first: 20, most: 2_000 };
+const BACKOFF_MS = { first: 20, most: 1_000 };
 /** A process that worked this long is not part of a crash loop. */
-const STABLE_MS = 5_000;
+const STABLE_MS = 1_000;
 /** Starts that fail one after another before the supervisor gives up. */
 const MAX_FAILED_STARTS = 8;
 
@@ -24,17 +24,21 @@ export async function superviseBoundary(options: SuperviseOptions): Promise<Supe
   const backoff = options.backoffMs ?? BACKOFF_MS;
   const boot = prepareGuest(options);
   let restarts = 0;
+  let starting: BoundaryProcess | undefined;
 
   const start = async (): Promise<BoundaryProcess> => {
     const process = await launchPrepared(options, boot);
     process.channel.onNotify((op, body) => {
       for (const listener of listeners) listener(op, body);
     });
+    starting = process;
     try {
-      await options.onStart(process);
+      await Promise.race([options.onStart(process), process.exited.then(endedAtStart)]);
     } catch (error) {
       await process.stop();
       throw error;
+    } finally {
+      starting = undefined;
     }
     return process;
   };
@@ -119,9 +123,14 @@ export async function superviseBoundary(options: SuperviseOptions): Promise<Supe
         state = { at: "stopped", reason: stopped() };
         await process.stop();
       }
+      await starting?.stop(); // its onStart may be waiting for something that no longer comes
       await watching;
     },
   };
+}
+
+function endedAtStart(): never {
+  throw new CasemateError("DEVICE_RESTARTED", "the device's process ended while it was being started");
 }
 
 function stopped(): CasemateError {
