@@ -29,7 +29,10 @@ export async function openDevices(paths: DataPaths, log: Log): Promise<DeviceSet
 
   const open = async (config: DeviceConfig, needed: boolean): Promise<readonly [Member, Device]> => {
     try {
-      return [{ config, absent: false }, await openDevice(config, paths)];
+      return [
+        { config, absent: false },
+        await openDevice(config, paths, (line) => log.warn({ device: config.id }, line)),
+      ];
     } catch (error) {
       if (needed) throw error;
       const why = asCasemateError(error);

@@ -128,9 +128,12 @@ test("beyond loopback the server speaks TLS with a certificate of its own, and a
     assert.match(url, /^https:/);
     const trusted = ["--url", url, "--ca-file", join(directory.path, "tls", "certificate.pem")];
     const listed = await casemate(directory.path, [
-      ...["key", "list", "--json"],
+      "key",
+      "list",
+      "--json",
+      "--token-file",
+      join(directory.path, "admin.token"),
       ...trusted,
-      ...["--token-file", join(directory.path, "admin.token")],
     ]);
     assert.equal(listed.status, 0, listed.stderr);
     assert.deepEqual(JSON.parse(listed.stdout), []);

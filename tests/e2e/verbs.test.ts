@@ -12,14 +12,14 @@ interface Row {
   /** Standard output for 0, standard error else. */
   readonly says?: RegExp;
   readonly input?: string;
-  readonly then?: (ran: Ran, at: (name: string) => string) => void;
+  readonly check?: (ran: Ran, at: (name: string) => string) => void;
 }
 
 const json = <T>(ran: Ran): T => JSON.parse(ran.stdout) as T;
 
 const KEYS: readonly Row[] = [
   { type: "key list", says: /No keys yet\. Make one with/ },
-  { type: "key list --json", then: (ran) => assert.deepEqual(json(ran), []) },
+  { type: "key list --json", check: (ran) => assert.deepEqual(json(ran), []) },
   {
     type: "key create ec --algorithm ec-p256 --use sign",
     says: /^Key ec created: ec-p256 for sign in hsm-1, active\.\n$/,
@@ -29,7 +29,7 @@ const KEYS: readonly Row[] = [
   { type: "key create odd --algorithm rot-13", exits: 1, says: /BAD_REQUEST/ },
   {
     type: "key create aes --algorithm aes-256 --use encrypt --label team=web --label tier=1 --rotate-every 90 --json",
-    then: (ran) => {
+    check: (ran) => {
       const key = json<{ name: string; labels: object; rotateEveryDays: number; usages: string[] }>(ran);
       assert.deepEqual([key.name, key.labels, key.rotateEveryDays], ["aes", { team: "web", tier: "1" }, 90]);
       assert.deepEqual(key.usages, ["encrypt"]);
@@ -43,7 +43,7 @@ const KEYS: readonly Row[] = [
   { type: "key create later --algorithm ed25519 --activate-at +30d", says: /pre-active/ },
   {
     type: "key list --prefix e --json",
-    then: (ran) =>
+    check: (ran) =>
       assert.deepEqual(
         json<{ name: string }[]>(ran).map(({ name }) => name),
         ["ec"],
@@ -54,7 +54,7 @@ const KEYS: readonly Row[] = [
   { type: "key show nothing", exits: 1, says: /NOT_FOUND/ },
   {
     type: "key update aes --no-rotate-every --label team=api --json",
-    then: (ran) => assert.deepEqual(json<{ labels: object }>(ran).labels, { team: "api" }),
+    check: (ran) => assert.deepEqual(json<{ labels: object }>(ran).labels, { team: "api" }),
   },
   { type: "key update aes", exits: 2, says: /nothing to change/ },
 ];
@@ -66,29 +66,29 @@ const USES: readonly Row[] = [
   {
     type: "verify ec --in @other --signature @sig --json",
     exits: 1,
-    then: (ran) => assert.equal(json<{ valid: boolean }>(ran).valid, false),
+    check: (ran) => assert.equal(json<{ valid: boolean }>(ran).valid, false),
   },
-  { type: "sign ec", input: "from a pipe", then: (ran) => assert.equal(ran.bytes[0], 0x30) },
+  { type: "sign ec", input: "from a pipe", check: (ran) => assert.equal(ran.bytes[0], 0x30) },
   { type: "sign ec --in @large --out @large.sig", says: /ecdsa-sha256/ },
   { type: "verify ec --in @large --signature @large.sig", says: /Signature ok/ },
   {
     type: "sign ec --in @digest --digest --json",
-    then: (ran) => assert.equal(json<{ scheme: string }>(ran).scheme, "ecdsa-sha256"),
+    check: (ran) => assert.equal(json<{ scheme: string }>(ran).scheme, "ecdsa-sha256"),
   },
   { type: "sign ec --in @message --scheme pure", exits: 1 },
   { type: "sign aes --in @message", exits: 1, says: /KEY_USAGE/ },
   { type: "sign later --in @message", exits: 1, says: /KEY_STATE/ },
   {
     type: "key public ec --out @ec.pem",
-    then: (_, at) => assert.match(readFileSync(at("ec.pem"), "utf8"), /BEGIN PUBLIC KEY/),
+    check: (_, at) => assert.match(readFileSync(at("ec.pem"), "utf8"), /BEGIN PUBLIC KEY/),
   },
-  { type: "key public ec --der", then: (ran) => assert.equal(ran.bytes[0], 0x30) },
+  { type: "key public ec --der", check: (ran) => assert.equal(ran.bytes[0], 0x30) },
   { type: "key public aes", exits: 1, says: /NOT_SUPPORTED/ },
   { type: "key export ec", exits: 1, says: /NOT_EXPORTABLE[\s\S]*Hint: / },
   { type: "encrypt aes --in @message --out @ct --context files/1" },
   {
     type: "decrypt aes --in @ct --out @pt --context files/1",
-    then: (_, at) => {
+    check: (_, at) => {
       assert.equal(readFileSync(at("pt"), "utf8"), "a message");
       assert.equal(statSync(at("pt")).mode & 0o777, 0o600, "a plaintext is the owner's alone");
     },
@@ -109,14 +109,14 @@ const USES: readonly Row[] = [
   { type: "key import again --algorithm aes-256 --wrapping-key kek --in @message", exits: 1 },
   {
     type: "key data-keys aes --count 2 --plaintext --json",
-    then: (ran) => assert.equal(json<{ keys: unknown[] }>(ran).keys.length, 2),
+    check: (ran) => assert.equal(json<{ keys: unknown[] }>(ran).keys.length, 2),
   },
   { type: "key public dh --out @dh.pem" },
   { type: "key agree dh --peer @dh.pem", says: /^[0-9a-f]{64}\n$/ },
   { type: "key encapsulate kem --ciphertext @kem.ct --out @kem.a" },
   {
     type: "key decapsulate kem --in @kem.ct --out @kem.b",
-    then: (_, at) => assert.deepEqual(readFileSync(at("kem.a")), readFileSync(at("kem.b"))),
+    check: (_, at) => assert.deepEqual(readFileSync(at("kem.a")), readFileSync(at("kem.b"))),
   },
 ];
 
@@ -138,12 +138,12 @@ const LIFECYCLE: readonly Row[] = [
 
 const ADMINISTRATION: readonly Row[] = [
   { type: "status", says: /Casemate \S+ answers at .*casemate\.sock: ok\.\nYou are admin \(admin\)/ },
-  { type: "status --json", then: (ran) => assert.equal(json<{ devices: unknown[] }>(ran).devices.length, 1) },
+  { type: "status --json", check: (ran) => assert.equal(json<{ devices: unknown[] }>(ran).devices.length, 1) },
   { type: "device list", says: /hsm-1 +hsm \(virtual\) +operational/ },
   { type: "device show hsm-1", says: /Isolation on this machine, found by trying:[\s\S]*Algorithms:\n/ },
   {
     type: "device show hsm-1 --json",
-    then: (ran) => assert.equal(json<{ identity: { virtual: boolean } }>(ran).identity.virtual, true),
+    check: (ran) => assert.equal(json<{ identity: { virtual: boolean } }>(ran).identity.virtual, true),
   },
   { type: "device show hsm-9", exits: 1, says: /NOT_FOUND/ },
   { type: "device remove hsm-1", exits: 1, says: /the only device/ },
@@ -155,7 +155,7 @@ const ADMINISTRATION: readonly Row[] = [
   { type: "key destroy second --now" },
   {
     type: "token create ci --role user --expires 1d --out @ci.token",
-    then: (_, at) => assert.equal(statSync(at("ci.token")).mode & 0o777, 0o600),
+    check: (_, at) => assert.equal(statSync(at("ci.token")).mode & 0o777, 0o600),
   },
   { type: "token create ci --role wizard", exits: 1, says: /BAD_REQUEST/ },
   { type: "token create ci --role user --expires soon", exits: 2, says: /--expires takes a duration/ },
@@ -179,20 +179,20 @@ const ADMINISTRATION: readonly Row[] = [
   { type: "audit list --limit 3", says: /INDEX +TIME/ },
   {
     type: "audit list --outcome FORBIDDEN --principal ci --json",
-    then: (ran) => assert.ok(json<unknown[]>(ran).length >= 3),
+    check: (ran) => assert.ok(json<unknown[]>(ran).length >= 3),
   },
   { type: "audit checkpoint --out @checkpoint", says: /signed by hsm-1/ },
   { type: "audit prove 0", says: /"leafHash"/ },
-  { type: "audit prove --since 2 --json", then: (ran) => assert.ok(json<{ path: unknown[] }>(ran).path.length > 0) },
+  { type: "audit prove --since 2 --json", check: (ran) => assert.ok(json<{ path: unknown[] }>(ran).path.length > 0) },
   { type: "audit verify --checkpoint @checkpoint", says: /chain ok, \d+ records, checkpoint signed by hsm-1/ },
   { type: "audit verify --dir @nothing", exits: 1 },
   {
     type: "bench --algorithm ed25519 --seconds 1 --json",
-    then: (ran) => assert.ok((json<{ perSecond: number }[]>(ran)[0]?.perSecond ?? 0) > 0),
+    check: (ran) => assert.ok((json<{ perSecond: number }[]>(ran)[0]?.perSecond ?? 0) > 0),
   },
   {
     type: "doctor --json",
-    then: (ran) => assert.ok(json<{ about: string }[]>(ran).some(({ about }) => about === "secure heap locked")),
+    check: (ran) => assert.ok(json<{ about: string }[]>(ran).some(({ about }) => about === "secure heap locked")),
   },
 ];
 
@@ -216,13 +216,13 @@ describe("every verb of the command line", () => {
   });
 
   for (const row of [...KEYS, ...USES, ...LIFECYCLE, ...ADMINISTRATION]) {
-    const { type, exits = 0, says, input, then } = row;
+    const { type, exits = 0, says, input, check } = row;
     test(`casemate ${type}`, async () => {
       const args = type.split(" ").map((word) => (word.startsWith("@") ? at(word.slice(1)) : word));
       const ran = await casemate(data, args, input === undefined ? {} : { input });
       assert.equal(ran.status, exits, `${ran.stdout}${ran.stderr}`);
       if (says !== undefined) assert.match(exits === 0 ? ran.stdout : ran.stderr, says);
-      then?.(ran, at);
+      check?.(ran, at);
     });
   }
 });

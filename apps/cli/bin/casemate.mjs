@@ -21,6 +21,14 @@ function cacheCompiledCode() {
   }
 }
 
+/** Node says that parts of it are experimental; users of this program can do nothing about that. */
+function dropExperimentalWarnings() {
+  process.removeAllListeners("warning");
+  process.on("warning", ({ name, message }) => {
+    if (name !== "ExperimentalWarning") process.stderr.write(`${name}: ${message}\n`);
+  });
+}
+
 function rightNode() {
   try {
     const binary = module.createRequire(self).resolve("node/bin/node");
@@ -48,6 +56,7 @@ async function again(binary) {
 
 if (Number(process.versions.node.split(".")[0]) >= NEEDED) {
   cacheCompiledCode();
+  dropExperimentalWarnings();
   const { main } = await import("../main.ts");
   process.exitCode = await main(process.argv.slice(2));
 } else {

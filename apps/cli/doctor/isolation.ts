@@ -10,7 +10,11 @@ async function tryOut(): Promise<readonly Finding[]> {
   const root = mkdtempSync(join(tmpdir(), "casemate-doctor-"));
   try {
     const { openDevice } = await import("@casemate/server/drivers");
-    const device = await openDevice({ id: "doctor", driver: "virtual-hsm", root: "key-file" }, dataPaths(root));
+    const device = await openDevice(
+      { id: "doctor", driver: "virtual-hsm", root: "key-file" },
+      dataPaths(root),
+      () => undefined,
+    );
     try {
       const { isolation = [], notes } = await device.status();
       return [

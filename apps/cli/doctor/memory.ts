@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import type { Check, Finding } from "./finding.ts";
 
 /** The default secure heap of a virtual HSM. */
-const SECURE_HEAP_BYTES = 16 * 1024 * 1024;
+const SECURE_HEAP_BYTES = 2 * 1024 * 1024;
 
 function read(path: string): string {
   try {

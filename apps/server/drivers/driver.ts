@@ -2,9 +2,12 @@ import type { Device } from "@casemate/devices/contract";
 import type { DataPaths } from "../data-directory.ts";
 import type { DeviceConfig } from "../devices-file.ts";
 
+/** Gets what a device's own process says: diagnostics, never payload. */
+export type DeviceLog = (line: string) => void;
+
 /** How a device of one driver is opened from its line in devices.json. */
 export interface DriverRow {
   readonly name: string;
   /** @throws CONFIG_INVALID for settings that cannot be; what the driver throws otherwise. */
-  open(config: DeviceConfig, paths: DataPaths): Promise<Device>;
+  open(config: DeviceConfig, paths: DataPaths, log: DeviceLog): Promise<Device>;
 }

@@ -12,7 +12,7 @@ function entry(): string {
 
 export const virtualHsm: DriverRow = {
   name: "virtual-hsm",
-  async open({ id, root = "key-file", secureHeapBytes }, paths) {
+  async open({ id, root = "key-file", secureHeapBytes }, paths, log) {
     if (root !== "key-file" && root !== "passphrase") {
       throw new CasemateError("CONFIG_INVALID", `device ${id}: root is key-file or passphrase, not ${root}`);
     }
@@ -29,6 +29,7 @@ export const virtualHsm: DriverRow = {
       entry: entry(),
       stateDirectory,
       root: root === "key-file" ? { kind: "key-file", path } : { kind: "passphrase" },
+      log,
       ...(secureHeapBytes === undefined ? {} : { secureHeapBytes }),
     });
   },
