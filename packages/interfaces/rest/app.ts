@@ -14,7 +14,7 @@ import {
 } from "./context.ts";
 import { IdempotentCalls } from "./idempotent-call.ts";
 import { parseJson } from "./json.ts";
-import { CONNECTION_LIMITS, REST_LIMITS } from "./limits.ts";
+import { REST_LIMITS } from "./limits.ts";
 import { openApiDocument } from "./openapi.ts";
 import { RawReply, type Operation } from "./operation.ts";
 import { OPERATIONS } from "./operations/all.ts";
@@ -159,7 +159,6 @@ export async function createApp(services: Services, connections: () => number): 
     bodyLimit: REST_LIMITS.bodyBytes,
     routerOptions: { maxParamLength: 256, ignoreTrailingSlash: false, caseSensitive: true },
     exposeHeadRoutes: false,
-    requestTimeout: CONNECTION_LIMITS.requestTimeoutMs,
     return503OnClosing: false,
     frameworkErrors: (error, request, reply) => void sendProblem(services, request, reply, ...fastifyProblem(error)),
   });

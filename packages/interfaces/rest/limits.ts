@@ -50,16 +50,27 @@ export const REST_LIMITS = {
 } as const satisfies RestLimits;
 
 /** How the listeners treat time and numbers of connections. */
-export const CONNECTION_LIMITS = {
+export interface ConnectionLimits {
   /** All headers must have come within this time: a slow sender is cut off. */
-  headersTimeoutMs: 10_000,
+  readonly headersTimeoutMs: number;
   /** The whole request, body included. */
+  readonly requestTimeoutMs: number;
+  readonly keepAliveTimeoutMs: number;
+  /** How often the two above are looked at. */
+  readonly checkEveryMs: number;
+  /** Connections per listener. */
+  readonly connections: number;
+  readonly headers: number;
+  /** How long close() waits for requests in flight. */
+  readonly closeGraceMs: number;
+}
+
+export const CONNECTION_LIMITS: ConnectionLimits = {
+  headersTimeoutMs: 10_000,
   requestTimeoutMs: 60_000,
   keepAliveTimeoutMs: 65_000,
-  /** How often the two above are looked at. */
   checkEveryMs: 2_000,
   connections: 4096,
   headers: 64,
-  /** How long close() waits for requests in flight. */
   closeGraceMs: 10_000,
-} as const;
+};

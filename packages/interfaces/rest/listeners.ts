@@ -7,7 +7,7 @@ import { connect, isIP, type AddressInfo, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { Door } from "./connection.ts";
 import { PROBLEM_TYPE, type Services } from "./context.ts";
-import { CONNECTION_LIMITS as LIMIT, REST_LIMITS } from "./limits.ts";
+import { REST_LIMITS, type ConnectionLimits } from "./limits.ts";
 import { problemOf } from "./problem.ts";
 import { parserProblem } from "./transport-errors.ts";
 
@@ -30,15 +30,17 @@ export interface ListenAddress {
 
 type Handler = (request: IncomingMessage, response: ServerResponse) => void;
 
-const SERVER_OPTIONS = {
-  headersTimeout: LIMIT.headersTimeoutMs,
-  requestTimeout: LIMIT.requestTimeoutMs,
-  keepAliveTimeout: LIMIT.keepAliveTimeoutMs,
-  connectionsCheckingInterval: LIMIT.checkEveryMs,
-  maxHeaderSize: REST_LIMITS.headerBytes,
-  insecureHTTPParser: false,
-  noDelay: true,
-} as const satisfies ServerOptions;
+function serverOptions(limits: ConnectionLimits): ServerOptions {
+  return {
+    headersTimeout: limits.headersTimeoutMs,
+    requestTimeout: limits.requestTimeoutMs,
+    keepAliveTimeout: limits.keepAliveTimeoutMs,
+    connectionsCheckingInterval: limits.checkEveryMs,
+    maxHeaderSize: REST_LIMITS.headerBytes,
+    insecureHTTPParser: false,
+    noDelay: true,
+  };
+}
 
 export function isLoopback(host: string): boolean {
   return host === "localhost" || host === "::1" || (isIP(host) === 4 && host.startsWith("127."));
@@ -47,11 +49,15 @@ export function isLoopback(host: string): boolean {
 export class Listeners {
   readonly #services: Services;
   readonly #servers: Server[] = [];
+  readonly #limits: ConnectionLimits;
+  readonly #options: ServerOptions;
   readonly #open = new Set<Socket>();
   #handler: Handler = (_request, response) => void response.writeHead(503).end();
 
-  constructor(services: Services) {
+  constructor(services: Services, limits: ConnectionLimits) {
     this.#services = services;
+    this.#limits = limits;
+    this.#options = serverOptions(limits);
   }
 
   serve(handler: Handler): void {
@@ -77,7 +83,7 @@ export class Listeners {
       loopbackHostOnly: tls === undefined,
       metricsNeedToken: !loopback,
     };
-    const server = tls === undefined ? createServer(SERVER_OPTIONS) : this.#tlsServer(tls);
+    const server = tls === undefined ? createServer(this.#options) : this.#tlsServer(tls);
     this.#guard(server, door, tls === undefined ? "connection" : "secureConnection");
     await this.#listening(server, { host, port }, `${host}:${port}`);
     const bound = (server.address() as AddressInfo).port;
@@ -96,7 +102,7 @@ export class Listeners {
     const cut = setTimeout(() => {
       for (const server of this.#servers) server.closeAllConnections();
       for (const socket of this.#open) socket.destroy();
-    }, LIMIT.closeGraceMs).unref();
+    }, this.#limits.closeGraceMs).unref();
     await Promise.all(closed);
     clearTimeout(cut);
   }
@@ -104,7 +110,7 @@ export class Listeners {
   #tlsServer({ certificate, key }: { readonly certificate: string; readonly key: string }): Server {
     try {
       // An https server is an http server over TLS sockets; the types keep them apart.
-      return createTlsServer({ ...SERVER_OPTIONS, cert: certificate, key, minVersion: "TLSv1.3" }) as unknown as Server;
+      return createTlsServer({ ...this.#options, cert: certificate, key, minVersion: "TLSv1.3" }) as unknown as Server;
     } catch (cause) {
       throw new CasemateError("CONFIG_INVALID", "the TLS certificate and key cannot be used", {
         hint: "give PEM files, and the key that belongs to the certificate",
@@ -115,7 +121,7 @@ export class Listeners {
 
   async #listenUnix(path: string): Promise<ListenAddress> {
     await removeStaleSocket(path);
-    const server = createServer(SERVER_OPTIONS);
+    const server = createServer(this.#options);
     this.#guard(server, { source: "rest/unix", loopbackHostOnly: false, metricsNeedToken: false }, "connection");
     // Nobody else may connect between binding and chmod.
     const before = process.umask(0o177);
@@ -150,8 +156,8 @@ export class Listeners {
   }
 
   #guard(server: Server, door: Door, event: "connection" | "secureConnection"): void {
-    server.maxConnections = LIMIT.connections;
-    server.maxHeadersCount = LIMIT.headers;
+    server.maxConnections = this.#limits.connections;
+    server.maxHeadersCount = this.#limits.headers;
     server.on(event, (socket: Socket) => {
       this.#services.connections.open(socket, door);
       this.#open.add(socket);

@@ -8,6 +8,7 @@ import { requestIds, type Services } from "./context.ts";
 import { hotPath } from "./hot-path.ts";
 import { memoryIdempotency, type IdempotencyStore } from "./idempotency.ts";
 import { Listeners, type ListenAddress, type ListenOptions } from "./listeners.ts";
+import { CONNECTION_LIMITS, type ConnectionLimits } from "./limits.ts";
 import type { RestLog } from "./log.ts";
 import { RestMetrics } from "./metrics.ts";
 import { Refusals } from "./refusals.ts";
@@ -18,6 +19,8 @@ export interface RestOptions {
   readonly version: string;
   readonly clock: Clock;
   readonly log: RestLog;
+  /** Time limits and numbers of connections, where the defaults do not fit. */
+  readonly limits?: Partial<ConnectionLimits>;
   /** Where answers of creating calls are remembered; in memory when absent. Closed with the server. */
   readonly idempotency?: IdempotencyStore;
 }
@@ -47,7 +50,7 @@ export async function createRestServer(options: RestOptions): Promise<RestServer
     requestId: requestIds(),
     state: { closing: false },
   };
-  const listeners = new Listeners(services);
+  const listeners = new Listeners(services, { ...CONNECTION_LIMITS, ...options.limits });
   const app = await createApp(services, () => listeners.connections);
   listeners.serve(hotPath(services, (request, response) => app.routing(request, response)));
   return {

@@ -1,5 +1,11 @@
 /** A REST server over a whole keyring on a temporary directory, and calls to it. */
-import { createRestServer, type IdempotencyStore, type RestLog, type RestServer } from "@casemate/interfaces/rest";
+import {
+  createRestServer,
+  type ConnectionLimits,
+  type IdempotencyStore,
+  type RestLog,
+  type RestServer,
+} from "@casemate/interfaces/rest";
 import { temporaryKeyring, type TemporaryKeyring, type TemporaryOptions } from "@casemate/testkit/fakes";
 import { Agent, request } from "node:http";
 import type { Role } from "@casemate/keyring/core";
@@ -65,9 +71,12 @@ async function injected(server: RestServer, { method, url, headers, payload }: S
 }
 
 export async function restBench(
-  options: TemporaryOptions & { readonly idempotency?: IdempotencyStore } = {},
+  options: TemporaryOptions & {
+    readonly idempotency?: IdempotencyStore;
+    readonly limits?: Partial<ConnectionLimits>;
+  } = {},
 ): Promise<RestBench> {
-  const { idempotency, ...rest } = options;
+  const { idempotency, limits, ...rest } = options;
   const temporary = await temporaryKeyring(rest);
   const logged: { level: string; message: string; fields: object }[] = [];
   const at = (level: string) => (fields: object, message: string) => void logged.push({ level, message, fields });
@@ -78,6 +87,7 @@ export async function restBench(
     clock: temporary.clock,
     log,
     ...(idempotency === undefined ? {} : { idempotency }),
+    ...(limits === undefined ? {} : { limits }),
   });
   const { port } = await server.listen({ kind: "tcp", host: "127.0.0.1", port: 0 });
   const agent = new Agent({ keepAlive: true });
