@@ -1,12 +1,14 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { equalBytes, fromUtf8, toBase64, toHex, toUtf8 } from "@casemate/foundation/bytes";
 import type { Clock } from "@casemate/foundation/effects";
-import { CasemateError, isCasemateError } from "@casemate/foundation/errors";
+import { CasemateError } from "@casemate/foundation/errors";
 import type { AuditEntry, CheckpointSigner } from "../ports.ts";
 import type { Checkpoint } from "../types.ts";
 import type { AuditFile, AuditFiles } from "./files.ts";
 import { AUDIT_LIMITS } from "./limits.ts";
 import { checkpointText, formatNoteKey, parseCheckpoint, sealNote } from "./note.ts";
 import { tampered } from "./segment.ts";
+import { storageError } from "./storage-error.ts";
 
 /** The newest checkpoint, as a note. */
 export const CHECKPOINT_FILE = "checkpoint";
@@ -29,10 +31,15 @@ export interface CheckpointerOptions {
   readonly everyMs: number;
 }
 
+/** A device that does not answer may hold up the end no longer. */
+const CLOSING_MS = 5000;
+
 /** Signs the tree from time to time, off the path of requests. */
 export class Checkpointer {
   readonly #options: CheckpointerOptions;
   readonly #history: AuditFile;
+  /** Length of the whole lines in the history. */
+  #historyBytes: number;
   #signer: CheckpointSigner | undefined;
   #pinned: Promise<void> = Promise.resolve();
   #last: Checkpoint | undefined;
@@ -40,9 +47,15 @@ export class Checkpointer {
   #timer: NodeJS.Timeout | undefined;
   #running: Promise<Checkpoint> | undefined;
 
-  private constructor(options: CheckpointerOptions, history: AuditFile, last: Checkpoint | undefined) {
+  private constructor(
+    options: CheckpointerOptions,
+    history: AuditFile,
+    historyBytes: number,
+    last: Checkpoint | undefined,
+  ) {
     this.#options = options;
     this.#history = history;
+    this.#historyBytes = historyBytes;
     this.#last = last;
     this.#lastAt = options.clock.monotonic();
   }
@@ -50,7 +63,12 @@ export class Checkpointer {
   static async open(options: CheckpointerOptions): Promise<Checkpointer> {
     const stored = await options.files.load(CHECKPOINT_FILE);
     const history = await openHistory(options.files);
-    return new Checkpointer(options, history, stored === undefined ? undefined : readStored(stored));
+    return new Checkpointer(
+      options,
+      history,
+      await history.size(),
+      stored === undefined ? undefined : readStored(stored),
+    );
   }
 
   /** @throws TAMPER_DETECTED when the log is not a continuation of what the newest checkpoint signed. */
@@ -108,7 +126,7 @@ export class Checkpointer {
     if (due && this.#running === undefined) this.checkpoint().catch(() => undefined);
   }
 
-  /** Signs the tree as it stands; calls at the same time share one signature. */
+  /** Signs the tree as it stands now or a little later; calls at the same time share a signature. */
   async checkpoint(): Promise<Checkpoint> {
     if (this.#signer === undefined) {
       throw new CasemateError("UNAVAILABLE", "no device signs the audit log yet", {
@@ -119,6 +137,9 @@ export class Checkpointer {
       this.#pinned = this.#pin(this.#signer!);
       await this.#pinned;
     });
+    const wanted = this.#options.size();
+    const running = await this.#running?.catch(() => undefined);
+    if (running !== undefined && running.size >= wanted) return running;
     this.#running ??= this.#sign(this.#signer).finally(() => {
       this.#running = undefined;
     });
@@ -133,13 +154,15 @@ export class Checkpointer {
     const root = await this.#options.rootAt(size);
     const text = checkpointText({ origin, size, root });
     const note = sealNote(text, signer, await signer.sign(toUtf8(text)));
+    const line = toUtf8(`${JSON.stringify(note)}\n`);
     try {
-      await this.#history.write(toUtf8(`${JSON.stringify(note)}\n`), await this.#history.size());
+      await this.#history.write(line, this.#historyBytes);
       await this.#history.sync();
+      this.#historyBytes += line.length;
       await files.replace(CHECKPOINT_FILE, toUtf8(note));
-    } catch (cause) {
-      if (isCasemateError(cause)) throw cause;
-      throw new CasemateError("STORAGE_FAILED", "the checkpoint cannot be kept", { hint: "check the disk", cause });
+    } catch (error) {
+      await this.#history.truncate(this.#historyBytes).catch(() => undefined);
+      throw storageError(error);
     }
     this.#last = { note, size, rootHash: toHex(root), signedBy: signer.name };
     return this.#last;
@@ -149,9 +172,9 @@ export class Checkpointer {
   async close(): Promise<void> {
     clearInterval(this.#timer);
     if (this.#signer !== undefined && this.#options.size() > (this.#last?.size ?? 0)) {
-      await this.checkpoint().catch(() => undefined);
+      const last = this.checkpoint().catch(() => undefined);
+      await Promise.race([last, sleep(CLOSING_MS, undefined, { ref: false })]);
     }
-    await this.#running?.catch(() => undefined);
     await this.#history.close();
   }
 }

@@ -137,3 +137,34 @@ export async function directoryFiles(directory: string, options: { create: boole
     syncDirectory,
   };
 }
+
+/** The same files, with a way to close what is still open: for work that may fail half-way. */
+export function closableFiles(files: AuditFiles): AuditFiles & { closeAll(): Promise<void> } {
+  const open = new Set<AuditFile>();
+  return {
+    list: () => files.list(),
+    load: (name) => files.load(name),
+    replace: (name, bytes) => files.replace(name, bytes),
+    remove: (name) => files.remove(name),
+    syncDirectory: () => files.syncDirectory(),
+    async open(name, mode) {
+      const file = await files.open(name, mode);
+      const tracked: AuditFile = {
+        write: (bytes, position) => file.write(bytes, position),
+        sync: () => file.sync(),
+        truncate: (length) => file.truncate(length),
+        read: (position, length) => file.read(position, length),
+        size: () => file.size(),
+        close() {
+          open.delete(tracked);
+          return file.close();
+        },
+      };
+      open.add(tracked);
+      return tracked;
+    },
+    async closeAll() {
+      await Promise.allSettled([...open].map((file) => file.close()));
+    },
+  };
+}

@@ -1,6 +1,6 @@
 import { fromUtf8 } from "@casemate/foundation/bytes";
 import { CHECKPOINT_FILE, HISTORY_FILE, KEYS_FILE } from "./checkpointer.ts";
-import type { AuditFiles } from "./files.ts";
+import type { AuditFile, AuditFiles } from "./files.ts";
 import { parseCheckpoint, parseNoteKey, type NoteKey } from "./note.ts";
 import { eachLine, readLines } from "./segment.ts";
 
@@ -27,12 +27,10 @@ function parse(note: string, origin: KeptCheckpoint["origin"]): KeptCheckpoint {
 const TORN = /^("(?:[^"\\]|\\.)*[\\"]?)?$/;
 
 /** The history, oldest first, read as it is needed: it may hold hundreds of thousands. */
-async function* history(files: AuditFiles): AsyncGenerator<KeptCheckpoint> {
-  if (!(await files.list()).includes(HISTORY_FILE)) return;
-  const file = await files.open(HISTORY_FILE, "read");
+async function* history(file: AuditFile, bytes: number): AsyncGenerator<KeptCheckpoint> {
   try {
     let size = 0;
-    const lines = readLines(file, 0);
+    const lines = readLines(file, 0, bytes);
     for (;;) {
       const step = await lines.next();
       if (step.done === true) {
@@ -63,14 +61,29 @@ function decodeLine(line: Buffer): string {
   throw new BadCheckpoint("a line of the checkpoint history is not a note");
 }
 
-/** All checkpoints by size: the history, merged with the newest and with one that the caller kept. */
-export async function* keptCheckpoints(files: AuditFiles, given: string | undefined): AsyncGenerator<KeptCheckpoint> {
+/**
+ * All checkpoints by size: the history, merged with the newest and with one that the caller kept. Those of the moment of
+ * the call: a server that goes on signing meanwhile covers records that the caller may not look at.
+ */
+export async function keptCheckpoints(
+  files: AuditFiles,
+  given: string | undefined,
+): Promise<AsyncGenerator<KeptCheckpoint>> {
   const newest = await files.load(CHECKPOINT_FILE);
+  const past = (await files.list()).includes(HISTORY_FILE) ? await files.open(HISTORY_FILE, "read") : undefined;
+  const bytes = (await past?.size()) ?? 0;
   const single = [
     ...(newest === undefined ? [] : [parse(newest.toString("utf8"), "newest")]),
     ...(given === undefined ? [] : [parse(given, "given")]),
   ].toSorted((a, b) => a.size - b.size);
-  for await (const kept of history(files)) {
+  return merged(past === undefined ? [] : history(past, bytes), single);
+}
+
+async function* merged(
+  past: AsyncIterable<KeptCheckpoint> | readonly KeptCheckpoint[],
+  single: KeptCheckpoint[],
+): AsyncGenerator<KeptCheckpoint> {
+  for await (const kept of past) {
     while (single[0] !== undefined && single[0].size < kept.size) yield single.shift()!;
     yield kept;
   }

@@ -4,7 +4,7 @@ import { CasemateError } from "@casemate/foundation/errors";
 import type { AuditEntry, AuditHead, AuditLog, CheckpointSigner } from "../ports.ts";
 import type { AuditRecordView, Checkpoint, Paged } from "../types.ts";
 import { Checkpointer } from "./checkpointer.ts";
-import { directoryFiles, type AuditFiles } from "./files.ts";
+import { closableFiles, directoryFiles, type AuditFiles } from "./files.ts";
 import { HeadFile } from "./head-file.ts";
 import { AUDIT_LIMITS } from "./limits.ts";
 import { consistencyPath, inclusionPath } from "./merkle.ts";
@@ -136,14 +136,19 @@ class AuditLogInDirectory implements FileAuditLog {
  */
 export async function openAudit(options: OpenAuditOptions): Promise<FileAuditLog> {
   try {
-    return await openLog(options);
+    const files = closableFiles(options.files ?? (await directoryFiles(options.directory, { create: true })));
+    try {
+      return await openLog(files, options);
+    } catch (error) {
+      await files.closeAll();
+      throw error;
+    }
   } catch (error) {
     throw storageError(error);
   }
 }
 
-async function openLog(options: OpenAuditOptions): Promise<FileAuditLog> {
-  const files = options.files ?? (await directoryFiles(options.directory, { create: true }));
+async function openLog(files: AuditFiles, options: OpenAuditOptions): Promise<FileAuditLog> {
   const random = options.random ?? systemRandom;
   const recovered = await recoverLog(files, () => toHex(random.bytes(16)));
   const { chain, tree } = recovered;

@@ -9,7 +9,7 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { systemClock } from "@casemate/foundation/effects";
 import { openAudit } from "./open-audit.ts";
-import { builtLog, entry, linesOf, MemoryFiles, openMemory } from "./test-support.ts";
+import { builtLog, entry, linesOf, MemoryFiles, openMemory, testSigner } from "./test-support.ts";
 import { verifyAuditDirectory, verifyAuditFiles } from "./verify-directory.ts";
 
 /** The files as a process leaves them that is killed while the last batch is being written. */
@@ -198,6 +198,57 @@ test("a failed sync refuses the batch and all that follow until the log is opene
   await again.append(entry());
   await again.close();
   assert.equal((await verifyAuditFiles(files)).problem, undefined);
+});
+
+test("a log verifies while its server goes on writing", async () => {
+  const directory = await mkdtemp(join(tmpdir(), "casemate-live-"));
+  try {
+    const log = await openAudit({
+      directory,
+      clock: systemClock,
+      segmentBytes: 40_000,
+      recordsPerSave: 300,
+      recordsPerCheckpoint: 100,
+      checkpointIntervalMs: 5,
+    });
+    log.useSigner(testSigner());
+    let stop = false;
+    const writing = Promise.all(
+      Array.from({ length: 20 }, async () => {
+        while (!stop) await log.append(entry());
+      }),
+    );
+    let records = 0;
+    try {
+      for (let i = 0; i < 25; i++) {
+        const result = await verifyAuditDirectory(directory);
+        assert.equal(result.problem, undefined);
+        assert.ok(result.records >= records);
+        records = result.records;
+      }
+    } finally {
+      stop = true;
+      await writing;
+      await log.close();
+    }
+    assert.ok(records > 0);
+  } finally {
+    await rm(directory, { recursive: true });
+  }
+});
+
+test("a log opens on a full disk: what is there can be read and verified", async () => {
+  for (const files of [await builtLog(12), await killedLog(12)]) {
+    files.room = 0;
+    const log = await openMemory(files);
+    const { size } = log.head;
+    assert.equal((await log.records({ limit: 1 })).items[0]!.index, size - 1);
+    await assert.rejects(log.append(entry()), { code: "STORAGE_FULL" });
+    files.room = Infinity;
+    assert.equal(await log.append(entry()), size);
+    await log.close();
+    assert.equal((await verifyAuditFiles(files)).problem, undefined);
+  }
 });
 
 test("a process killed again and again loses no acknowledged record", { timeout: 60_000 }, async () => {

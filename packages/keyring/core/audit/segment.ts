@@ -58,18 +58,20 @@ export interface Lines {
 }
 
 /**
- * Reads whole lines from `position` to the end of the file, many at a time; returns where the last one ends and the
+ * Reads whole lines from `position` to `until` or the end of the file, many at a time; returns where the last one ends and the
  * bytes after it.
  * @throws TAMPER_DETECTED for a line longer than any record.
  */
 export async function* readLines(
   file: AuditFile,
   position: number,
+  until = Infinity,
 ): AsyncGenerator<Lines, { readonly end: number; readonly rest: Buffer }> {
   let rest: Buffer = Buffer.alloc(0);
   let at = position;
   for (;;) {
-    const chunk = await file.read(at + rest.length, AUDIT_LIMITS.scanBytes);
+    const from = at + rest.length;
+    const chunk = await file.read(from, Math.min(AUDIT_LIMITS.scanBytes, until - from));
     if (chunk.length === 0) return { end: at, rest };
     const buffer = rest.length === 0 ? chunk : Buffer.concat([rest, chunk]);
     const whole = buffer.lastIndexOf(NEWLINE) + 1;

@@ -34,6 +34,9 @@ export class MemoryFiles implements AuditFiles {
   }
 
   replace(name: string, bytes: Uint8Array): Promise<void> {
+    const grows = bytes.length - (this.content.get(name)?.length ?? 0);
+    if (grows > this.room) return Promise.reject(fail("ENOSPC"));
+    this.room -= grows;
     this.content.set(name, Buffer.from(bytes));
     return Promise.resolve();
   }

@@ -41,10 +41,6 @@ export class TreeComparison {
     }
     this.#compared += nodes.length;
   }
-
-  async close(): Promise<void> {
-    await this.#file?.close();
-  }
 }
 
 /** The leaf whose append stored this node. */

@@ -3,11 +3,11 @@ import { CasemateError, isCasemateError } from "@casemate/foundation/errors";
 import type { AuditHead } from "../ports.ts";
 import { Chain } from "./chain.ts";
 import { KEY_ACTION } from "./checkpointer.ts";
-import { directoryFiles, type AuditFiles } from "./files.ts";
+import { closableFiles, directoryFiles, type AuditFiles } from "./files.ts";
 import { readHead, type StoredHead } from "./head-file.ts";
 import { BadCheckpoint, keptCheckpoints, keysBesideLog, type KeptCheckpoint } from "./kept-checkpoints.ts";
 import { Frontier } from "./merkle.ts";
-import { noteKeyId, parseCheckpoint, verifyCheckpoint, type NoteKey } from "./note.ts";
+import { formatNoteKey, parseCheckpoint, verifyCheckpoint, type NoteKey } from "./note.ts";
 import { EMPTY_HASH, parseLine } from "./record.ts";
 import { readHeader, readLines, segmentName, segmentsIn } from "./segment.ts";
 import { TreeComparison } from "./tree-comparison.ts";
@@ -54,8 +54,8 @@ export interface AuditVerification {
   /** Kept checkpoints whose root and signature hold. */
   readonly checkpoints: number;
   readonly newestCheckpoint?: { readonly size: number; readonly rootHash: string; readonly signedBy: string };
-  /** Keys that records of the log pin, oldest first. */
-  readonly keys: readonly NoteKey[];
+  /** Keys that records of the log pin, oldest first, as verifier keys: `name+id+key`. */
+  readonly keys: readonly string[];
   /** Bytes of an incomplete last record; the next start of the server removes them. */
   readonly tornBytes: number;
   readonly problem?: AuditProblem;
@@ -107,7 +107,7 @@ class DirectoryVerifier {
       rootHash: toHex(this.#frontier.root()),
       segments: this.#segments,
       checkpoints: this.#checkpoints,
-      keys: this.#keys,
+      keys: this.#keys.map(formatNoteKey),
       tornBytes: this.#tornBytes,
       ...(this.#newest === undefined ? {} : { newestCheckpoint: this.#newest }),
       ...(problem === undefined ? {} : { problem }),
@@ -125,9 +125,9 @@ class DirectoryVerifier {
 
   async #verify(): Promise<void> {
     // First the claims, then the records: a server that goes on writing only ever adds to what was claimed.
-    const stored = await readHead(this.#files);
+    const stored = await readHeadOfLiveLog(this.#files);
     const beside = await keysBesideLog(this.#files);
-    const checkpoints = keptCheckpoints(this.#files, this.#options.checkpoint);
+    const checkpoints = await keptCheckpoints(this.#files, this.#options.checkpoint);
     const firsts = segmentsIn(await this.#files.list());
     if (firsts.length === 0 && stored === undefined) {
       throw new CasemateError("NOT_FOUND", "there is no audit log in this directory", {
@@ -315,13 +315,20 @@ class DirectoryVerifier {
   }
 
   #requireKeysPinned(beside: readonly NoteKey[]): void {
-    const pinned = new Set(this.#keys.map((key) => `${key.name} ${toHex(noteKeyId(key))} ${toHex(key.publicKey)}`));
-    const stranger = beside.find((key) => !pinned.has(`${key.name} ${toHex(noteKeyId(key))} ${toHex(key.publicKey)}`));
+    const pinned = new Set(this.#keys.map(formatNoteKey));
+    const stranger = beside.find((key) => !pinned.has(formatNoteKey(key)));
     if (stranger !== undefined) {
       const message = `the file checkpoint-key names a key of ${stranger.name} that no record pins`;
       throw new Problem({ kind: "key", message });
     }
   }
+}
+
+/** A slot may be read while it is being written: only one that stays damaged is. */
+async function readHeadOfLiveLog(files: AuditFiles): Promise<StoredHead | undefined> {
+  let stored = await readHead(files);
+  for (let tries = 0; stored !== undefined && stored.damaged > 0 && tries < 3; tries++) stored = await readHead(files);
+  return stored;
 }
 
 /** One checkpoint ahead of the records. */
@@ -356,10 +363,10 @@ export async function verifyAuditFiles(
   files: AuditFiles,
   options: VerifyAuditOptions = {},
 ): Promise<AuditVerification> {
-  const tree = await TreeComparison.open(files);
+  const open = closableFiles(files);
   try {
-    return await new DirectoryVerifier(files, tree, options).run();
+    return await new DirectoryVerifier(open, await TreeComparison.open(open), options).run();
   } finally {
-    await tree.close();
+    await open.closeAll();
   }
 }
