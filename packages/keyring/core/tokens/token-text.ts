@@ -1,7 +1,7 @@
 // API tokens: `cmt_<16 hex digits>_<43 characters of base64url>`, 256 bits of secret.
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import type { Random } from "@casemate/foundation/effects";
-import { toBase64Url, toUtf8 } from "@casemate/foundation/bytes";
+import { toBase64Url } from "@casemate/foundation/bytes";
 
 const TEXT = /^cmt_([0-9a-f]{16})_([A-Za-z0-9_-]{43})$/;
 
@@ -27,5 +27,5 @@ export function parseToken(text: string): { readonly id: string; readonly hash: 
 
 /** 256 random bits need no slow hash. */
 function hashSecret(secret: string): Uint8Array {
-  return createHash("sha256").update(toUtf8(secret)).digest();
+  return hash("sha256", secret, "buffer");
 }

@@ -1,10 +1,12 @@
-import { createHash } from "node:crypto";
-import type { Many } from "@casemate/devices/contract";
+import { createHash, hash } from "node:crypto";
+import type { InputKind, Many } from "@casemate/devices/contract";
 import { CasemateError, isCasemateError } from "@casemate/foundation/errors";
 import type { Note } from "../guard.ts";
 
 /** Items per request; interfaces name it in their documents. */
 export const MAX_BATCH = 1000;
+/** SHA-512 and the 66 bytes of P-521 fit. */
+const MAX_DIGEST = 66;
 /** Bytes over all items of one request. */
 export const MAX_BATCH_BYTES = 16 * 1024 * 1024;
 
@@ -20,16 +22,22 @@ export function checkBatch(...columns: readonly (readonly Uint8Array[])[]): numb
   return bytes;
 }
 
-/** SHA-256 over the inputs, each behind its length: says what was signed without keeping it. */
-export function inputsDigest(inputs: readonly Uint8Array[]): string {
-  const hash = createHash("sha256");
+/**
+ * Says in the record what was signed without keeping it: of one message its SHA-256, one digest as it is; of several
+ * the SHA-256 over all, each behind its length as u32.
+ */
+export function inputsDigest(kind: InputKind, inputs: readonly Uint8Array[]): Readonly<Record<string, string>> {
+  const [only] = inputs;
+  if (only !== undefined && inputs.length === 1)
+    return kind === "digest" ? { digest: only.subarray(0, MAX_DIGEST).toHex() } : { sha256: hash("sha256", only) };
   const prefix = new Uint8Array(4);
   const view = new DataView(prefix.buffer);
+  const all = createHash("sha256");
   for (const input of inputs) {
     view.setUint32(0, input.length);
-    hash.update(prefix).update(input);
+    all.update(prefix).update(input);
   }
-  return hash.digest("hex");
+  return { sha256: all.digest("hex") };
 }
 
 /** Puts the number of failed items into the record; a request of one item that failed fails as a whole. */

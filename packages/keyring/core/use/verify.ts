@@ -30,7 +30,7 @@ export function verify(core: Core): Keyring["verify"] {
         scheme,
         kind: request.kind,
         bytes,
-        sha256: inputsDigest(inputs),
+        ...inputsDigest(request.kind, inputs),
       };
       let used = first;
       let results = await attempt(first, scheme, request);

@@ -1,0 +1,125 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { CasemateError, isCasemateError } from "@casemate/foundation/errors";
+import { temporaryKeyring, type TemporaryKeyring } from "@casemate/testkit/fakes";
+
+const DAY = 86_400_000;
+
+function at(t: TemporaryKeyring, days: number): string {
+  return new Date(t.clock.now() + days * DAY).toISOString();
+}
+
+async function states(t: TemporaryKeyring, name: string): Promise<readonly string[]> {
+  return (await t.keyring.getKey(t.admin, name)).versions.map((version) => version.state);
+}
+
+async function later(t: TemporaryKeyring, days: number): Promise<void> {
+  t.clock.advance(days * DAY);
+  await t.keyring.runSchedule();
+}
+
+test("a key becomes active and ends at its dates", async () => {
+  await using t = await temporaryKeyring();
+  const made = await t.keyring.createKey(t.admin, {
+    name: "a",
+    algorithm: "ed25519",
+    activateAt: at(t, 2),
+    deactivateAt: at(t, 5),
+  });
+  assert.equal(made.state, "pre-active");
+  await later(t, 1);
+  assert.deepEqual(await states(t, "a"), ["pre-active"]);
+  await later(t, 1);
+  assert.deepEqual(await states(t, "a"), ["active"]);
+  await later(t, 3);
+  assert.deepEqual(await states(t, "a"), ["deactivated"]);
+});
+
+test("a server that was away catches up: both dates passed meanwhile", async () => {
+  await using t = await temporaryKeyring();
+  const dates = { activateAt: at(t, 1), deactivateAt: at(t, 2) };
+  await t.keyring.createKey(t.admin, { name: "a", algorithm: "ed25519", ...dates });
+  t.clock.advance(10 * DAY);
+  await t.reopen();
+  await t.keyring.runSchedule();
+  assert.deepEqual(await states(t, "a"), ["deactivated"]);
+});
+
+test("a key rotates every so many days, and each rotation is on record", async () => {
+  await using t = await temporaryKeyring();
+  const made = await t.keyring.createKey(t.admin, { name: "a", algorithm: "ed25519", rotateEveryDays: 30 });
+  assert.equal(made.nextRotationAt, at(t, 30));
+  await later(t, 29);
+  assert.deepEqual(await states(t, "a"), ["active"]);
+  await later(t, 1);
+  assert.deepEqual(await states(t, "a"), ["deactivated", "active"]);
+  await later(t, 30);
+  assert.deepEqual(await states(t, "a"), ["deactivated", "deactivated", "active"]);
+  const records = t.audit.entries.filter((entry) => entry.action === "schedule");
+  assert.deepEqual(
+    records.map(({ resource, outcome, details }) => [resource, outcome, details?.["done"]]),
+    [
+      ["key/a", "ok", "rotate"],
+      ["key/a", "ok", "rotate"],
+    ],
+  );
+});
+
+test("a rotation that the device refuses is recorded once, holds up nothing, and happens later", async () => {
+  await using t = await temporaryKeyring();
+  await t.keyring.createKey(t.admin, { name: "a", algorithm: "ed25519", rotateEveryDays: 1 });
+  await t.keyring.createKey(t.admin, { name: "b", algorithm: "ed25519", deactivateAt: at(t, 1) });
+  t.clock.advance(DAY);
+  for (let round = 0; round < 3; round++) {
+    t.device.failNext("keys.generate", new CasemateError("DEVICE_FULL", "no room"));
+    await t.keyring.runSchedule();
+  }
+  assert.deepEqual(await states(t, "b"), ["deactivated"]);
+  assert.equal(t.audit.entries.filter((entry) => entry.outcome === "DEVICE_FULL").length, 1);
+  assert.deepEqual(await states(t, "a"), ["active"]);
+  await t.keyring.runSchedule();
+  assert.deepEqual(await states(t, "a"), ["deactivated", "active"]);
+});
+
+test("a suspended key is not rotated behind its owner's back", async () => {
+  await using t = await temporaryKeyring();
+  await t.keyring.createKey(t.admin, { name: "a", algorithm: "ed25519", rotateEveryDays: 1 });
+  await t.keyring.transition(t.admin, "a", "suspend", { reason: "lost laptop" });
+  await later(t, 2);
+  assert.deepEqual(await states(t, "a"), ["suspended"]);
+  assert.match((await t.keyring.getKey(t.admin, "a")).warnings.join(), /lost laptop/);
+});
+
+test("destruction waits its days, can be called off until then, and takes one version or all", async () => {
+  await using t = await temporaryKeyring();
+  await t.keyring.createKey(t.admin, { name: "a", algorithm: "ed25519" });
+  await t.keyring.rotateKey(t.admin, "a");
+  const waiting = await t.keyring.destroyKey(t.admin, "a", { version: 1, waitDays: 2 });
+  assert.deepEqual(
+    waiting.versions.map((version) => version.destroyAt),
+    [at(t, 2), undefined],
+  );
+  await later(t, 1);
+  await t.keyring.restoreKey(t.admin, "a");
+  await later(t, 30);
+  assert.deepEqual(await states(t, "a"), ["deactivated", "active"]);
+  await t.keyring.destroyKey(t.admin, "a");
+  assert.equal((await t.keyring.getKey(t.admin, "a")).state, "deactivated");
+  await later(t, 6.9);
+  assert.deepEqual(await states(t, "a"), ["deactivated", "deactivated"]);
+  await later(t, 0.2);
+  assert.deepEqual(await states(t, "a"), ["destroyed", "destroyed"]);
+  await assert.rejects(
+    t.keyring.restoreKey(t.admin, "a"),
+    (error) => isCasemateError(error) && error.code === "KEY_STATE",
+  );
+});
+
+test("a clock set back undoes nothing and repeats nothing", async () => {
+  await using t = await temporaryKeyring();
+  await t.keyring.createKey(t.admin, { name: "a", algorithm: "ed25519", rotateEveryDays: 30 });
+  await later(t, 31);
+  t.clock.set(t.clock.now() - 400 * DAY);
+  await t.keyring.runSchedule();
+  assert.deepEqual(await states(t, "a"), ["deactivated", "active"]);
+});
