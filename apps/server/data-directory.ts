@@ -11,6 +11,8 @@ export interface DataPaths {
   /** The administrator's token of the first run, mode 0600. */
   readonly adminToken: string;
   readonly socket: string;
+  /** Where p11-kit's client connects. */
+  readonly pkcs11: string;
   readonly audit: string;
   /** Devices beyond hsm-1, and how hsm-1 is unlocked. */
   readonly devices: string;
@@ -38,6 +40,7 @@ export function dataPaths(root: string): DataPaths {
     root,
     adminToken: join(root, "admin.token"),
     socket: join(root, "casemate.sock"),
+    pkcs11: join(root, "pkcs11.sock"),
     audit: join(root, "audit"),
     devices: join(root, "devices.json"),
     deviceState: (id) => join(root, "devices", id),

@@ -8,6 +8,7 @@ import { DEFAULT_DEVICE, readDevices, writeDevices } from "./devices-file.ts";
 import { hardenServer } from "./harden.ts";
 import type { Log } from "./log.ts";
 import type { RunOptions } from "./options.ts";
+import { openPkcs11, type Pkcs11Door } from "./pkcs11.ts";
 import { tlsMaterial } from "./tls.ts";
 import manifest from "./package.json" with { type: "json" };
 
@@ -132,7 +133,9 @@ export async function startServer(options: RunOptions, paths: DataPaths, log: Lo
   const parts = await openParts(paths, log);
   const { keyring, devices, rest: interfaces } = parts;
   const rest = await interfaces.createRestServer({ keyring, version, clock: systemClock, log });
+  let pkcs11: Pkcs11Door | undefined;
   const closeAll = async (): Promise<void> => {
+    await pkcs11?.close();
     await rest.close();
     await keyring.close();
   };
@@ -145,6 +148,8 @@ export async function startServer(options: RunOptions, paths: DataPaths, log: Lo
     const fits = Buffer.byteLength(paths.socket) <= SOCKET_PATH_BYTES;
     if (fits) await rest.listen({ kind: "unix", path: paths.socket });
     else remarks.push(`the data directory's path is too long for a unix socket; the CLI uses ${url}`);
+    pkcs11 = await openPkcs11(keyring, paths, log);
+    if (pkcs11.remark !== undefined) remarks.push(pkcs11.remark);
     const running: Running = {
       pid: process.pid,
       url,

@@ -1,0 +1,237 @@
+// Implements: PKCS #11 v3.0 §5.4 and §5.6, one application: its sessions, its logins, its handles.
+import { CKA, CKS } from "@casemate/protocols/p11-rpc";
+import type { Caller } from "@casemate/keyring/core";
+import type { Catalogue, TokenObject } from "./catalogue.ts";
+import type { Ports } from "./context.ts";
+import { isPrivate, isToken, matches, type P11Object } from "./object.ts";
+import type { Pins } from "./pins.ts";
+import { Session } from "./session.ts";
+import { WHOLE_KEYRING, type Login, type Slot, type Slots } from "./slots.ts";
+import { failure } from "./status.ts";
+import type { Template } from "./values.ts";
+
+export const MAX_SESSIONS = 16_384;
+export const MAX_SESSION_OBJECTS = 16_384;
+
+/** What all connections share. */
+export interface Shared {
+  readonly ports: Ports;
+  readonly slots: Slots;
+  readonly catalogue: Catalogue;
+  readonly pins: Pins;
+  /** The interface's own caller, for what is public; undefined when it was given no token. */
+  service(): Promise<Caller | undefined>;
+  /** Open sessions of all applications by slot: read-only and writable. */
+  readonly sessionCounts: Map<number, { all: number; writable: number }>;
+  /** Session objects live as long as this process; their ids never repeat in it. */
+  nextUid(): string;
+}
+
+interface Held {
+  object: P11Object;
+  readonly slot: number;
+}
+
+export class Application {
+  readonly shared: Shared;
+  initialized = false;
+  readonly sessions = new Map<number, Session>();
+  readonly #logins = new Map<number, Login>();
+  readonly #objects = new Map<number, Held>();
+  readonly #handles = new Map<string, number>();
+  readonly #sessionObjects = new Map<string, { readonly object: P11Object; readonly session: Session }>();
+  #nextSession = 1;
+  #nextObject = 1;
+
+  constructor(shared: Shared) {
+    this.shared = shared;
+  }
+
+  get ports(): Ports {
+    return this.shared.ports;
+  }
+
+  /** @throws CKR_SESSION_HANDLE_INVALID. */
+  session(handle: number): Session {
+    const session = this.sessions.get(handle);
+    if (session === undefined) throw failure("SESSION_HANDLE_INVALID");
+    return session;
+  }
+
+  slotOf(session: Session): Slot {
+    return this.shared.slots.get(session.slot);
+  }
+
+  login(slot: number): Login | undefined {
+    return this.#logins.get(slot);
+  }
+
+  /** Who uses keys in this session: the user that is logged in. */
+  user(session: Session): Caller | undefined {
+    const login = this.#logins.get(session.slot);
+    return login?.role === "user" ? login.caller : undefined;
+  }
+
+  /** Who looks at public things: the user, the security officer, or the interface itself. */
+  async viewer(session: Session): Promise<Caller | undefined> {
+    return this.#logins.get(session.slot)?.caller ?? (await this.shared.service());
+  }
+
+  state(session: Session): number {
+    const role = this.#logins.get(session.slot)?.role;
+    if (session.writable) {
+      return role === "user" ? CKS.RW_USER_FUNCTIONS : role === "so" ? CKS.RW_SO_FUNCTIONS : CKS.RW_PUBLIC_SESSION;
+    }
+    return role === "user" ? CKS.RO_USER_FUNCTIONS : CKS.RO_PUBLIC_SESSION;
+  }
+
+  open(slot: number, flags: number, writable: boolean): Session {
+    if (this.sessions.size >= MAX_SESSIONS) throw failure("SESSION_COUNT");
+    const session = new Session(this.#nextSession++, slot, flags, writable);
+    this.sessions.set(session.handle, session);
+    const counts = this.shared.sessionCounts.get(slot) ?? { all: 0, writable: 0 };
+    counts.all++;
+    if (writable) counts.writable++;
+    this.shared.sessionCounts.set(slot, counts);
+    return session;
+  }
+
+  close(session: Session): void {
+    if (!this.sessions.delete(session.handle)) return;
+    for (const uid of session.objects) this.forgetSessionObject(uid);
+    const counts = this.shared.sessionCounts.get(session.slot);
+    if (counts !== undefined) {
+      counts.all--;
+      if (session.writable) counts.writable--;
+    }
+    if (![...this.sessions.values()].some((other) => other.slot === session.slot)) this.logout(session.slot);
+  }
+
+  closeAll(slot?: number): void {
+    for (const session of this.sessions.values()) {
+      if (slot === undefined || session.slot === slot) this.close(session);
+    }
+  }
+
+  setLogin(slot: number, login: Login): void {
+    this.#logins.set(slot, login);
+  }
+
+  /** Ends the login, the private session objects and what runs in the slot's sessions. */
+  logout(slot: number): void {
+    if (!this.#logins.delete(slot)) return;
+    for (const session of this.sessions.values()) if (session.slot === slot) session.operations = {};
+    for (const [uid, { object, session }] of this.#sessionObjects) {
+      if (session.slot === slot && isPrivate(object)) this.forgetSessionObject(uid);
+    }
+    for (const [handle, held] of this.#objects) {
+      if (held.slot === slot && isPrivate(held.object)) this.#forget(handle, held.object.uid);
+    }
+  }
+
+  /** The object behind a handle, when this session may see it. @throws CKR_OBJECT_HANDLE_INVALID or `otherwise`. */
+  object(
+    session: Session,
+    handle: number,
+    otherwise: Parameters<typeof failure>[0] = "OBJECT_HANDLE_INVALID",
+  ): P11Object {
+    const held = this.#objects.get(handle);
+    if (held === undefined || held.slot !== session.slot || !this.#visible(session, held.object)) {
+      throw failure(otherwise);
+    }
+    return held.object;
+  }
+
+  #visible(session: Session, object: P11Object): boolean {
+    return !isPrivate(object) || this.#logins.get(session.slot)?.role === "user";
+  }
+
+  handleOf(slot: number, object: P11Object): number {
+    const key = `${slot}/${object.uid}`;
+    const known = this.#handles.get(key);
+    if (known !== undefined) {
+      const held = this.#objects.get(known);
+      if (held !== undefined) held.object = object;
+      return known;
+    }
+    const handle = this.#nextObject++;
+    this.#handles.set(key, handle);
+    this.#objects.set(handle, { object, slot });
+    return handle;
+  }
+
+  addSessionObject(session: Session, object: P11Object): number {
+    if (this.#sessionObjects.size >= MAX_SESSION_OBJECTS) throw failure("DEVICE_MEMORY");
+    this.#sessionObjects.set(object.uid, { object, session });
+    session.objects.add(object.uid);
+    return this.handleOf(session.slot, object);
+  }
+
+  /** Puts changed attributes in the place of the old ones. */
+  replace(session: Session, object: P11Object): void {
+    const present = this.#sessionObjects.get(object.uid);
+    if (present !== undefined) this.#sessionObjects.set(object.uid, { object, session: present.session });
+    this.handleOf(session.slot, object);
+  }
+
+  forgetSessionObject(uid: string): void {
+    const present = this.#sessionObjects.get(uid);
+    if (present === undefined) return;
+    this.#sessionObjects.delete(uid);
+    present.session.objects.delete(uid);
+    const { material, attributes } = present.object;
+    if (material?.kind === "secret") material.bytes.dispose();
+    const value = attributes.get(CKA.VALUE);
+    if (material !== undefined && value instanceof Uint8Array) value.fill(0);
+    this.forgetHandle(present.session.slot, uid);
+  }
+
+  forgetHandle(slot: number, uid: string): void {
+    const handle = this.#handles.get(`${slot}/${uid}`);
+    if (handle !== undefined) this.#forget(handle, uid);
+  }
+
+  #forget(handle: number, uid: string): void {
+    const held = this.#objects.get(handle);
+    this.#objects.delete(handle);
+    if (held !== undefined) this.#handles.delete(`${held.slot}/${uid}`);
+  }
+
+  /** Handles of all objects that this session sees and that match. */
+  async find(session: Session, template: Template): Promise<readonly number[]> {
+    const slot = this.slotOf(session);
+    const found: number[] = [];
+    if (template.get(CKA.TOKEN) !== true) {
+      for (const { object, session: owner } of this.#sessionObjects.values()) {
+        if (owner.slot === session.slot && this.#visible(session, object) && matches(object, template)) {
+          found.push(this.handleOf(session.slot, object));
+        }
+      }
+    }
+    if (template.get(CKA.TOKEN) === false) return found;
+    const viewer = await this.viewer(session);
+    if (viewer === undefined) return found;
+    for (const object of await this.shared.catalogue.find(viewer, template)) {
+      if (inSlot(slot, object) && this.#visible(session, object)) found.push(this.handleOf(session.slot, object));
+    }
+    return found;
+  }
+
+  /** Ends everything, as when the connection is gone. */
+  end(): void {
+    this.closeAll();
+    this.#logins.clear();
+    this.#objects.clear();
+    this.#handles.clear();
+    this.initialized = false;
+  }
+}
+
+function inSlot(slot: Slot, object: TokenObject): boolean {
+  return slot.home === WHOLE_KEYRING || slot.home === object.home;
+}
+
+/** A token object may only be changed in a writable session. @throws CKR_SESSION_READ_ONLY. */
+export function mustWrite(session: Session, object: P11Object): void {
+  if (isToken(object) && !session.writable) throw failure("SESSION_READ_ONLY");
+}

@@ -1,0 +1,57 @@
+// Implements: PKCS #11 v3.0 §5.12, message digests.
+import { createHash } from "node:crypto";
+import { HASH_BYTES } from "../mechanisms.ts";
+import { failure } from "../status.ts";
+import { cancels, mechanismRow } from "./init.ts";
+import { deliver, fresh, input, part, whole } from "./output.ts";
+import { remember } from "./state.ts";
+import type { Calls } from "./types.ts";
+
+export const digestCalls: Calls<"C_DigestInit" | "C_Digest" | "C_DigestUpdate" | "C_DigestKey" | "C_DigestFinal"> = {
+  C_DigestInit(application, handle, mechanism) {
+    const session = application.session(handle);
+    if (cancels(session, "digest", mechanism)) return [];
+    const { digest: hash } = mechanismRow(mechanism);
+    if (hash === undefined) throw failure("MECHANISM_INVALID");
+    session.operations.digest = { ...fresh(), hash, state: createHash(hash), input: [], length: 0 };
+    return [];
+  },
+  C_Digest(application, handle, given, capacity) {
+    const session = application.session(handle);
+    const operation = session.running("digest");
+    whole(operation);
+    const data = input(session, "digest", given);
+    return deliver(session, "digest", operation, capacity, HASH_BYTES[operation.hash], true, () =>
+      operation.state.update(data).digest(),
+    );
+  },
+  C_DigestUpdate(application, handle, given) {
+    const session = application.session(handle);
+    const operation = session.running("digest");
+    part(session, "digest", operation);
+    const data = input(session, "digest", given);
+    operation.state.update(data);
+    remember(operation, data);
+    return [];
+  },
+  C_DigestKey(application, handle, key) {
+    const session = application.session(handle);
+    const operation = session.running("digest");
+    const { material } = application.object(session, key, "KEY_HANDLE_INVALID");
+    if (material === undefined) throw failure("KEY_HANDLE_INVALID");
+    // A key in a device never comes to where the digest is made.
+    if (material.kind !== "secret") throw failure("KEY_INDIGESTIBLE");
+    part(session, "digest", operation);
+    operation.state.update(material.bytes.reveal());
+    operation.input = undefined;
+    return [];
+  },
+  C_DigestFinal(application, handle, capacity) {
+    const session = application.session(handle);
+    const operation = session.running("digest");
+    part(session, "digest", operation);
+    return deliver(session, "digest", operation, capacity, HASH_BYTES[operation.hash], true, () =>
+      operation.state.digest(),
+    );
+  },
+};

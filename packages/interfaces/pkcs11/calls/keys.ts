@@ -1,0 +1,192 @@
+// Implements: PKCS #11 v3.0 §5.18.1 and §5.18.2, making keys: token keys in a device, session keys for the session.
+import { generateKeyPair, type KeyObject } from "node:crypto";
+import { promisify } from "node:util";
+import { CKA, CKK, CKO, type Mechanism } from "@casemate/protocols/p11-rpc";
+import type { Application } from "../application.ts";
+import { need } from "../context.ts";
+import { curveByParams } from "../curves.ts";
+import { generateInDevice, pairAlgorithm, secretAlgorithm } from "../device-keys.ts";
+import { publicAttributes } from "../key-object.ts";
+import { classOf } from "../object.ts";
+import type { Session } from "../session.ts";
+import { failure } from "../status.ts";
+import { complete, privateMaterial, required, secretMaterial } from "../templates.ts";
+import { bytesOf, fromWireTemplate, numberOf, type Template, type Value } from "../values.ts";
+import { mayMake, place } from "./create.ts";
+import { mechanismRow } from "./init.ts";
+import type { Calls } from "./types.ts";
+
+const makePair = promisify(generateKeyPair) as (
+  type: string,
+  options: Readonly<Record<string, unknown>>,
+) => Promise<{ readonly publicKey: KeyObject; readonly privateKey: KeyObject }>;
+
+/** @throws CKR_TEMPLATE_INCONSISTENT when the template says another class or key type than the mechanism makes. */
+function mustAgree(template: Template, objectClass: number, keyType: number): void {
+  const given = template.get(CKA.CLASS);
+  if (given !== undefined && given !== objectClass) throw failure("TEMPLATE_INCONSISTENT");
+  const type = template.get(CKA.KEY_TYPE);
+  if (type !== undefined && type !== keyType) throw failure("TEMPLATE_INCONSISTENT");
+}
+
+const FIXED: ReadonlyMap<number, number> = new Map([
+  [CKK.DES, 8],
+  [CKK.DES2, 16],
+  [CKK.DES3, 24],
+]);
+
+function secretLength(template: Template, keyType: number, sizes: readonly [number, number]): number {
+  const fixed = FIXED.get(keyType);
+  if (fixed !== undefined) {
+    if (template.has(CKA.VALUE_LEN)) throw failure("TEMPLATE_INCONSISTENT", "the length follows from the type");
+    return fixed;
+  }
+  required(template, CKA.VALUE_LEN);
+  const length = numberOf(template, CKA.VALUE_LEN) ?? 0;
+  const wrong = length < sizes[0] || length > sizes[1] || (keyType === CKK.AES && ![16, 24, 32].includes(length));
+  if (wrong) throw failure(keyType === CKK.AES ? "ATTRIBUTE_VALUE_INVALID" : "KEY_SIZE_RANGE");
+  return length;
+}
+
+async function randomSecret(application: Application, session: Session, length: number): Promise<Uint8Array> {
+  const user = application.user(session);
+  const { keyring, random } = application.ports;
+  if (user === undefined) return random.bytes(length);
+  return (await keyring.random(user, length, application.slotOf(session).device?.identity.id)).slice();
+}
+
+async function generate(
+  application: Application,
+  session: Session,
+  mechanism: Mechanism,
+  template: Template,
+): Promise<number> {
+  const row = mechanismRow(mechanism);
+  const keyType = row.generate;
+  if (keyType === undefined) throw failure("MECHANISM_INVALID");
+  mustAgree(template, CKO.SECRET_KEY, keyType);
+  if (template.has(CKA.VALUE)) throw failure("TEMPLATE_INCONSISTENT", "the value is made here");
+  const length = secretLength(template, keyType, row.sizes);
+  const origin = { generatedBy: mechanism.type, loggedIn: application.user(session) !== undefined };
+  const attributes = complete(CKO.SECRET_KEY, withKeyType(template, keyType), origin);
+  if (template.get(CKA.TOKEN) === true) {
+    mayMake(application, session, true, true);
+    const [object] = await generateInDevice(
+      application,
+      need(application.user(session)),
+      application.slotOf(session),
+      secretAlgorithm(keyType, length),
+      template,
+    );
+    if (object === undefined) throw failure("GENERAL_ERROR");
+    return application.handleOf(session.slot, object);
+  }
+  mayMake(application, session, false, attributes.get(CKA.PRIVATE) === true);
+  const value = await randomSecret(application, session, length);
+  return place(application, session, attributes, secretMaterial(attributes, value));
+}
+
+function withKeyType(template: Template, keyType: number): Map<number, Value> {
+  return new Map<number, Value>([...template, [CKA.KEY_TYPE, keyType]]);
+}
+
+/** Parameters of a session key pair. @throws CKR_TEMPLATE_INCOMPLETE, CKR_KEY_SIZE_RANGE, CKR_CURVE_NOT_SUPPORTED. */
+function pairOptions(keyType: number, template: Template): [string, Record<string, unknown>] {
+  if (keyType === CKK.RSA) {
+    required(template, CKA.MODULUS_BITS);
+    const modulusLength = numberOf(template, CKA.MODULUS_BITS) ?? 0;
+    if (modulusLength < 1024 || modulusLength > 4096 || modulusLength % 8 !== 0) throw failure("KEY_SIZE_RANGE");
+    return ["rsa", { modulusLength, publicExponent: exponent(template) }];
+  }
+  required(template, CKA.EC_PARAMS);
+  const curve = curveByParams(bytesOf(template, CKA.EC_PARAMS) ?? new Uint8Array(0));
+  if (curve === undefined || curve.keyType !== keyType) throw failure("CURVE_NOT_SUPPORTED");
+  return keyType === CKK.EC ? ["ec", { namedCurve: curve.node }] : [curve.node, {}];
+}
+
+/** @throws CKR_ATTRIBUTE_VALUE_INVALID for an exponent that is even, below 65537 or longer than four bytes. */
+function exponent(template: Template): number {
+  let value = 0;
+  for (const byte of bytesOf(template, CKA.PUBLIC_EXPONENT) ?? new Uint8Array([1, 0, 1])) {
+    value = value * 256 + byte;
+    if (value > 0xffffffff) break;
+  }
+  if (value < 65_537 || value > 0xffffffff || value % 2 === 0) throw failure("ATTRIBUTE_VALUE_INVALID");
+  return value;
+}
+
+async function generatePair(
+  application: Application,
+  session: Session,
+  mechanism: Mechanism,
+  publicTemplate: Template,
+  privateTemplate: Template,
+): Promise<[number, number]> {
+  const keyType = mechanismRow(mechanism).generatePair;
+  if (keyType === undefined) throw failure("MECHANISM_INVALID");
+  mustAgree(publicTemplate, CKO.PUBLIC_KEY, keyType);
+  mustAgree(privateTemplate, CKO.PRIVATE_KEY, keyType);
+  const [type, options] = pairOptions(keyType, publicTemplate);
+  const origin = { generatedBy: mechanism.type, loggedIn: application.user(session) !== undefined };
+  const publicPart = complete(CKO.PUBLIC_KEY, withKeyType(publicTemplate, keyType), origin);
+  // A pair's private half is sensitive unless the application says otherwise.
+  const secrecy: readonly [number, Value][] = [
+    [CKA.SENSITIVE, true],
+    [CKA.EXTRACTABLE, false],
+  ];
+  const privatePart = complete(
+    CKO.PRIVATE_KEY,
+    new Map([...secrecy, ...withKeyType(privateTemplate, keyType)]),
+    origin,
+  );
+  const token = privateTemplate.get(CKA.TOKEN) === true;
+  if (!token && publicTemplate.get(CKA.TOKEN) === true) {
+    throw failure("TEMPLATE_INCONSISTENT", "the public half follows the private one");
+  }
+  if (token) {
+    mayMake(application, session, true, true);
+    if (keyType === CKK.RSA && exponent(publicTemplate) !== 65_537) throw failure("ATTRIBUTE_VALUE_INVALID");
+    const objects = await generateInDevice(
+      application,
+      need(application.user(session)),
+      application.slotOf(session),
+      pairAlgorithm(keyType, publicTemplate),
+      privateTemplate,
+      publicTemplate,
+    );
+    const handle = (objectClass: number): number => {
+      const object = objects.find((made) => classOf(made) === objectClass);
+      if (object === undefined) throw failure("GENERAL_ERROR");
+      return application.handleOf(session.slot, object);
+    };
+    return [handle(CKO.PUBLIC_KEY), handle(CKO.PRIVATE_KEY)];
+  }
+  mayMake(application, session, false, privatePart.get(CKA.PRIVATE) === true);
+  const pair = await makePair(type, options);
+  for (const [attribute, value] of publicAttributes(
+    pair.publicKey,
+    pair.publicKey.export({ format: "der", type: "spki" }),
+  )) {
+    publicPart.set(attribute, value);
+  }
+  const publicHandle = await place(application, session, publicPart, { kind: "public", key: pair.publicKey });
+  const material = privateMaterial(privatePart, pair.privateKey);
+  return [publicHandle, await place(application, session, privatePart, material)];
+}
+
+export const keyCalls: Calls<"C_GenerateKey" | "C_GenerateKeyPair"> = {
+  async C_GenerateKey(application, handle, mechanism, template) {
+    const session = application.session(handle);
+    return [await generate(application, session, mechanism, fromWireTemplate(template))];
+  },
+  async C_GenerateKeyPair(application, handle, mechanism, publicTemplate, privateTemplate) {
+    const session = application.session(handle);
+    return generatePair(
+      application,
+      session,
+      mechanism,
+      fromWireTemplate(publicTemplate),
+      fromWireTemplate(privateTemplate),
+    );
+  },
+};

@@ -1,0 +1,199 @@
+// Implements: PKCS #11 v3.0 §5.7, reading, changing, finding and destroying objects.
+import {
+  CKA,
+  CKO,
+  CKR,
+  encodeAttributes,
+  valueLength,
+  type Attribute,
+  type AttributeBuffer,
+} from "@casemate/protocols/p11-rpc";
+import { fromUtf8 } from "@casemate/foundation/bytes";
+import { mustWrite, type Application } from "../application.ts";
+import type { TokenObject } from "../catalogue.ts";
+import { need } from "../context.ts";
+import { attributeLabel, HIDDEN_PUBLIC, idText, type Half } from "../key-object.ts";
+import { checkChange, classOf, isToken, show, sizeOf, type P11Object } from "../object.ts";
+import type { Session } from "../session.ts";
+import { failure } from "../status.ts";
+import {
+  bytesOf,
+  fromWireTemplate,
+  numberOf,
+  toWireTemplate,
+  toWireValue,
+  type Template,
+  type Value,
+} from "../values.ts";
+import type { Calls } from "./types.ts";
+
+/** The fields by which the object store finds a record, beside all attributes. */
+export function recordFields(attributes: Template): {
+  class: number;
+  label: string;
+  ckaId: string;
+  attributes: Uint8Array;
+} {
+  const label = bytesOf(attributes, CKA.LABEL) ?? new Uint8Array(0);
+  let text = "";
+  try {
+    text = fromUtf8(label).slice(0, 256);
+  } catch {
+    // Labels that are no UTF-8 are found by the interface's own index.
+  }
+  return {
+    class: numberOf(attributes, CKA.CLASS) ?? CKO.DATA,
+    label: text,
+    ckaId: idText((bytesOf(attributes, CKA.ID) ?? new Uint8Array(0)).subarray(0, 256)),
+    attributes: encodeAttributes(toWireTemplate(attributes)),
+  };
+}
+
+/** Which half of a device key an object is. */
+export function halfOf(object: P11Object): Half {
+  return classOf(object) === CKO.PUBLIC_KEY ? "pub" : "key";
+}
+
+async function change(application: Application, session: Session, object: P11Object, changes: Template): Promise<void> {
+  const attributes = new Map<number, Value>([...object.attributes, ...changes]);
+  if (!isToken(object)) {
+    application.replace(session, { ...object, attributes });
+    return;
+  }
+  const caller = need(application.user(session));
+  const { keyring, objects } = application.ports;
+  const { catalogue } = application.shared;
+  const device =
+    object.material?.kind === "device"
+      ? object.material.key
+      : object.material?.kind === "public"
+        ? object.material.device
+        : undefined;
+  const { record } = object as TokenObject;
+  if (record !== undefined) {
+    application.replace(
+      session,
+      catalogue.putRecord(caller, await objects.update(caller, record, recordFields(attributes))),
+    );
+    return;
+  }
+  if (device === undefined) throw failure("ACTION_PROHIBITED");
+  const half = halfOf(object);
+  const key = await keyring.getKey(caller, device.name);
+  const labels = { ...key.labels };
+  for (const [type, value] of changes) {
+    const [name, text] = attributeLabel(half, type, value);
+    labels[name] = text;
+  }
+  const fresh = await catalogue.refreshKey(caller, await keyring.updateKey(caller, device.name, { labels }));
+  const next = fresh.find((other) => other.uid === object.uid);
+  if (next !== undefined) application.replace(session, next);
+}
+
+/** Ends an object: a session object at once, a key of the keyring by its destruction with the waiting period. */
+async function destroy(application: Application, session: Session, object: P11Object): Promise<void> {
+  if (object.attributes.get(CKA.DESTROYABLE) === false) throw failure("ACTION_PROHIBITED");
+  if (!isToken(object)) {
+    application.forgetSessionObject(object.uid);
+    return;
+  }
+  const { keyring, objects } = application.ports;
+  const { catalogue } = application.shared;
+  const caller = need(application.user(session));
+  const { record } = object as TokenObject;
+  if (record !== undefined) {
+    await objects.remove(caller, record);
+    catalogue.removeRecord(record);
+  } else if (object.material?.kind === "device") {
+    const { name, version } = object.material.key;
+    await keyring.destroyKey(caller, name, { version });
+    catalogue.hideVersion(name, version);
+  } else if (object.material?.kind === "public" && object.material.device !== undefined) {
+    // The public half is a view: destroying it hides it and leaves the private key alone.
+    const { name } = object.material.device;
+    const key = await keyring.getKey(caller, name);
+    await catalogue.refreshKey(
+      caller,
+      await keyring.updateKey(caller, name, { labels: { ...key.labels, [HIDDEN_PUBLIC]: "true" } }),
+    );
+  } else throw failure("ACTION_PROHIBITED");
+  application.forgetHandle(session.slot, object.uid);
+}
+
+function read(object: P11Object, buffers: readonly AttributeBuffer[]): [Attribute[], number] {
+  let rv: number = CKR.OK;
+  const worst = (next: number): void => {
+    if (rv === CKR.OK) rv = next;
+  };
+  const attributes = buffers.map((buffer): Attribute => {
+    const shown = show(object, buffer.type);
+    if ("missing" in shown) {
+      worst(shown.missing === "sensitive" ? CKR.ATTRIBUTE_SENSITIVE : CKR.ATTRIBUTE_TYPE_INVALID);
+      return { type: buffer.type, value: undefined, length: -1 };
+    }
+    const value = toWireValue(buffer.type, shown.value);
+    const length = valueLength(buffer.type, value);
+    if (buffer.capacity >= 0 && buffer.capacity < length) {
+      worst(CKR.BUFFER_TOO_SMALL);
+      return { type: buffer.type, value: undefined, length: -1 };
+    }
+    return { type: buffer.type, value, length };
+  });
+  return [attributes, rv];
+}
+
+export const objectCalls: Calls<
+  | "C_DestroyObject"
+  | "C_GetObjectSize"
+  | "C_GetAttributeValue"
+  | "C_SetAttributeValue"
+  | "C_FindObjectsInit"
+  | "C_FindObjects"
+  | "C_FindObjectsFinal"
+> = {
+  async C_DestroyObject(application, handle, objectHandle) {
+    const session = application.session(handle);
+    const object = application.object(session, objectHandle);
+    mustWrite(session, object);
+    await destroy(application, session, object);
+    return [];
+  },
+  C_GetObjectSize: (application, handle, object) => [sizeOf(application.object(application.session(handle), object))],
+  C_GetAttributeValue: (application, handle, object, buffers) =>
+    read(application.object(application.session(handle), object), buffers),
+  async C_SetAttributeValue(application, handle, objectHandle, template) {
+    const session = application.session(handle);
+    const object = application.object(session, objectHandle);
+    mustWrite(session, object);
+    const changes = fromWireTemplate(template);
+    checkChange(object, changes, false);
+    await change(application, session, object, changes);
+    return [];
+  },
+  async C_FindObjectsInit(application, handle, template) {
+    const session = application.session(handle);
+    session.mustBeFree("find");
+    const operation = { handles: [] as readonly number[], at: 0 };
+    session.operations.find = operation;
+    try {
+      operation.handles = await application.find(session, fromWireTemplate(template));
+    } catch (error) {
+      session.operations.find = undefined;
+      throw error;
+    }
+    return [];
+  },
+  C_FindObjects(application, handle, capacity) {
+    const operation = application.session(handle).running("find");
+    if (capacity < 0) throw failure("ARGUMENTS_BAD");
+    const handles = operation.handles.slice(operation.at, operation.at + capacity);
+    operation.at += handles.length;
+    return [handles];
+  },
+  C_FindObjectsFinal(application, handle) {
+    const session = application.session(handle);
+    session.running("find");
+    session.operations.find = undefined;
+    return [];
+  },
+};

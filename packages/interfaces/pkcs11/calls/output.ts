@@ -1,0 +1,96 @@
+// Implements: PKCS #11 v3.0 §5.2, results of variable length: size queries, buffers that are too small, and who may be called next.
+import { SIZE_QUERY, type ByteArray } from "@casemate/protocols/p11-rpc";
+import type { Maybe } from "../context.ts";
+import type { Accumulator, Operations, Progress, Session } from "../session.ts";
+import { failure } from "../status.ts";
+
+type Kind = keyof Operations;
+
+/** Ends the operation and passes the failure on. */
+function fail(session: Session, kind: Kind, error: unknown): never {
+  session.operations[kind] = undefined;
+  throw error;
+}
+
+/** The caller's bytes. A NULL pointer with a length ends the operation with CKR_ARGUMENTS_BAD. */
+export function input(session: Session, kind: Kind, bytes: ByteArray): Uint8Array {
+  if (bytes === undefined) return fail(session, kind, failure("ARGUMENTS_BAD"));
+  return bytes;
+}
+
+function settle(
+  session: Session,
+  kind: Kind,
+  operation: Progress,
+  capacity: number,
+  result: Uint8Array,
+  ends: boolean,
+): [Uint8Array | number] {
+  if (result.length > capacity) {
+    operation.kept = result;
+    return [result.length];
+  }
+  operation.kept = undefined;
+  if (ends && session.operations[kind] === operation) session.operations[kind] = undefined;
+  return [result];
+}
+
+/**
+ * Answers `result`, or only its length when the caller asks for that or has too little room; the operation then goes on.
+ * @param size the most that can come out; what a size query answers.
+ */
+export function deliver(
+  session: Session,
+  kind: Kind,
+  operation: Progress,
+  capacity: number,
+  size: number,
+  ends: boolean,
+  compute: () => Maybe<Uint8Array>,
+): Maybe<[Uint8Array | number]> {
+  if (operation.kept !== undefined) return settle(session, kind, operation, capacity, operation.kept, ends);
+  if (capacity === SIZE_QUERY) return [size];
+  try {
+    const result = compute();
+    if (!(result instanceof Promise)) return settle(session, kind, operation, capacity, result, ends);
+    return result.then(
+      (bytes) => settle(session, kind, operation, capacity, bytes, ends),
+      (error: unknown) => fail(session, kind, error),
+    );
+  } catch (error) {
+    return fail(session, kind, error);
+  }
+}
+
+/** A one-shot call. @throws CKR_OPERATION_ACTIVE after a multi-part one; the operation goes on. */
+export function whole(operation: Progress): void {
+  if (operation.mode === "parts") throw failure("OPERATION_ACTIVE");
+  operation.mode = "whole";
+}
+
+/** A multi-part call. @throws CKR_OPERATION_ACTIVE after a one-shot one, which ends. */
+export function part(session: Session, kind: Kind, operation: Progress): void {
+  if (operation.mode === "whole") fail(session, kind, failure("OPERATION_ACTIVE"));
+  operation.mode = "parts";
+}
+
+/** Runs a step that ends the operation when it fails. */
+export function step<T>(session: Session, kind: Kind, run: () => Maybe<T>): Maybe<T> {
+  try {
+    const result = run();
+    return result instanceof Promise ? result.catch((error: unknown) => fail(session, kind, error)) : result;
+  } catch (error) {
+    return fail(session, kind, error);
+  }
+}
+
+/** Adds a part of the input; too much ends the operation. */
+export function collect(session: Session, kind: Kind, accumulator: Accumulator, data: Uint8Array): void {
+  try {
+    accumulator.add(data.slice());
+  } catch (error) {
+    fail(session, kind, error);
+  }
+}
+
+export const fresh = (): Progress => ({ mode: "fresh", kept: undefined });

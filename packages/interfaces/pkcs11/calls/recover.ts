@@ -1,0 +1,69 @@
+// Implements: PKCS #11 v3.0 §5.14 and §5.16, signatures with message recovery: RSA PKCS#1 v1.5 and raw RSA.
+import { CKA, type Mechanism } from "@casemate/protocols/p11-rpc";
+import type { Application } from "../application.ts";
+import { modulusBits, publicRaw, recoverPkcs1 } from "../rsa.ts";
+import type { RecoverOperation } from "../session.ts";
+import { signEngine } from "../sign-engine.ts";
+import { failure } from "../status.ts";
+import { cancels, keyFor, mechanismRow } from "./init.ts";
+import { deliver, fresh, input, whole } from "./output.ts";
+import type { Calls } from "./types.ts";
+
+function signInit(application: Application, handle: number, mechanism: Mechanism, key: number): [] {
+  const session = application.session(handle);
+  if (cancels(session, "signRecover", mechanism)) return [];
+  const row = mechanismRow(mechanism);
+  if (row.sign === undefined || (row.sign.kind !== "rsa-x509" && (row.sign.kind !== "rsa-pkcs1" || row.sign.hash))) {
+    throw failure("MECHANISM_INVALID");
+  }
+  const { material } = keyFor(application, session, key, row, CKA.SIGN_RECOVER);
+  const engine = signEngine(application.ports, application.user(session), material, row.sign, undefined);
+  session.operations.signRecover = { ...fresh(), size: engine.length, run: (data) => engine.sign(data) };
+  return [];
+}
+
+function verifyInit(application: Application, handle: number, mechanism: Mechanism, key: number): [] {
+  const session = application.session(handle);
+  if (cancels(session, "verifyRecover", mechanism)) return [];
+  const row = mechanismRow(mechanism);
+  const kind = row.sign?.kind;
+  if (kind !== "rsa-x509" && (kind !== "rsa-pkcs1" || row.digest !== undefined || row.cipher === undefined)) {
+    throw failure("MECHANISM_INVALID");
+  }
+  const { material } = keyFor(application, session, key, row, CKA.VERIFY_RECOVER);
+  if (material.kind !== "public") throw failure("KEY_TYPE_INCONSISTENT");
+  const bytes = Math.ceil(modulusBits(material.key) / 8);
+  const operation: RecoverOperation = {
+    ...fresh(),
+    size: bytes,
+    run(signature) {
+      if (signature.length !== bytes) throw failure("SIGNATURE_LEN_RANGE");
+      if (kind === "rsa-x509") return publicRaw(material.key, signature);
+      const data = recoverPkcs1(material.key, signature);
+      if (data === undefined) throw failure("SIGNATURE_INVALID");
+      return data;
+    },
+  };
+  session.operations.verifyRecover = operation;
+  return [];
+}
+
+export const recoverCalls: Calls<"C_SignRecoverInit" | "C_SignRecover" | "C_VerifyRecoverInit" | "C_VerifyRecover"> = {
+  C_SignRecoverInit: signInit,
+  C_SignRecover(application, handle, given, capacity) {
+    const session = application.session(handle);
+    const operation = session.running("signRecover");
+    whole(operation);
+    const data = input(session, "signRecover", given);
+    if (capacity >= 0 && capacity < operation.size && operation.kept === undefined) return [operation.size];
+    return deliver(session, "signRecover", operation, capacity, operation.size, true, () => operation.run(data));
+  },
+  C_VerifyRecoverInit: verifyInit,
+  C_VerifyRecover(application, handle, given, capacity) {
+    const session = application.session(handle);
+    const operation = session.running("verifyRecover");
+    whole(operation);
+    const signature = input(session, "verifyRecover", given);
+    return deliver(session, "verifyRecover", operation, capacity, operation.size, true, () => operation.run(signature));
+  },
+};

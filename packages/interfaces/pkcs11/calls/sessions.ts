@@ -1,0 +1,104 @@
+// Implements: PKCS #11 v3.0 §5.6, sessions and logins.
+import { CKF, CKU, NULL_BYTES, type ByteArray } from "@casemate/protocols/p11-rpc";
+import type { Application } from "../application.ts";
+import { tokenPresent } from "../slots.ts";
+import { failure } from "../status.ts";
+import { restoreState, saveState } from "./state.ts";
+import type { Calls } from "./types.ts";
+
+async function login(application: Application, handle: number, user: number, pin: ByteArray): Promise<[]> {
+  const session = application.session(handle);
+  const present = application.login(session.slot);
+  if (user === CKU.CONTEXT_SPECIFIC) {
+    // No key of ours asks for a login of its own (CKA_ALWAYS_AUTHENTICATE is false).
+    throw failure("OPERATION_NOT_INITIALIZED");
+  }
+  if (user !== CKU.USER && user !== CKU.SO) throw failure("USER_TYPE_INVALID");
+  const role = user === CKU.SO ? "so" : "user";
+  if (present !== undefined) {
+    throw failure(present.role === role ? "USER_ALREADY_LOGGED_IN" : "USER_ANOTHER_ALREADY_LOGGED_IN");
+  }
+  if (role === "so") {
+    for (const other of application.sessions.values()) {
+      if (other.slot === session.slot && !other.writable) throw failure("SESSION_READ_ONLY_EXISTS");
+    }
+  }
+  if (pin === undefined) throw failure("ARGUMENTS_BAD");
+  if (pin === NULL_BYTES) {
+    application.ports.log.warn({ slot: session.slot }, "pkcs11: a login without a PIN: no approval path is configured");
+    throw failure("FUNCTION_CANCELED", "no protected authentication path is configured; log in with a PIN");
+  }
+  const { caller } = await application.shared.pins.check(application.slotOf(session).home, role, pin);
+  if (application.login(session.slot) !== undefined) throw failure("USER_ALREADY_LOGGED_IN");
+  application.setLogin(session.slot, { role, caller });
+  return [];
+}
+
+export const sessionCalls: Calls<
+  | "C_OpenSession"
+  | "C_CloseSession"
+  | "C_CloseAllSessions"
+  | "C_GetSessionInfo"
+  | "C_Login"
+  | "C_LoginUser"
+  | "C_Logout"
+  | "C_GetOperationState"
+  | "C_SetOperationState"
+  | "C_SessionCancel"
+> = {
+  C_OpenSession(application, id, flags) {
+    const slot = application.shared.slots.get(id);
+    if (!tokenPresent(slot)) throw failure("TOKEN_NOT_PRESENT");
+    if ((flags & CKF.SERIAL_SESSION) === 0) throw failure("SESSION_PARALLEL_NOT_SUPPORTED");
+    const writable = (flags & CKF.RW_SESSION) !== 0;
+    if (!writable && application.login(id)?.role === "so") throw failure("SESSION_READ_WRITE_SO_EXISTS");
+    return [application.open(id, flags, writable).handle];
+  },
+  C_CloseSession(application, handle) {
+    application.close(application.session(handle));
+    return [];
+  },
+  C_CloseAllSessions(application, id) {
+    application.shared.slots.get(id);
+    application.closeAll(id);
+    return [];
+  },
+  C_GetSessionInfo(application, handle) {
+    const session = application.session(handle);
+    const flags = CKF.SERIAL_SESSION | (session.writable ? CKF.RW_SESSION : 0);
+    return [session.slot, application.state(session), flags, 0];
+  },
+  C_Login: login,
+  // There is one name per token, and the PIN says it: a user name adds nothing and must be empty.
+  async C_LoginUser(application, handle, user, pin, name) {
+    if (name === undefined || name.length > 0) throw failure("ARGUMENTS_BAD", "the PIN names the user");
+    return login(application, handle, user, pin);
+  },
+  C_Logout(application, handle) {
+    const session = application.session(handle);
+    if (application.login(session.slot) === undefined) throw failure("USER_NOT_LOGGED_IN");
+    application.logout(session.slot);
+    return [];
+  },
+  C_GetOperationState: (application, handle, capacity) => saveState(application.session(handle), capacity),
+  C_SetOperationState(application, handle, state, encryptionKey, authenticationKey) {
+    const session = application.session(handle);
+    if (state === undefined) throw failure("ARGUMENTS_BAD");
+    if (encryptionKey !== 0 || authenticationKey !== 0) throw failure("KEY_NOT_NEEDED");
+    restoreState(session, state);
+    return [];
+  },
+  C_SessionCancel(application, handle, flags) {
+    const session = application.session(handle);
+    const { operations } = session;
+    if ((flags & CKF.DIGEST) !== 0) operations.digest = undefined;
+    if ((flags & CKF.ENCRYPT) !== 0) operations.encrypt = undefined;
+    if ((flags & CKF.DECRYPT) !== 0) operations.decrypt = undefined;
+    if ((flags & CKF.SIGN) !== 0) operations.sign = undefined;
+    if ((flags & CKF.VERIFY) !== 0) operations.verify = undefined;
+    if ((flags & CKF.SIGN_RECOVER) !== 0) operations.signRecover = undefined;
+    if ((flags & CKF.VERIFY_RECOVER) !== 0) operations.verifyRecover = undefined;
+    if ((flags & 0x40) !== 0) operations.find = undefined; // CKF_FIND_OBJECTS
+    return [];
+  },
+};

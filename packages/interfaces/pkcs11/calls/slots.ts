@@ -1,0 +1,70 @@
+// Implements: PKCS #11 v3.0 §5.5, C_GetSlotList, C_GetSlotInfo, C_GetTokenInfo, C_GetMechanismList, C_GetMechanismInfo.
+import { SIZE_QUERY, type UlongReply } from "@casemate/protocols/p11-rpc";
+import { isCasemateError } from "@casemate/foundation/errors";
+import type { Application } from "../application.ts";
+import { MECHANISMS } from "../mechanisms.ts";
+import { slotInfo, tokenInfo, tokenPresent, type Slot } from "../slots.ts";
+import { failure } from "../status.ts";
+import type { Calls } from "./types.ts";
+
+function list(numbers: readonly number[], capacity: number): [UlongReply] {
+  return [capacity === SIZE_QUERY || numbers.length > capacity ? numbers.length : numbers];
+}
+
+/** Asks the keyring which devices there are now. */
+export async function refreshSlots(application: Application): Promise<void> {
+  const caller = await application.shared.service();
+  if (caller === undefined) return;
+  try {
+    application.shared.slots.update(await application.ports.keyring.listDevices(caller));
+  } catch (error) {
+    if (!isCasemateError(error)) throw error;
+    application.ports.log.warn({ code: error.code }, "pkcs11: list of devices");
+  }
+}
+
+async function known(application: Application, id: number): Promise<Slot> {
+  try {
+    return application.shared.slots.get(id);
+  } catch {
+    await refreshSlots(application);
+    return application.shared.slots.get(id);
+  }
+}
+
+export const slotCalls: Calls<
+  "C_GetSlotList" | "C_GetSlotInfo" | "C_GetTokenInfo" | "C_GetMechanismList" | "C_GetMechanismInfo"
+> = {
+  async C_GetSlotList(application, withToken, capacity) {
+    if (capacity === SIZE_QUERY) await refreshSlots(application);
+    const slots = application.shared.slots.all().filter((slot) => withToken === 0 || tokenPresent(slot));
+    return list(
+      slots.map((slot) => slot.id),
+      capacity,
+    );
+  },
+  C_GetSlotInfo: async (application, id) => slotInfo(await known(application, id)),
+  async C_GetTokenInfo(application, id) {
+    const slot = await known(application, id);
+    if (!tokenPresent(slot)) throw failure("TOKEN_NOT_PRESENT");
+    const counts = application.shared.sessionCounts.get(id);
+    return tokenInfo(slot, {
+      userPin: true,
+      triesFlags: application.shared.pins.flags(slot.home),
+      sessions: counts?.all ?? 0,
+      writableSessions: counts?.writable ?? 0,
+      now: application.ports.clock.now(),
+    });
+  },
+  async C_GetMechanismList(application, id, capacity) {
+    const slot = await known(application, id);
+    if (!tokenPresent(slot)) throw failure("TOKEN_NOT_PRESENT");
+    return list([...MECHANISMS.keys()], capacity);
+  },
+  async C_GetMechanismInfo(application, id, type) {
+    await known(application, id);
+    const row = MECHANISMS.get(type);
+    if (row === undefined) throw failure("MECHANISM_INVALID");
+    return [row.sizes[0], row.sizes[1], row.flags];
+  },
+};

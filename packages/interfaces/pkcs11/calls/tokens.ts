@@ -1,0 +1,86 @@
+// Implements: PKCS #11 v3.0 §5.5.7 to §5.5.9, C_InitToken, C_InitPIN, C_SetPIN.
+import { NULL_BYTES, type ByteArray } from "@casemate/protocols/p11-rpc";
+import type { Caller } from "@casemate/keyring/core";
+import type { Application } from "../application.ts";
+import { PIN_RECORD_CLASS } from "../catalogue.ts";
+import { MADE_HERE } from "../key-object.ts";
+import type { Slot } from "../slots.ts";
+import { failure } from "../status.ts";
+import type { Calls } from "./types.ts";
+
+function given(pin: ByteArray): Uint8Array {
+  if (pin === undefined) throw failure("ARGUMENTS_BAD");
+  if (pin === NULL_BYTES) throw failure("PIN_INCORRECT", "no protected authentication path is configured");
+  return pin;
+}
+
+/** Destroys what applications made on this token: kept objects at once, keys after the waiting period of the keyring. */
+async function empty(application: Application, so: Caller, slot: Slot): Promise<void> {
+  const { objects, keyring } = application.ports;
+  const { catalogue } = application.shared;
+  for (;;) {
+    const { items } = await objects.find(so, { tokenLabel: slot.home, limit: 1000 });
+    for (const record of items) {
+      await objects.remove(so, record.id);
+      catalogue.removeRecord(record.id);
+    }
+    if (items.length < 1000) break;
+  }
+  let cursor: string | undefined;
+  do {
+    const page = await keyring.listKeys(so, { limit: 1000, ...(cursor === undefined ? {} : { cursor }) });
+    for (const key of page.items) {
+      if (key.labels[MADE_HERE] !== slot.home || key.state === "destroyed") continue;
+      if (key.versions.every((version) => version.destroyAt !== undefined || version.state === "destroyed")) continue;
+      await catalogue.refreshKey(so, await keyring.destroyKey(so, key.name));
+    }
+    cursor = page.next;
+  } while (cursor !== undefined);
+}
+
+async function initToken(application: Application, id: number, pin: ByteArray, label: string): Promise<[]> {
+  const slot = application.shared.slots.get(id);
+  if ((application.shared.sessionCounts.get(id)?.all ?? 0) > 0) throw failure("SESSION_EXISTS");
+  const { caller } = await application.shared.pins.check(slot.home, "so", given(pin));
+  await empty(application, caller, slot);
+  slot.label = label.trimEnd();
+  await application.ports.objects.create(caller, {
+    tokenLabel: slot.home,
+    class: PIN_RECORD_CLASS,
+    label: "token",
+    ckaId: "",
+    attributes: new TextEncoder().encode(slot.label),
+  });
+  return [];
+}
+
+export const tokenCalls: Calls<"C_InitToken" | "C_InitToken2" | "C_InitPIN" | "C_SetPIN"> = {
+  C_InitToken: (application, id, pin, label) => initToken(application, id, pin, (label ?? "").slice(0, 32)),
+  C_InitToken2: (application, id, pin, label) => initToken(application, id, pin, label),
+  async C_InitPIN(application, handle, pin) {
+    const session = application.session(handle);
+    const login = application.login(session.slot);
+    if (login?.role !== "so") throw failure("USER_NOT_LOGGED_IN");
+    if (!session.writable) throw failure("SESSION_READ_ONLY");
+    const { home } = application.slotOf(session);
+    const { keyring } = application.ports;
+    const { token } = await keyring.createToken(login.caller, {
+      principal: `pkcs11-${home}`,
+      roles: ["operator", "user"],
+      note: `opened by the PIN of PKCS#11 token ${home}`,
+    });
+    await application.shared.pins.set(login.caller, home, "user", given(pin), token);
+    return [];
+  },
+  async C_SetPIN(application, handle, before, after) {
+    const session = application.session(handle);
+    if (!session.writable) throw failure("SESSION_READ_ONLY");
+    const role = application.login(session.slot)?.role ?? "user";
+    const { home } = application.slotOf(session);
+    const old = given(before);
+    const pin = given(after);
+    const { caller, token } = await application.shared.pins.check(home, role, old);
+    await application.shared.pins.set(caller, home, role, pin, token);
+    return [];
+  },
+};

@@ -1,0 +1,269 @@
+// What token objects a caller sees: keys of the keyring and kept objects, indexed by any attribute that is looked for.
+import type { Caller, KeyView, ObjectRecord } from "@casemate/keyring/core";
+import { isCasemateError } from "@casemate/foundation/errors";
+import { decodeAttributes } from "@casemate/protocols/p11-rpc";
+import { createPublicKey, type KeyObject } from "node:crypto";
+import { CKA, CKK, CKO } from "@casemate/protocols/p11-rpc";
+import type { Ports } from "./context.ts";
+import { curveByParams, keyOfPoint } from "./curves.ts";
+import { keyObjects } from "./key-object.ts";
+import { matches, type DeviceKey, type P11Object } from "./object.ts";
+import { bytesOf, fromWireTemplate, numberOf, valueKey, type Template } from "./values.ts";
+
+/** A token object and where it lives: a device, or a token label for kept objects. */
+export interface TokenObject extends P11Object {
+  readonly home: string;
+  /** Id in the object store. */
+  readonly record?: string;
+}
+
+/** The class of records that are no objects: PINs of tokens. */
+export const PIN_RECORD_CLASS = 0x80ca0001;
+
+const STALE_MS = 2000;
+const PAGE = 1000;
+
+/** A public key from the attributes of a public key object, or undefined. */
+export function publicKeyOf(attributes: Template): KeyObject | undefined {
+  try {
+    if (numberOf(attributes, CKA.KEY_TYPE) === CKK.RSA) {
+      const n = bytesOf(attributes, CKA.MODULUS);
+      const e = bytesOf(attributes, CKA.PUBLIC_EXPONENT);
+      if (n === undefined || e === undefined || n.length === 0 || e.length === 0) return undefined;
+      const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString("base64url");
+      return createPublicKey({ key: { kty: "RSA", n: text(n), e: text(e) }, format: "jwk" });
+    }
+    const params = bytesOf(attributes, CKA.EC_PARAMS);
+    const point = bytesOf(attributes, CKA.EC_POINT);
+    const curve = params === undefined ? undefined : curveByParams(params);
+    return curve === undefined || point === undefined ? undefined : keyOfPoint(curve, point);
+  } catch {
+    return undefined;
+  }
+}
+
+function objectOfRecord(record: ObjectRecord): TokenObject {
+  const attributes = fromWireTemplate(decodeAttributes(record.attributes));
+  const key = record.class === CKO.PUBLIC_KEY ? publicKeyOf(attributes) : undefined;
+  return {
+    uid: `object/${record.id}`,
+    attributes,
+    home: record.tokenLabel,
+    record: record.id,
+    ...(key === undefined ? {} : { material: { kind: "public", key } }),
+  };
+}
+
+function fingerprint(key: KeyView): string {
+  const versions = key.versions.map((v) => [v.version, v.state, v.activateAt, v.deactivateAt, v.destroyAt].join());
+  return `${key.primaryVersion}|${versions.join()}|${JSON.stringify(key.labels)}|${key.usages.join()}`;
+}
+
+/** One caller's token objects. */
+class View {
+  readonly #groups = new Map<string, { readonly mark: string; readonly objects: readonly TokenObject[] }>();
+  readonly #indexes = new Map<number, Map<string, Set<TokenObject>>>();
+  loadedAt = -Infinity;
+  loading: Promise<void> | undefined;
+
+  /** Replaces what `group` (a key or a record) consists of. */
+  put(group: string, mark: string, make: () => readonly TokenObject[]): void {
+    const before = this.#groups.get(group);
+    if (before?.mark === mark) return;
+    this.remove(group);
+    const objects = make();
+    this.#groups.set(group, { mark, objects });
+    for (const [type, index] of this.#indexes) for (const object of objects) addTo(index, type, object);
+  }
+
+  remove(group: string): void {
+    const before = this.#groups.get(group);
+    if (before === undefined) return;
+    this.#groups.delete(group);
+    for (const [type, index] of this.#indexes) {
+      for (const object of before.objects) {
+        const value = object.attributes.get(type);
+        if (value !== undefined) index.get(valueKey(value))?.delete(object);
+      }
+    }
+  }
+
+  keepOnly(groups: ReadonlySet<string>, prefix: string): void {
+    for (const group of this.#groups.keys()) if (group.startsWith(prefix) && !groups.has(group)) this.remove(group);
+  }
+
+  find(template: Template): readonly TokenObject[] {
+    let smallest: ReadonlySet<TokenObject> | undefined;
+    for (const [type, value] of template) {
+      const candidates = this.#index(type).get(valueKey(value)) ?? new Set<TokenObject>();
+      if (smallest === undefined || candidates.size < smallest.size) smallest = candidates;
+      if (smallest.size === 0) return [];
+    }
+    if (smallest === undefined) return [...this.#groups.values()].flatMap((group) => group.objects);
+    return [...smallest].filter((object) => matches(object, template));
+  }
+
+  hide(group: string, version: number): void {
+    const before = this.#groups.get(group);
+    if (before === undefined) return;
+    const rest = before.objects.filter((object) => deviceKeyOf(object)?.version !== version);
+    this.remove(group);
+    if (rest.length > 0) this.put(group, `${before.mark}!`, () => rest);
+  }
+
+  objectsOf(group: string): readonly TokenObject[] {
+    return this.#groups.get(group)?.objects ?? [];
+  }
+
+  /** Built when an attribute is first looked for, kept up to date afterwards. */
+  #index(type: number): Map<string, Set<TokenObject>> {
+    const existing = this.#indexes.get(type);
+    if (existing !== undefined) return existing;
+    const index = new Map<string, Set<TokenObject>>();
+    this.#indexes.set(type, index);
+    for (const group of this.#groups.values()) for (const object of group.objects) addTo(index, type, object);
+    return index;
+  }
+}
+
+function addTo(index: Map<string, Set<TokenObject>>, type: number, object: TokenObject): void {
+  const value = object.attributes.get(type);
+  if (value === undefined) return;
+  const key = valueKey(value);
+  const present = index.get(key);
+  if (present === undefined) index.set(key, new Set([object]));
+  else present.add(object);
+}
+
+const groupOfKey = (name: string): string => `key/${name}`;
+const groupOfRecord = (id: string): string => `object/${id}`;
+
+export class Catalogue {
+  readonly #ports: Ports;
+  readonly #views = new Map<string, { readonly view: View; readonly caller: Caller }>();
+
+  constructor(ports: Ports) {
+    this.#ports = ports;
+  }
+
+  /** Token objects that `caller` may see and that match. Changes made elsewhere are seen within two seconds, absences at once. */
+  async find(caller: Caller, template: Template): Promise<readonly TokenObject[]> {
+    const view = this.#view(caller);
+    if (view.loadedAt === -Infinity) await this.#load(view, caller);
+    else if (this.#ports.clock.monotonic() - view.loadedAt > STALE_MS) {
+      const loading = this.#load(view, caller);
+      const found = view.find(template);
+      if (found.length > 0) {
+        loading.catch((error: unknown) => this.#ports.log.warn({ error: String(error) }, "pkcs11: list of keys"));
+        return found;
+      }
+      await loading;
+    }
+    return view.find(template);
+  }
+
+  /** The objects of a key as `caller` sees it now; an empty list when it is gone. */
+  async refreshKey(caller: Caller, key: KeyView): Promise<readonly TokenObject[]> {
+    for (const { view, caller: other } of this.#views.values()) {
+      if (other.principal !== caller.principal) view.loadedAt = Math.min(view.loadedAt, -1e12);
+      else putKey(view, key);
+    }
+    const view = this.#view(caller);
+    putKey(view, key);
+    return view.objectsOf(groupOfKey(key.name));
+  }
+
+  putRecord(caller: Caller, record: ObjectRecord): TokenObject {
+    const object = objectOfRecord(record);
+    for (const { view } of this.#views.values()) {
+      view.put(groupOfRecord(record.id), `${record.revision}`, () => [object]);
+    }
+    this.#view(caller).put(groupOfRecord(record.id), `${record.revision}`, () => [object]);
+    return object;
+  }
+
+  removeRecord(id: string): void {
+    for (const { view } of this.#views.values()) view.remove(groupOfRecord(id));
+  }
+
+  /** A version whose destruction was asked for is seen no more by applications, though it may still be restored. */
+  hideVersion(name: string, version: number): void {
+    for (const { view } of this.#views.values()) view.hide(groupOfKey(name), version);
+  }
+
+  /** Forgets views that nobody uses any more. */
+  retain(callers: ReadonlySet<string>): void {
+    for (const key of this.#views.keys()) if (!callers.has(key)) this.#views.delete(key);
+  }
+
+  #view(caller: Caller): View {
+    const key = viewKey(caller);
+    const known = this.#views.get(key);
+    if (known !== undefined) return known.view;
+    const view = new View();
+    this.#views.set(key, { view, caller });
+    return view;
+  }
+
+  #load(view: View, caller: Caller): Promise<void> {
+    view.loading ??= this.#reload(view, caller).finally(() => {
+      view.loading = undefined;
+    });
+    return view.loading;
+  }
+
+  async #reload(view: View, caller: Caller): Promise<void> {
+    const { keyring, objects, clock } = this.#ports;
+    const groups = new Set<string>();
+    let cursor: string | undefined;
+    do {
+      const page = await keyring.listKeys(caller, { limit: PAGE, ...(cursor === undefined ? {} : { cursor }) });
+      for (const key of page.items) if (putKey(view, key)) groups.add(groupOfKey(key.name));
+      cursor = page.next;
+    } while (cursor !== undefined);
+    view.keepOnly(groups, "key/");
+    groups.clear();
+    try {
+      do {
+        const page = await objects.find(caller, { limit: PAGE, ...(cursor === undefined ? {} : { cursor }) });
+        for (const record of page.items) {
+          if (record.class === PIN_RECORD_CLASS) continue;
+          groups.add(groupOfRecord(record.id));
+          view.put(groupOfRecord(record.id), `${record.revision}`, () => [objectOfRecord(record)]);
+        }
+        cursor = page.next;
+      } while (cursor !== undefined);
+    } catch (error) {
+      // A caller who may use keys but not read objects sees the keys.
+      if (!isCasemateError(error) || error.code !== "FORBIDDEN") throw error;
+    }
+    view.keepOnly(groups, "object/");
+    view.loadedAt = clock.monotonic();
+  }
+}
+
+/** Callers with the same name and roles see the same. */
+export function viewKey(caller: Caller): string {
+  return `${caller.principal}|${caller.roles.join()}`;
+}
+
+/** Answers whether anything of the key is left. */
+function putKey(view: View, key: KeyView): boolean {
+  const living = key.versions.filter((version) => version.state !== "destroyed" && version.destroyAt === undefined);
+  const group = groupOfKey(key.name);
+  if (living.length === 0) {
+    view.remove(group);
+    return false;
+  }
+  view.put(group, fingerprint(key), () =>
+    living.flatMap((version) =>
+      keyObjects(key, version).map((object): TokenObject => ({ ...object, home: version.device })),
+    ),
+  );
+  return true;
+}
+
+function deviceKeyOf(object: P11Object): DeviceKey | undefined {
+  const { material } = object;
+  return material?.kind === "device" ? material.key : material?.kind === "public" ? material.device : undefined;
+}

@@ -1,0 +1,309 @@
+// Implements: PKCS #11 v3.0 Current Mechanisms, RSA encryption and block ciphers with any key: in the device, or of the session.
+import { constants, createCipheriv, createDecipheriv, privateDecrypt, publicEncrypt } from "node:crypto";
+import { concat } from "@casemate/foundation/bytes";
+import type { CipherScheme } from "@casemate/devices/contract";
+import type { Caller } from "@casemate/keyring/core";
+import { CKG, CKM, type MechanismParameter } from "@casemate/protocols/p11-rpc";
+import { need, only, type Maybe, type Ports } from "./context.ts";
+import { HASH_BY_MECHANISM, HASH_BYTES, type CipherSpec, type Hash } from "./mechanisms.ts";
+import type { DeviceKey, Material } from "./object.ts";
+import { leftPad, modulusBits, publicRaw } from "./rsa.ts";
+import { failure } from "./status.ts";
+
+/** Whole blocks through one key, without chaining of our own. */
+export interface BlockCipher {
+  readonly blockSize: number;
+  ecb(encrypt: boolean, blocks: Uint8Array): Maybe<Uint8Array>;
+  cbcEncrypt(iv: Uint8Array, blocks: Uint8Array): Maybe<Uint8Array>;
+}
+
+/** One input, one output: RSA and GCM. */
+export interface WholeCipher {
+  /** The most that comes out for this much input. */
+  size(inputLength: number): number;
+  run(input: Uint8Array): Maybe<Uint8Array>;
+}
+
+/** Runs an operation of node:crypto and answers a Cryptoki failure when it refuses. */
+function attempt<T>(rv: Parameters<typeof failure>[0], run: () => T): T {
+  try {
+    return run();
+  } catch {
+    throw failure(rv);
+  }
+}
+
+interface Oaep {
+  readonly hash: Hash;
+  readonly label: Uint8Array;
+}
+
+const MGF_OF: Readonly<Partial<Record<Hash, number>>> = {
+  sha1: CKG.MGF1_SHA1,
+  sha224: CKG.MGF1_SHA224,
+  sha256: CKG.MGF1_SHA256,
+  sha384: CKG.MGF1_SHA384,
+  sha512: CKG.MGF1_SHA512,
+};
+
+function oaep(parameter: MechanismParameter | undefined): Oaep {
+  if (parameter?.kind !== "oaep") throw failure("MECHANISM_PARAM_INVALID");
+  const hash = HASH_BY_MECHANISM.get(parameter.hash);
+  // CKZ_DATA_SPECIFIED is 1; a source of 0 means an empty label.
+  if (hash === undefined || MGF_OF[hash] !== parameter.mgf || parameter.source > 1) {
+    throw failure("MECHANISM_PARAM_INVALID");
+  }
+  return { hash, label: parameter.label };
+}
+
+function deviceOaep({ hash }: Oaep): CipherScheme {
+  if (hash === "sha256" || hash === "sha384" || hash === "sha512") return `rsa-oaep-${hash}`;
+  throw failure("MECHANISM_PARAM_INVALID", "devices do OAEP with SHA-256, SHA-384 and SHA-512");
+}
+
+function publicCipher(
+  material: Extract<Material, { kind: "public" }>,
+  spec: CipherSpec,
+  parameter: MechanismParameter | undefined,
+): WholeCipher {
+  const { key } = material;
+  const bytes = Math.ceil(modulusBits(key) / 8);
+  const size = (): number => bytes;
+  switch (spec.kind) {
+    case "rsa-pkcs1":
+      return {
+        size,
+        run(input) {
+          if (input.length > bytes - 11) throw failure("DATA_LEN_RANGE");
+          return publicEncrypt({ key, padding: constants.RSA_PKCS1_PADDING }, input);
+        },
+      };
+    case "rsa-oaep": {
+      const { hash, label } = oaep(parameter);
+      return {
+        size,
+        run(input) {
+          if (input.length > bytes - 2 * HASH_BYTES[hash] - 2) throw failure("DATA_LEN_RANGE");
+          const options = { key, padding: constants.RSA_PKCS1_OAEP_PADDING, oaepHash: hash, oaepLabel: label };
+          return attempt("DATA_LEN_RANGE", () => publicEncrypt(options, input));
+        },
+      };
+    }
+    case "rsa-x509":
+      return { size, run: (input) => publicRaw(key, leftPad(input, bytes)) };
+    default:
+      throw failure("KEY_TYPE_INCONSISTENT");
+  }
+}
+
+function sessionDecrypt(
+  material: Extract<Material, { kind: "private" }>,
+  spec: CipherSpec,
+  parameter: MechanismParameter | undefined,
+): WholeCipher {
+  const { key } = material;
+  const bytes = Math.ceil(modulusBits(key) / 8);
+  const options = ((): Parameters<typeof privateDecrypt>[0] => {
+    switch (spec.kind) {
+      case "rsa-pkcs1":
+        return { key, padding: constants.RSA_PKCS1_PADDING };
+      case "rsa-oaep": {
+        const { hash, label } = oaep(parameter);
+        return { key, padding: constants.RSA_PKCS1_OAEP_PADDING, oaepHash: hash, oaepLabel: label };
+      }
+      case "rsa-x509":
+        return { key, padding: constants.RSA_NO_PADDING };
+      default:
+        throw failure("KEY_TYPE_INCONSISTENT");
+    }
+  })();
+  return {
+    size: () => bytes,
+    run(input) {
+      if (input.length !== bytes) throw failure("ENCRYPTED_DATA_LEN_RANGE");
+      return attempt("ENCRYPTED_DATA_INVALID", () => privateDecrypt(options, input));
+    },
+  };
+}
+
+function deviceDecrypt(
+  ports: Ports,
+  caller: Caller,
+  key: DeviceKey,
+  spec: CipherSpec,
+  parameter: MechanismParameter | undefined,
+): WholeCipher {
+  const bytes = Number(key.algorithm.slice(4)) / 8;
+  const named = spec.kind === "rsa-oaep" ? oaep(parameter) : undefined;
+  if (named === undefined && spec.kind !== "rsa-pkcs1") {
+    throw failure("MECHANISM_INVALID", "a device key does not decrypt without padding");
+  }
+  const scheme: CipherScheme = named === undefined ? "rsa-pkcs1" : deviceOaep(named);
+  return {
+    size: () => bytes,
+    async run(data) {
+      if (data.length !== bytes) throw failure("ENCRYPTED_DATA_LEN_RANGE");
+      const item = named === undefined || named.label.length === 0 ? { data } : { data, context: named.label };
+      const { results } = await ports.keyring.decrypt(caller, key.name, {
+        scheme,
+        raw: true,
+        version: key.version,
+        items: [item],
+      });
+      return only(results);
+    },
+  };
+}
+
+function gcm(material: Material, encrypt: boolean, parameter: MechanismParameter | undefined): WholeCipher {
+  if (parameter?.kind !== "gcm" || parameter.iv.length === 0 || ![96, 104, 112, 120, 128].includes(parameter.tagBits)) {
+    throw failure("MECHANISM_PARAM_INVALID");
+  }
+  const { iv, aad, tagBits } = parameter;
+  const tag = tagBits / 8;
+  if (material.kind !== "secret") throw failure("KEY_TYPE_INCONSISTENT");
+  const key = material.bytes.reveal();
+  const name = `aes-${key.length * 8}-gcm`;
+  const options = { authTagLength: tag };
+  if (encrypt) {
+    return {
+      size: (length) => length + tag,
+      run(input) {
+        const cipher = createCipheriv(name as "aes-256-gcm", key, iv, options);
+        cipher.setAAD(aad);
+        return concat(cipher.update(input), cipher.final(), cipher.getAuthTag());
+      },
+    };
+  }
+  return {
+    size: (length) => Math.max(0, length - tag),
+    run(input) {
+      if (input.length < tag) throw failure("ENCRYPTED_DATA_LEN_RANGE");
+      const decipher = createDecipheriv(name as "aes-256-gcm", key, iv, options);
+      decipher.setAAD(aad);
+      decipher.setAuthTag(input.subarray(input.length - tag));
+      const text = decipher.update(input.subarray(0, input.length - tag));
+      return attempt("ENCRYPTED_DATA_INVALID", () => concat(text, decipher.final()));
+    },
+  };
+}
+
+/** Devices make GCM nonces themselves, so that none repeats: a caller's nonce is for decryption alone. */
+function deviceGcm(
+  ports: Ports,
+  caller: Caller,
+  key: DeviceKey,
+  encrypt: boolean,
+  parameter: MechanismParameter | undefined,
+): WholeCipher {
+  if (encrypt) throw failure("MECHANISM_PARAM_INVALID", "the device makes the nonce; use a session key or REST");
+  if (parameter?.kind !== "gcm" || parameter.iv.length !== 12 || parameter.tagBits !== 128) {
+    throw failure("MECHANISM_PARAM_INVALID", "a device key takes a nonce of 12 bytes and a tag of 128 bits");
+  }
+  const { iv, aad } = parameter;
+  return {
+    size: (length) => Math.max(0, length - 16),
+    async run(input) {
+      const { results } = await ports.keyring.decrypt(caller, key.name, {
+        scheme: "aes-gcm",
+        raw: true,
+        version: key.version,
+        items: [{ data: concat(iv, input), ...(aad.length === 0 ? {} : { context: aad }) }],
+      });
+      return only(results);
+    },
+  };
+}
+
+/** @throws CKR_KEY_TYPE_INCONSISTENT, CKR_MECHANISM_PARAM_INVALID, CKR_USER_NOT_LOGGED_IN. */
+export function wholeCipher(
+  ports: Ports,
+  caller: Caller | undefined,
+  material: Material,
+  spec: CipherSpec,
+  encrypt: boolean,
+  parameter: MechanismParameter | undefined,
+): WholeCipher {
+  if (spec.kind === "gcm") {
+    return material.kind === "device"
+      ? deviceGcm(ports, need(caller), material.key, encrypt, parameter)
+      : gcm(material, encrypt, parameter);
+  }
+  if (encrypt) {
+    if (material.kind !== "public") throw failure("KEY_TYPE_INCONSISTENT");
+    return publicCipher(material, spec, parameter);
+  }
+  if (material.kind === "device") return deviceDecrypt(ports, need(caller), material.key, spec, parameter);
+  if (material.kind === "private") return sessionDecrypt(material, spec, parameter);
+  throw failure("KEY_TYPE_INCONSISTENT");
+}
+
+function deviceBlocks(ports: Ports, caller: Caller, key: DeviceKey): BlockCipher {
+  const { name, version } = key;
+  return {
+    blockSize: 16,
+    async ecb(encrypt, data) {
+      if (data.length === 0) return data;
+      const request = { scheme: "aes-ecb" as const, raw: true, version, items: [{ data }] };
+      const { results } = encrypt
+        ? await ports.keyring.encrypt(caller, name, request)
+        : await ports.keyring.decrypt(caller, name, request);
+      return only(results);
+    },
+    async cbcEncrypt(iv, data) {
+      if (data.length === 0) return data;
+      const { results } = await ports.keyring.encrypt(caller, name, {
+        scheme: "aes-cbc",
+        raw: true,
+        version,
+        items: [{ data, iv }],
+      });
+      // The device puts the iv in front and a block of padding behind.
+      return only(results).subarray(16, 16 + data.length);
+    },
+  };
+}
+
+function sessionBlocks(key: Uint8Array, cipher: "aes" | "des"): BlockCipher {
+  const des = cipher === "des";
+  const sizes = des ? [8, 16, 24] : [16, 24, 32];
+  if (!sizes.includes(key.length)) throw failure("KEY_SIZE_RANGE");
+  // Single DES is triple DES with one key thrice; two-key triple DES uses the first key again.
+  const whole = !des || key.length === 24 ? key : concat(key, key.subarray(0, 8), ...(key.length === 8 ? [key] : []));
+  const name = (mode: string): string =>
+    des ? (mode === "ecb" ? "des-ede3" : `des-ede3-${mode}`) : `aes-${key.length * 8}-${mode}`;
+  return {
+    blockSize: des ? 8 : 16,
+    ecb(encrypt, blocks) {
+      const make = encrypt ? createCipheriv : createDecipheriv;
+      return make(name("ecb"), whole, null).setAutoPadding(false).update(blocks);
+    },
+    cbcEncrypt: (iv, blocks) => createCipheriv(name("cbc"), whole, iv).setAutoPadding(false).update(blocks),
+  };
+}
+
+/** @throws CKR_KEY_TYPE_INCONSISTENT, CKR_KEY_SIZE_RANGE, CKR_USER_NOT_LOGGED_IN. */
+export function blockCipher(
+  ports: Ports,
+  caller: Caller | undefined,
+  material: Material,
+  cipher: "aes" | "des",
+): BlockCipher {
+  if (material.kind === "secret") return sessionBlocks(material.bytes.reveal(), cipher);
+  if (material.kind === "device" && cipher === "aes" && material.key.algorithm.startsWith("aes-")) {
+    return deviceBlocks(ports, need(caller), material.key);
+  }
+  throw failure("KEY_TYPE_INCONSISTENT");
+}
+
+/** The iv or counter block of a mechanism. @throws CKR_MECHANISM_PARAM_INVALID. */
+export function initialBlock(type: number, parameter: MechanismParameter | undefined, blockSize: number): Uint8Array {
+  if (type === CKM.AES_CTR) {
+    if (parameter?.kind !== "ctr" || parameter.block.length !== 16 || parameter.bits < 1 || parameter.bits > 128) {
+      throw failure("MECHANISM_PARAM_INVALID");
+    }
+    return parameter.block;
+  }
+  if (parameter?.kind !== "bytes" || parameter.bytes.length !== blockSize) throw failure("MECHANISM_PARAM_INVALID");
+  return parameter.bytes;
+}

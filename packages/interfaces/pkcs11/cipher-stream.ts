@@ -1,0 +1,126 @@
+// Implements: NIST SP 800-38A modes and PKCS#7 padding over whole blocks, in any cutting of the input.
+import { concat } from "@casemate/foundation/bytes";
+import type { BlockCipher } from "./cipher-engine.ts";
+import type { Maybe } from "./context.ts";
+import { failure } from "./status.ts";
+
+/** A running encryption or decryption. Sizes are upper bounds, exact unless padding is to be removed. */
+export interface CipherStream {
+  updateSize(length: number): number;
+  finalSize(): number;
+  update(data: Uint8Array): Maybe<Uint8Array>;
+  final(): Maybe<Uint8Array>;
+}
+
+export type Mode = "ecb" | "cbc" | "cbc-pad" | "ctr";
+
+const EMPTY = new Uint8Array(0);
+
+function then<A, B>(value: Maybe<A>, next: (value: A) => B): Maybe<B> {
+  return value instanceof Promise ? value.then(next) : next(value);
+}
+
+function xor(a: Uint8Array, b: Uint8Array): Uint8Array {
+  const out = new Uint8Array(a.length);
+  for (let i = 0; i < a.length; i++) out[i] = (a[i] ?? 0) ^ (b[i] ?? 0);
+  return out;
+}
+
+/** Removes PKCS#7 padding. @throws CKR_ENCRYPTED_DATA_INVALID. */
+function unpad(block: Uint8Array, blockSize: number): Uint8Array {
+  const count = block[block.length - 1] ?? 0;
+  const fits = count >= 1 && count <= blockSize && count <= block.length;
+  if (!fits || block.subarray(block.length - count).some((byte) => byte !== count)) {
+    throw failure("ENCRYPTED_DATA_INVALID");
+  }
+  return block.subarray(0, block.length - count);
+}
+
+function blockStream(cipher: BlockCipher, mode: Exclude<Mode, "ctr">, encrypt: boolean, iv: Uint8Array): CipherStream {
+  const { blockSize } = cipher;
+  const padded = mode === "cbc-pad";
+  let held = EMPTY;
+  let chain = iv;
+  const crypt = (blocks: Uint8Array): Maybe<Uint8Array> => {
+    if (blocks.length === 0) return EMPTY;
+    if (mode === "ecb") return cipher.ecb(encrypt, blocks);
+    if (encrypt) {
+      return then(cipher.cbcEncrypt(chain, blocks), (out) => {
+        chain = out.slice(out.length - blockSize);
+        return out;
+      });
+    }
+    const before = concat(chain, blocks.subarray(0, blocks.length - blockSize));
+    chain = blocks.slice(blocks.length - blockSize);
+    return then(cipher.ecb(false, blocks), (out) => xor(out, before));
+  };
+  /** Bytes that can go through now; when padding will have to come off, the last block waits. */
+  const ready = (length: number): number => {
+    const whole = length - (length % blockSize);
+    return padded && !encrypt && whole === length && whole > 0 ? whole - blockSize : whole;
+  };
+  return {
+    updateSize: (length) => ready(held.length + length),
+    finalSize: () => (padded ? (encrypt ? blockSize : held.length) : 0),
+    update(data) {
+      const all = held.length === 0 ? data : concat(held, data);
+      const now = ready(all.length);
+      held = all.slice(now);
+      return crypt(all.subarray(0, now));
+    },
+    final() {
+      if (!padded) {
+        if (held.length > 0) throw failure(encrypt ? "DATA_LEN_RANGE" : "ENCRYPTED_DATA_LEN_RANGE");
+        return EMPTY;
+      }
+      if (encrypt) {
+        const count = blockSize - held.length;
+        return crypt(concat(held, new Uint8Array(count).fill(count)));
+      }
+      if (held.length !== blockSize) throw failure("ENCRYPTED_DATA_LEN_RANGE");
+      return then(crypt(held), (out) => unpad(out, blockSize));
+    },
+  };
+}
+
+function counterStream(cipher: BlockCipher, first: Uint8Array, bits: number): CipherStream {
+  let counter = BigInt(`0x${first.toHex()}`);
+  const low = (1n << BigInt(bits)) - 1n;
+  let blocksLeft = low + 1n;
+  let leftover = EMPTY;
+  const blocks = (count: number): Uint8Array => {
+    if (BigInt(count) > blocksLeft) throw failure("DATA_LEN_RANGE", "the counter would repeat");
+    blocksLeft -= BigInt(count);
+    const out = new Uint8Array(count * 16);
+    for (let i = 0; i < count; i++) {
+      out.set(Uint8Array.fromHex(counter.toString(16).padStart(32, "0")), i * 16);
+      counter = (counter & ~low) | ((counter + 1n) & low);
+    }
+    return out;
+  };
+  return {
+    updateSize: (length) => length,
+    finalSize: () => 0,
+    update(data) {
+      const missing = Math.max(0, data.length - leftover.length);
+      const stream = missing === 0 ? EMPTY : cipher.ecb(true, blocks(Math.ceil(missing / 16)));
+      return then(stream, (fresh) => {
+        const key = concat(leftover, fresh);
+        leftover = key.slice(data.length);
+        return xor(data, key);
+      });
+    },
+    final: () => EMPTY,
+  };
+}
+
+/** @param bits of the counter, for CTR. */
+export function cipherStream(
+  cipher: BlockCipher,
+  mode: Mode,
+  encrypt: boolean,
+  first: Uint8Array,
+  bits: number,
+): CipherStream {
+  return mode === "ctr" ? counterStream(cipher, first, bits) : blockStream(cipher, mode, encrypt, first);
+}

@@ -1,0 +1,174 @@
+// Implements: p11-kit RPC over one stream: version byte, then requests that run side by side and are answered as they finish.
+import type { Socket } from "node:net";
+import { Writer } from "@casemate/foundation/codec";
+import { asCasemateError, isCasemateError } from "@casemate/foundation/errors";
+import {
+  CKR,
+  decodeRequest,
+  FRAME_HEADER,
+  FrameReader,
+  NEWEST_VERSION,
+  rpcVersion,
+  writeErrorReply,
+  writeReply,
+  type CallRow,
+  type Frame,
+  type RpcVersion,
+} from "@casemate/protocols/p11-rpc";
+import { Application, type Shared } from "./application.ts";
+import { HANDLERS } from "./handlers.ts";
+import { returnValue } from "./status.ts";
+
+/** Requests of one connection that may wait for their answers; more are not read until some are done. */
+const MAX_IN_FLIGHT = 256;
+/** Answers kept for a client that does not read before we stop reading from it. */
+const MAX_UNSENT = 4 * 1024 * 1024;
+
+type AnyHandler = (application: Application, ...values: readonly unknown[]) => unknown;
+const handlers = HANDLERS as unknown as Readonly<Record<string, AnyHandler>>;
+
+export class Connection {
+  readonly application: Application;
+  readonly #socket: Socket;
+  readonly #frames = new FrameReader();
+  #version: RpcVersion | undefined;
+  #inFlight = 0;
+  #writer = new Writer(512);
+  #flushing = false;
+  #paused = false;
+
+  constructor(socket: Socket, shared: Shared) {
+    this.#socket = socket;
+    this.application = new Application(shared);
+    socket.on("data", (chunk: Buffer) => this.#receive(chunk));
+    socket.on("drain", () => this.#resume());
+    // An error is followed by close; a client that vanishes is an ordinary end.
+    socket.on("error", () => undefined);
+    socket.once("close", () => this.application.end());
+  }
+
+  close(): void {
+    this.#socket.destroy();
+  }
+
+  #receive(chunk: Uint8Array): void {
+    let rest = chunk;
+    if (this.#version === undefined) {
+      const offered = rest[0];
+      if (offered === undefined) return;
+      // The codec follows what was offered: newer clients encode mechanisms their way whatever is agreed.
+      this.#version = rpcVersion(offered);
+      this.#socket.write(new Uint8Array([Math.min(offered, NEWEST_VERSION)]));
+      rest = rest.subarray(1);
+    }
+    try {
+      for (const frame of this.#frames.push(rest)) this.#serve(frame, this.#version);
+    } catch (error) {
+      const { code, message } = asCasemateError(error);
+      this.application.ports.log.warn({ code, message }, "pkcs11: connection closed");
+      this.#socket.destroy();
+    }
+  }
+
+  #serve(frame: Frame, version: RpcVersion): void {
+    const { serial } = frame;
+    let call: CallRow | undefined;
+    try {
+      const request = decodeRequest(frame.body, version);
+      call = request.call;
+      if (!this.application.initialized && call.name !== "C_Initialize") {
+        return this.#error(serial, CKR.CRYPTOKI_NOT_INITIALIZED);
+      }
+      const handler = handlers[call.name] as AnyHandler;
+      const answer = handler(this.application, ...request.values);
+      if (answer instanceof Promise) this.#later(serial, call, version, answer);
+      else this.#answer(serial, call, version, answer as readonly unknown[]);
+    } catch (error) {
+      this.#failed(serial, call, error);
+    }
+  }
+
+  #later(serial: number, call: CallRow, version: RpcVersion, answer: Promise<unknown>): void {
+    this.#inFlight++;
+    if (this.#inFlight >= MAX_IN_FLIGHT) this.#pause();
+    answer.then(
+      (values) => {
+        this.#inFlight--;
+        this.#answer(serial, call, version, values as readonly unknown[]);
+        this.#resume();
+      },
+      (error: unknown) => {
+        this.#inFlight--;
+        this.#failed(serial, call, error);
+        this.#resume();
+      },
+    );
+  }
+
+  #failed(serial: number, call: CallRow | undefined, error: unknown): void {
+    const rv = call === undefined && isCasemateError(error) ? decodingFailure(error.code) : returnValue(error);
+    if (rv === CKR.GENERAL_ERROR) {
+      this.application.ports.log.warn(
+        { call: call?.name, error: String(error), stack: stackOf(error) },
+        "pkcs11: failed",
+      );
+    }
+    this.#error(serial, rv === CKR.OK ? CKR.GENERAL_ERROR : rv);
+  }
+
+  #error(serial: number, rv: number): void {
+    const at = this.#begin(serial);
+    writeErrorReply(this.#writer, rv);
+    this.#end(at);
+  }
+
+  #answer(serial: number, call: CallRow, version: RpcVersion, values: readonly unknown[]): void {
+    const at = this.#begin(serial);
+    writeReply(this.#writer, call, values, version);
+    this.#end(at);
+  }
+
+  #begin(serial: number): number {
+    const at = this.#writer.length;
+    this.#writer.u32(serial);
+    this.#writer.u32(0);
+    this.#writer.u32(0);
+    return at;
+  }
+
+  #end(at: number): void {
+    this.#writer.patchU32(at + 8, this.#writer.length - at - FRAME_HEADER);
+    if (this.#flushing) return;
+    this.#flushing = true;
+    // One write for all that becomes ready in this turn.
+    queueMicrotask(() => this.#flush());
+  }
+
+  #flush(): void {
+    this.#flushing = false;
+    if (this.#socket.destroyed) return;
+    this.#socket.write(this.#writer.view());
+    this.#writer = new Writer(512);
+    if (this.#socket.writableLength > MAX_UNSENT) this.#pause();
+  }
+
+  #pause(): void {
+    if (this.#paused) return;
+    this.#paused = true;
+    this.#socket.pause();
+  }
+
+  #resume(): void {
+    if (!this.#paused || this.#inFlight >= MAX_IN_FLIGHT / 2 || this.#socket.writableLength > MAX_UNSENT / 2) return;
+    this.#paused = false;
+    this.#socket.resume();
+  }
+}
+
+function decodingFailure(code: string): number {
+  return code === "NOT_SUPPORTED" ? CKR.FUNCTION_NOT_SUPPORTED : CKR.ARGUMENTS_BAD;
+}
+
+function stackOf(error: unknown): string {
+  return error instanceof Error ? (error.stack ?? error.message) : String(error);
+}

@@ -1,0 +1,269 @@
+// Token keys: made or imported inside a device through the keyring, with what the application's templates say about them.
+import { constants, createCipheriv, createPublicKey, publicEncrypt, randomBytes } from "node:crypto";
+import { concat, fromUtf8, toHex } from "@casemate/foundation/bytes";
+import { isCasemateError } from "@casemate/foundation/errors";
+import type { KeyAlgorithm, Usage, WrapScheme } from "@casemate/devices/contract";
+import type { Caller, CreateKey, KeyView } from "@casemate/keyring/core";
+import { CKA, CKK } from "@casemate/protocols/p11-rpc";
+import type { Application } from "./application.ts";
+import type { TokenObject } from "./catalogue.ts";
+import { curveByParams } from "./curves.ts";
+import { attributeLabel, MADE_HERE, NOT_LOCAL, type Half } from "./key-object.ts";
+import type { Slot } from "./slots.ts";
+import { failure } from "./status.ts";
+import { bytesOf, numberOf, type Template } from "./values.ts";
+
+const HMACS: Readonly<Record<number, KeyAlgorithm>> = { 32: "hmac-sha256", 48: "hmac-sha384", 64: "hmac-sha512" };
+const HMAC_TYPES: ReadonlyMap<number, KeyAlgorithm> = new Map([
+  [CKK.SHA256_HMAC, "hmac-sha256"],
+  [CKK.SHA384_HMAC, "hmac-sha384"],
+  [CKK.SHA512_HMAC, "hmac-sha512"],
+]);
+
+/** The device's name for a secret key. @throws CKR_KEY_SIZE_RANGE, CKR_TEMPLATE_INCONSISTENT. */
+export function secretAlgorithm(keyType: number, bytes: number): KeyAlgorithm {
+  if (keyType === CKK.AES) {
+    if (bytes === 16) return "aes-128";
+    if (bytes === 24) return "aes-192";
+    if (bytes === 32) return "aes-256";
+    throw failure("KEY_SIZE_RANGE");
+  }
+  const algorithm = HMAC_TYPES.get(keyType) ?? (keyType === CKK.GENERIC_SECRET ? HMACS[bytes] : undefined);
+  if (algorithm === undefined)
+    throw failure("KEY_SIZE_RANGE", "devices hold AES, and HMAC keys of 32, 48 and 64 bytes");
+  return algorithm;
+}
+
+/** The device's name for a key pair. @throws CKR_KEY_SIZE_RANGE, CKR_CURVE_NOT_SUPPORTED. */
+export function pairAlgorithm(keyType: number, template: Template): KeyAlgorithm {
+  if (keyType === CKK.RSA) {
+    const bits = numberOf(template, CKA.MODULUS_BITS);
+    if (bits === 2048) return "rsa-2048";
+    if (bits === 3072) return "rsa-3072";
+    if (bits === 4096) return "rsa-4096";
+    throw failure("KEY_SIZE_RANGE", "devices hold RSA keys of 2048, 3072 and 4096 bits");
+  }
+  const curve = curveByParams(bytesOf(template, CKA.EC_PARAMS) ?? new Uint8Array(0));
+  if (curve === undefined) throw failure("CURVE_NOT_SUPPORTED");
+  return curve.algorithm;
+}
+
+const USAGE_ATTRIBUTES: readonly (readonly [number, Usage])[] = [
+  [CKA.SIGN, "sign"],
+  [CKA.SIGN_RECOVER, "sign"],
+  [CKA.VERIFY, "sign"],
+  [CKA.DECRYPT, "encrypt"],
+  [CKA.ENCRYPT, "encrypt"],
+  [CKA.UNWRAP, "wrap"],
+  [CKA.WRAP, "wrap"],
+  [CKA.DERIVE, "agree"],
+];
+
+/** What the key is for: all that the templates ask; what is usual when they ask nothing. */
+function usagesOf(algorithm: KeyAlgorithm, ...templates: readonly Template[]): readonly Usage[] {
+  const symmetric = algorithm.startsWith("aes-") || algorithm.startsWith("hmac-");
+  const possible: readonly Usage[] = algorithm.startsWith("rsa-")
+    ? ["sign", "encrypt", "wrap"]
+    : algorithm.startsWith("aes-")
+      ? ["encrypt", "mac", "wrap"]
+      : algorithm.startsWith("hmac-")
+        ? ["mac"]
+        : algorithm.startsWith("ec-")
+          ? ["sign", "agree"]
+          : algorithm.startsWith("x")
+            ? ["agree"]
+            : ["sign"];
+  const asked = new Set<Usage>();
+  for (const template of templates) {
+    for (const [type, usage] of USAGE_ATTRIBUTES) {
+      if (template.get(type) === true) asked.add(symmetric && usage === "sign" ? "mac" : usage);
+    }
+  }
+  const usages = possible.filter((usage) => asked.has(usage));
+  if (usages.length > 0) return usages;
+  // Nothing asked that it can do: what most programs mean.
+  return algorithm.startsWith("rsa-") ? ["sign", "encrypt"] : [possible[0] ?? "sign"];
+}
+
+/** Attributes that are kept as they were given; the rest follows from the key. */
+const KEPT: ReadonlySet<number> = new Set([
+  CKA.LABEL,
+  CKA.ID,
+  CKA.SUBJECT,
+  CKA.START_DATE,
+  CKA.END_DATE,
+  CKA.ENCRYPT,
+  CKA.DECRYPT,
+  CKA.SIGN,
+  CKA.SIGN_RECOVER,
+  CKA.VERIFY,
+  CKA.VERIFY_RECOVER,
+  CKA.WRAP,
+  CKA.UNWRAP,
+  CKA.DERIVE,
+  CKA.MODIFIABLE,
+  CKA.KEY_TYPE,
+]);
+
+function labelsOf(slot: Slot, halves: Readonly<Partial<Record<Half, Template>>>): Record<string, string> {
+  const labels: Record<string, string> = { [MADE_HERE]: slot.home };
+  for (const [half, template] of Object.entries(halves)) {
+    for (const [type, value] of template) {
+      if (!KEPT.has(type)) continue;
+      if (value instanceof Uint8Array && value.length === 0) continue;
+      const [name, text] = attributeLabel(half as Half, type, value);
+      labels[name] = text;
+    }
+  }
+  return labels;
+}
+
+/** A name in the keyring's alphabet from the application's label or id. */
+function nameFrom(template: Template): string {
+  const label = bytesOf(template, CKA.LABEL);
+  let text = "";
+  try {
+    text = label === undefined ? "" : fromUtf8(label);
+  } catch {
+    // Labels may be any bytes; then the id or nothing names the key.
+  }
+  const name = text.replaceAll(/[^A-Za-z0-9._-]+/g, "-").replace(/^[^A-Za-z0-9]+/, "");
+  if (name !== "") return name.slice(0, 96);
+  const id = bytesOf(template, CKA.ID);
+  return id === undefined || id.length === 0 ? "pkcs11-key" : `pkcs11-${toHex(id).slice(0, 64)}`;
+}
+
+/** Runs `make` with the name, then with names made unique. */
+async function unique(name: string, make: (name: string) => Promise<KeyView>): Promise<KeyView> {
+  for (let i = 0; ; i++) {
+    try {
+      return await make(i === 0 ? name : `${name}-${toHex(randomBytes(4))}`);
+    } catch (error) {
+      if (!isCasemateError(error) || error.code !== "ALREADY_EXISTS" || i >= 4) throw error;
+    }
+  }
+}
+
+/** What no device key can be. @throws CKR_TEMPLATE_INCONSISTENT. */
+function checkSecrecy(template: Template): void {
+  if (template.get(CKA.PRIVATE) === false) {
+    throw failure("TEMPLATE_INCONSISTENT", "a key in a device is private: it cannot be used without a login");
+  }
+  if (template.get(CKA.WRAP_WITH_TRUSTED) === true) throw failure("TEMPLATE_INCONSISTENT");
+}
+
+function request(
+  slot: Slot,
+  algorithm: KeyAlgorithm,
+  secret: Template,
+  publicHalf: Template | undefined,
+): Omit<CreateKey, "name"> {
+  checkSecrecy(secret);
+  return {
+    algorithm,
+    usages: usagesOf(algorithm, secret, ...(publicHalf === undefined ? [] : [publicHalf])),
+    exportable: secret.get(CKA.EXTRACTABLE) === true,
+    labels: labelsOf(slot, publicHalf === undefined ? { key: secret } : { key: secret, pub: publicHalf }),
+    ...(slot.device === undefined ? {} : { device: slot.device.identity.id }),
+  };
+}
+
+/** Generates a token key in the slot's device. */
+export async function generateInDevice(
+  application: Application,
+  caller: Caller,
+  slot: Slot,
+  algorithm: KeyAlgorithm,
+  secret: Template,
+  publicHalf?: Template,
+): Promise<readonly TokenObject[]> {
+  const create = request(slot, algorithm, secret, publicHalf);
+  const key = await unique(nameFrom(secret.has(CKA.LABEL) || publicHalf === undefined ? secret : publicHalf), (name) =>
+    application.ports.keyring.createKey(caller, { ...create, name }),
+  );
+  return application.shared.catalogue.refreshKey(caller, key);
+}
+
+/** AES key wrap with padding (RFC 5649), as a device unwraps it. */
+function wrapPadded(key: Uint8Array, material: Uint8Array): Uint8Array {
+  const cipher = createCipheriv("id-aes256-wrap-pad", key, Uint8Array.fromHex("a65959a6"));
+  return concat(cipher.update(material), cipher.final());
+}
+
+const IMPORT_KEY = "pkcs11-import";
+
+/** The public key under which values travel into a device; made when first needed. */
+async function importKey(
+  application: Application,
+  caller: Caller,
+  device: string | undefined,
+): Promise<{ readonly name: string; readonly publicKey: Uint8Array }> {
+  const { keyring } = application.ports;
+  const name = device === undefined ? IMPORT_KEY : `${IMPORT_KEY}-${device}`;
+  try {
+    return { name, publicKey: (await keyring.publicKey(caller, name)).publicKey };
+  } catch (error) {
+    if (!isCasemateError(error) || error.code !== "NOT_FOUND") throw error;
+  }
+  const spec: CreateKey = {
+    name,
+    algorithm: "rsa-3072",
+    usages: ["wrap"],
+    ...(device === undefined ? {} : { device }),
+  };
+  try {
+    await keyring.createKey(caller, spec);
+  } catch (error) {
+    if (!isCasemateError(error) || error.code !== "ALREADY_EXISTS") throw error;
+  }
+  return { name, publicKey: (await keyring.publicKey(caller, name)).publicKey };
+}
+
+/** A value that comes wrapped under a key of the device. */
+export interface WrappedValue {
+  readonly wrapped: Uint8Array;
+  readonly wrappingKey: string;
+  readonly scheme: WrapScheme;
+}
+
+/** Wraps a value that an application gave under the device's import key, and wipes it. */
+async function wrapForDevice(
+  application: Application,
+  caller: Caller,
+  slot: Slot,
+  material: Uint8Array,
+): Promise<WrappedValue> {
+  const wrapping = await importKey(application, caller, slot.device?.identity.id);
+  const wrapper = randomBytes(32);
+  const key = createPublicKey({ key: Buffer.from(wrapping.publicKey), format: "der", type: "spki" });
+  const padding = constants.RSA_PKCS1_OAEP_PADDING;
+  const wrapped = concat(publicEncrypt({ key, padding, oaepHash: "sha256" }, wrapper), wrapPadded(wrapper, material));
+  wrapper.fill(0);
+  material.fill(0);
+  return { wrapped, wrappingKey: wrapping.name, scheme: "rsa-aes-kwp" };
+}
+
+/** Puts a value into the slot's device: PKCS#8 DER or raw bytes, which are wiped, or a value that is wrapped already. */
+export async function importToDevice(
+  application: Application,
+  caller: Caller,
+  slot: Slot,
+  algorithm: KeyAlgorithm,
+  material: Uint8Array | WrappedValue,
+  secret: Template,
+): Promise<readonly TokenObject[]> {
+  const create = request(slot, algorithm, secret, undefined);
+  const { wrapped, wrappingKey, scheme } =
+    material instanceof Uint8Array ? await wrapForDevice(application, caller, slot, material) : material;
+  const view = await unique(nameFrom(secret), (name) =>
+    application.ports.keyring.importKey(caller, {
+      ...create,
+      name,
+      labels: { ...create.labels, [NOT_LOCAL]: "true" },
+      wrappingKey,
+      scheme,
+      wrapped,
+    }),
+  );
+  return application.shared.catalogue.refreshKey(caller, view);
+}

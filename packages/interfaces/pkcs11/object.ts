@@ -1,0 +1,131 @@
+// Implements: PKCS #11 v3.0 §4, objects: what they are, what may be read, what may be changed.
+import type { KeyObject } from "node:crypto";
+import type { KeyAlgorithm } from "@casemate/devices/contract";
+import type { SecretBytes } from "@casemate/foundation/secrets";
+import { CKA, CKO } from "@casemate/protocols/p11-rpc";
+import { failure } from "./status.ts";
+import { booleanOf, sameValue, type Template, type Value } from "./values.ts";
+
+/** A key version of the keyring. */
+export interface DeviceKey {
+  readonly name: string;
+  readonly version: number;
+  readonly algorithm: KeyAlgorithm;
+  readonly device: string;
+}
+
+/** What an operation works with. */
+export type Material =
+  | { readonly kind: "device"; readonly key: DeviceKey }
+  | { readonly kind: "public"; readonly key: KeyObject; readonly device?: DeviceKey }
+  | { readonly kind: "secret"; readonly bytes: SecretBytes }
+  | { readonly kind: "private"; readonly key: KeyObject };
+
+/** An object as the handlers see it. */
+export interface P11Object {
+  /** The same for the same object in every application. */
+  readonly uid: string;
+  readonly attributes: Template;
+  readonly material?: Material;
+}
+
+/** Values that only ever leave a key which is neither sensitive nor unextractable. */
+const SECRETS: ReadonlySet<number> = new Set([
+  CKA.VALUE,
+  CKA.PRIVATE_EXPONENT,
+  CKA.PRIME_1,
+  CKA.PRIME_2,
+  CKA.EXPONENT_1,
+  CKA.EXPONENT_2,
+  CKA.COEFFICIENT,
+]);
+
+export function classOf(object: P11Object): number {
+  return object.attributes.get(CKA.CLASS) as number;
+}
+export function isToken(object: P11Object): boolean {
+  return object.attributes.get(CKA.TOKEN) === true;
+}
+export function isPrivate(object: P11Object): boolean {
+  return object.attributes.get(CKA.PRIVATE) === true;
+}
+export function allows(object: P11Object, attribute: number): boolean {
+  return object.attributes.get(attribute) === true;
+}
+export function isKeyClass(objectClass: number): boolean {
+  return objectClass === CKO.SECRET_KEY || objectClass === CKO.PRIVATE_KEY;
+}
+
+/** Whether the value of this attribute must not be shown. */
+export function isHidden(object: P11Object, type: number): boolean {
+  return (
+    SECRETS.has(type) &&
+    isKeyClass(classOf(object)) &&
+    (object.attributes.get(CKA.SENSITIVE) !== false || object.attributes.get(CKA.EXTRACTABLE) !== true)
+  );
+}
+
+export function matches(object: P11Object, template: Template): boolean {
+  for (const [type, wanted] of template) {
+    const value = object.attributes.get(type);
+    if (value === undefined || isHidden(object, type) || !sameValue(value, wanted)) return false;
+  }
+  return true;
+}
+
+/** What C_SetAttributeValue may change at any time. */
+const FREE: ReadonlySet<number> = new Set([
+  CKA.LABEL,
+  CKA.ID,
+  CKA.SUBJECT,
+  CKA.ISSUER,
+  CKA.SERIAL_NUMBER,
+  CKA.START_DATE,
+  CKA.END_DATE,
+  CKA.ENCRYPT,
+  CKA.DECRYPT,
+  CKA.SIGN,
+  CKA.SIGN_RECOVER,
+  CKA.VERIFY,
+  CKA.VERIFY_RECOVER,
+  CKA.WRAP,
+  CKA.UNWRAP,
+  CKA.DERIVE,
+  CKA.APPLICATION,
+  CKA.OBJECT_ID,
+]);
+const DATA_FREE: ReadonlySet<number> = new Set([...FREE, CKA.VALUE]);
+
+/** Throws what C_SetAttributeValue and C_CopyObject answer to a change that is not allowed. */
+export function checkChange(object: P11Object, changes: Template, copying: boolean): void {
+  const objectClass = classOf(object);
+  if (!copying && booleanOf(object.attributes, CKA.MODIFIABLE) === false) throw failure("ACTION_PROHIBITED");
+  const free = objectClass === CKO.DATA ? DATA_FREE : FREE;
+  for (const [type, value] of changes) {
+    const before = object.attributes.get(type);
+    if (before === undefined && !free.has(type)) throw failure("ATTRIBUTE_TYPE_INVALID", `0x${type.toString(16)}`);
+    if (copying && (type === CKA.TOKEN || type === CKA.PRIVATE || type === CKA.MODIFIABLE)) continue;
+    if (type === CKA.SENSITIVE && (value === true || before === value)) continue;
+    if (type === CKA.EXTRACTABLE && (value === false || before === value)) continue;
+    if (type === CKA.WRAP_WITH_TRUSTED && (value === true || before === value)) continue;
+    if ((type === CKA.COPYABLE || type === CKA.DESTROYABLE) && (value === false || before === value)) continue;
+    if (!free.has(type)) throw failure("ATTRIBUTE_READ_ONLY", `0x${type.toString(16)}`);
+    if (before !== undefined && typeof before !== typeof value) throw failure("ATTRIBUTE_VALUE_INVALID");
+  }
+}
+
+/** What a call answers for one attribute. */
+export type Shown = { readonly value: Value } | { readonly missing: "sensitive" | "unknown" };
+
+export function show(object: P11Object, type: number): Shown {
+  if (isHidden(object, type)) return { missing: "sensitive" };
+  const value = object.attributes.get(type);
+  return value === undefined ? { missing: "unknown" } : { value };
+}
+
+/** C_GetObjectSize: an estimate of what the attributes take. */
+export function sizeOf(object: P11Object): number {
+  let size = 16;
+  for (const [, value] of object.attributes) size += 8 + (value instanceof Uint8Array ? value.length : 8);
+  return size;
+}

@@ -1,0 +1,170 @@
+// Implements: PKCS #11 v3.0 §5.5 and §5.6 on PINs. A PIN is an API token, or opens one that is kept sealed under it.
+import { createCipheriv, createDecipheriv, scrypt, type ScryptOptions } from "node:crypto";
+import { concat, fromUtf8, toUtf8 } from "@casemate/foundation/bytes";
+import { CasemateError, isCasemateError } from "@casemate/foundation/errors";
+import type { Caller, ObjectRecord } from "@casemate/keyring/core";
+import { CKF } from "@casemate/protocols/p11-rpc";
+import { PIN_RECORD_CLASS } from "./catalogue.ts";
+import type { Ports } from "./context.ts";
+import { PIN_BYTES, type Login } from "./slots.ts";
+import { failure } from "./status.ts";
+
+export type Role = Login["role"];
+
+const COST: ScryptOptions = { N: 32_768, r: 8, p: 1, maxmem: 64 * 1024 * 1024 };
+const SALT = 16;
+const NONCE = 12;
+const TAG = 16;
+/** Wrong tries in a row before the PIN is locked, and for how long. */
+export const MAX_TRIES = 10;
+const LOCKED_MS = 10 * 60 * 1000;
+
+function stretch(pin: Uint8Array, salt: Uint8Array): Promise<Uint8Array> {
+  return new Promise((resolve, reject) => {
+    scrypt(pin, salt, 32, COST, (error, key) => (error === null ? resolve(key) : reject(error)));
+  });
+}
+
+/** salt ‖ nonce ‖ ciphertext ‖ tag of the API token. */
+async function seal(ports: Ports, pin: Uint8Array, token: string, context: string): Promise<Uint8Array> {
+  const salt = ports.random.bytes(SALT);
+  const nonce = ports.random.bytes(NONCE);
+  const key = await stretch(pin, salt);
+  const cipher = createCipheriv("aes-256-gcm", key, nonce);
+  cipher.setAAD(toUtf8(context));
+  const sealed = concat(salt, nonce, cipher.update(toUtf8(token)), cipher.final(), cipher.getAuthTag());
+  key.fill(0);
+  return sealed;
+}
+
+/** The API token, or undefined when the PIN is wrong. */
+async function open(pin: Uint8Array, sealed: Uint8Array, context: string): Promise<string | undefined> {
+  if (sealed.length < SALT + NONCE + TAG) return undefined;
+  const key = await stretch(pin, sealed.subarray(0, SALT));
+  try {
+    const decipher = createDecipheriv("aes-256-gcm", key, sealed.subarray(SALT, SALT + NONCE));
+    decipher.setAAD(toUtf8(context));
+    decipher.setAuthTag(sealed.subarray(sealed.length - TAG));
+    const text = decipher.update(sealed.subarray(SALT + NONCE, sealed.length - TAG));
+    return fromUtf8(concat(text, decipher.final()));
+  } catch {
+    return undefined;
+  } finally {
+    key.fill(0);
+  }
+}
+
+interface Tries {
+  wrong: number;
+  lockedUntil: number;
+}
+
+export class Pins {
+  readonly #ports: Ports;
+  readonly #service: () => Promise<Caller | undefined>;
+  readonly #tries = new Map<string, Tries>();
+
+  constructor(ports: Ports, service: () => Promise<Caller | undefined>) {
+    this.#ports = ports;
+    this.#service = service;
+  }
+
+  /** Flags of CK_TOKEN_INFO that tell how many tries are left. */
+  flags(home: string): number {
+    const user = this.#left(home, "user");
+    const so = this.#left(home, "so");
+    let flags = 0;
+    if (user < MAX_TRIES) flags |= CKF.USER_PIN_COUNT_LOW;
+    if (user === 1) flags |= CKF.USER_PIN_FINAL_TRY;
+    if (user === 0) flags |= CKF.USER_PIN_LOCKED;
+    if (so < MAX_TRIES) flags |= CKF.SO_PIN_COUNT_LOW;
+    if (so === 1) flags |= CKF.SO_PIN_FINAL_TRY;
+    if (so === 0) flags |= CKF.SO_PIN_LOCKED;
+    return flags;
+  }
+
+  /** Who this PIN is. @throws CKR_PIN_INCORRECT, CKR_PIN_LOCKED, CKR_PIN_EXPIRED, CKR_PIN_LEN_RANGE. */
+  async check(home: string, role: Role, pin: Uint8Array): Promise<{ readonly caller: Caller; readonly token: string }> {
+    if (pin.length === 0 || pin.length > PIN_BYTES.max) throw failure("PIN_LEN_RANGE");
+    if (this.#left(home, role) === 0) throw failure("PIN_LOCKED");
+    // Counted before the answer is known, so that tries side by side cannot outrun the counter.
+    const tries = this.#count(home, role);
+    const token = (await this.#fromRecord(home, role, pin)) ?? asText(pin);
+    try {
+      const caller = await this.#ports.keyring.authenticate(token, "pkcs11");
+      if (role === "so" && !caller.roles.includes("admin")) throw failure("PIN_INCORRECT");
+      tries.wrong = 0;
+      return { caller, token };
+    } catch (error) {
+      if (isCasemateError(error) && error.code === "TOKEN_EXPIRED") throw failure("PIN_EXPIRED");
+      if (!isCasemateError(error) || error.code === "UNAUTHENTICATED" || error.code === "BAD_REQUEST") {
+        this.#ports.log.warn({ token: home, role, tries: tries.wrong }, "pkcs11: wrong PIN");
+        throw failure(tries.wrong >= MAX_TRIES ? "PIN_LOCKED" : "PIN_INCORRECT");
+      }
+      throw error;
+    }
+  }
+
+  /** From now on `pin` opens `token`. @throws CKR_PIN_LEN_RANGE. */
+  async set(caller: Caller, home: string, role: Role, pin: Uint8Array, token: string): Promise<void> {
+    if (pin.length < PIN_BYTES.min || pin.length > PIN_BYTES.max) throw failure("PIN_LEN_RANGE");
+    const attributes = await seal(this.#ports, pin, token, `${home}/${role}`);
+    const { objects } = this.#ports;
+    const present = await this.#record(caller, home, role);
+    if (present === undefined) {
+      await objects.create(caller, {
+        tokenLabel: home,
+        class: PIN_RECORD_CLASS,
+        label: `pin:${role}`,
+        ckaId: "",
+        attributes,
+      });
+    } else await objects.update(caller, present.id, { attributes });
+    this.#tries.delete(`${home}/${role}`);
+  }
+
+  /** Whether a PIN was set besides API tokens. */
+  async forget(caller: Caller, home: string, role: Role): Promise<void> {
+    const record = await this.#record(caller, home, role);
+    if (record !== undefined) await this.#ports.objects.remove(caller, record.id);
+  }
+
+  async #fromRecord(home: string, role: Role, pin: Uint8Array): Promise<string | undefined> {
+    const service = await this.#service();
+    if (service === undefined) return undefined;
+    const record = await this.#record(service, home, role);
+    return record === undefined ? undefined : await open(pin, record.attributes, `${home}/${role}`);
+  }
+
+  async #record(caller: Caller, home: string, role: Role): Promise<ObjectRecord | undefined> {
+    const query = { tokenLabel: home, class: PIN_RECORD_CLASS, label: `pin:${role}`, limit: 1 };
+    return (await this.#ports.objects.find(caller, query)).items[0];
+  }
+
+  #left(home: string, role: Role): number {
+    const tries = this.#tries.get(`${home}/${role}`);
+    if (tries === undefined) return MAX_TRIES;
+    if (tries.wrong >= MAX_TRIES && this.#ports.clock.monotonic() >= tries.lockedUntil) {
+      // One try after the waiting time; a wrong one locks again.
+      tries.wrong = MAX_TRIES - 1;
+    }
+    return MAX_TRIES - tries.wrong;
+  }
+
+  #count(home: string, role: Role): Tries {
+    const key = `${home}/${role}`;
+    const tries = this.#tries.get(key) ?? { wrong: 0, lockedUntil: 0 };
+    tries.wrong++;
+    if (tries.wrong >= MAX_TRIES) tries.lockedUntil = this.#ports.clock.monotonic() + LOCKED_MS;
+    this.#tries.set(key, tries);
+    return tries;
+  }
+}
+
+function asText(pin: Uint8Array): string {
+  try {
+    return fromUtf8(pin);
+  } catch (cause) {
+    throw new CasemateError("UNAUTHENTICATED", "the PIN is no text", { cause });
+  }
+}

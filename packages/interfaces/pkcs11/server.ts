@@ -1,0 +1,157 @@
+// Casemate as a PKCS#11 token: a server of p11-kit's RPC protocol on a unix socket.
+import { chmodSync, rmSync } from "node:fs";
+import { connect, createServer, type Server } from "node:net";
+import { CasemateError, isCasemateError } from "@casemate/foundation/errors";
+import { systemClock, systemRandom, type Clock, type Random } from "@casemate/foundation/effects";
+import type { Caller, Keyring, ObjectStore } from "@casemate/keyring/core";
+import type { Shared } from "./application.ts";
+import { Catalogue, PIN_RECORD_CLASS } from "./catalogue.ts";
+import { Connection } from "./connection.ts";
+import type { Pkcs11Log, Ports } from "./context.ts";
+import { Pins } from "./pins.ts";
+import { Slots } from "./slots.ts";
+
+export interface Pkcs11ServerOptions {
+  readonly keyring: Keyring;
+  /** Where certificates, data objects, public keys and sealed PINs are kept. */
+  readonly objects: ObjectStore;
+  /** Absolute path of the unix socket; made with mode 0600. */
+  readonly socketPath: string;
+  readonly log: Pkcs11Log;
+  /**
+   * API token of the interface itself: it lists devices and shows public objects before a login, and finds sealed PINs.
+   * It needs to read keys, devices and objects, nothing more. Without it only the slot of the whole keyring exists
+   * and nothing is seen before a login.
+   */
+  readonly serviceToken?: string;
+  /** Connections held at once; the default is 4096. */
+  readonly maxConnections?: number;
+  readonly clock?: Clock;
+  readonly random?: Random;
+}
+
+export interface Pkcs11Server {
+  readonly socketPath: string;
+  /** Open connections. */
+  readonly connections: number;
+  close(): Promise<void>;
+}
+
+const MAX_CONNECTIONS = 4096;
+
+/** The interface's own caller, asked for again when its token was refused. */
+function serviceOf(keyring: Keyring, token: string | undefined, log: Pkcs11Log): () => Promise<Caller | undefined> {
+  let known: Promise<Caller | undefined> | undefined;
+  if (token === undefined) return () => Promise.resolve(undefined);
+  return () => {
+    known ??= keyring.authenticate(token, "pkcs11").catch((error: unknown) => {
+      known = undefined;
+      if (!isCasemateError(error)) throw error;
+      log.warn({ code: error.code }, "pkcs11: the interface's own token is refused; public objects are not shown");
+      return undefined;
+    });
+    return known;
+  };
+}
+
+/** Removes a socket that nobody listens on. @throws STORAGE_IN_USE when somebody does. */
+async function clearSocket(path: string): Promise<void> {
+  const alive = await new Promise<boolean>((resolve) => {
+    const probe = connect(path);
+    probe.once("connect", () => {
+      probe.destroy();
+      resolve(true);
+    });
+    probe.once("error", () => resolve(false));
+  });
+  if (alive) {
+    throw new CasemateError("STORAGE_IN_USE", `another process listens on ${path}`, {
+      hint: "Stop the other server, or use another data directory.",
+    });
+  }
+  rmSync(path, { force: true });
+}
+
+async function listen(server: Server, path: string): Promise<void> {
+  // The mask makes the socket private from its first moment, not only after chmod.
+  const before = process.umask(0o177);
+  try {
+    await new Promise<void>((resolve, reject) => {
+      server.once("error", reject);
+      server.listen(path, () => {
+        server.off("error", reject);
+        resolve();
+      });
+    });
+  } catch (cause) {
+    throw new CasemateError("CONFIG_INVALID", `cannot listen on ${path}`, {
+      cause,
+      hint: "A unix socket's path has at most 107 bytes and its directory must exist.",
+    });
+  } finally {
+    process.umask(before);
+  }
+  chmodSync(path, 0o600);
+}
+
+/** Labels that C_InitToken gave in earlier runs. */
+async function restoreLabels(shared: Shared): Promise<void> {
+  const caller = await shared.service();
+  if (caller === undefined) return;
+  const { keyring, objects, log } = shared.ports;
+  try {
+    shared.slots.update(await keyring.listDevices(caller));
+    const { items } = await objects.find(caller, { class: PIN_RECORD_CLASS, label: "token", limit: 1000 });
+    for (const record of items) {
+      const slot = shared.slots.all().find((candidate) => candidate.home === record.tokenLabel);
+      if (slot !== undefined) slot.label = new TextDecoder().decode(record.attributes);
+    }
+  } catch (error) {
+    if (!isCasemateError(error)) throw error;
+    log.warn({ code: error.code }, "pkcs11: devices and token labels cannot be read");
+  }
+}
+
+/** @throws STORAGE_IN_USE, CONFIG_INVALID. */
+export async function createPkcs11Server(options: Pkcs11ServerOptions): Promise<Pkcs11Server> {
+  const { keyring, objects, log, socketPath } = options;
+  const ports: Ports = {
+    keyring,
+    objects,
+    log,
+    clock: options.clock ?? systemClock,
+    random: options.random ?? systemRandom,
+  };
+  const service = serviceOf(keyring, options.serviceToken, log);
+  let uid = 0;
+  const shared: Shared = {
+    ports,
+    slots: new Slots(),
+    catalogue: new Catalogue(ports),
+    pins: new Pins(ports, service),
+    service,
+    sessionCounts: new Map(),
+    nextUid: () => `session/${++uid}`,
+  };
+  await restoreLabels(shared);
+  const connections = new Set<Connection>();
+  const server = createServer({ noDelay: true }, (socket) => {
+    const connection = new Connection(socket, shared);
+    connections.add(connection);
+    socket.once("close", () => connections.delete(connection));
+  });
+  server.maxConnections = options.maxConnections ?? MAX_CONNECTIONS;
+  await clearSocket(socketPath);
+  await listen(server, socketPath);
+  log.info({ socketPath }, "pkcs11: listening");
+  return {
+    socketPath,
+    get connections() {
+      return connections.size;
+    },
+    async close() {
+      for (const connection of connections) connection.close();
+      await new Promise<void>((resolve) => server.close(() => resolve()));
+    },
+  };
+}

@@ -1,0 +1,122 @@
+// Implements: PKCS #11 v3.0 §5.6, sessions and the operations that run in them.
+import type { Hash as NodeHash } from "node:crypto";
+import { CKR } from "@casemate/protocols/p11-rpc";
+import type { CipherStream } from "./cipher-stream.ts";
+import type { WholeCipher } from "./cipher-engine.ts";
+import type { Hash } from "./mechanisms.ts";
+import type { SignEngine } from "./sign-engine.ts";
+import { failure } from "./status.ts";
+import type { VerifyEngine } from "./verify-engine.ts";
+
+/** One-shot and multi-part calls do not mix within one operation. */
+export interface Progress {
+  mode: "fresh" | "whole" | "parts";
+  /** A result that did not fit the caller's buffer, kept for the next try. */
+  kept: Uint8Array | undefined;
+}
+
+export interface DigestOperation extends Progress {
+  readonly hash: Hash;
+  state: NodeHash;
+  /** What was digested, for C_GetOperationState; undefined once it is too much or holds a key's value. */
+  input: Uint8Array[] | undefined;
+  length: number;
+}
+export interface SignOperation extends Progress {
+  readonly engine: SignEngine;
+  readonly input: Accumulator;
+  readonly mechanism: number;
+}
+export interface VerifyOperation extends Progress {
+  readonly engine: VerifyEngine;
+  readonly input: Accumulator;
+}
+export interface CipherOperation extends Progress {
+  readonly encrypt: boolean;
+  readonly stream?: CipherStream;
+  readonly whole?: WholeCipher;
+}
+export interface FindOperation {
+  handles: readonly number[];
+  at: number;
+}
+export interface RecoverOperation extends Progress {
+  readonly size: number;
+  run(input: Uint8Array): Uint8Array | Promise<Uint8Array>;
+}
+
+/** The running operations of one session, one of each kind. */
+export interface Operations {
+  find?: FindOperation | undefined;
+  digest?: DigestOperation | undefined;
+  encrypt?: CipherOperation | undefined;
+  decrypt?: CipherOperation | undefined;
+  sign?: SignOperation | undefined;
+  verify?: VerifyOperation | undefined;
+  signRecover?: RecoverOperation | undefined;
+  verifyRecover?: RecoverOperation | undefined;
+}
+
+/** Collects multi-part input: hashed at once where there is a hash, else kept up to a limit. */
+export class Accumulator {
+  readonly #hash: NodeHash | undefined;
+  readonly #parts: Uint8Array[] = [];
+  #length = 0;
+
+  constructor(hash: NodeHash | undefined) {
+    this.#hash = hash;
+  }
+
+  /** @throws CKR_DATA_LEN_RANGE beyond 16 MiB of input that must be kept whole. */
+  add(part: Uint8Array): void {
+    if (this.#hash !== undefined) {
+      this.#hash.update(part);
+      return;
+    }
+    this.#length += part.length;
+    if (this.#length > MAX_KEPT) throw failure("DATA_LEN_RANGE");
+    this.#parts.push(part);
+  }
+
+  finish(): Uint8Array {
+    if (this.#hash !== undefined) return this.#hash.digest();
+    const [first, ...rest] = this.#parts;
+    return rest.length === 0 ? (first ?? new Uint8Array(0)) : Buffer.concat(this.#parts);
+  }
+}
+
+const MAX_KEPT = 16 * 1024 * 1024;
+
+export class Session {
+  readonly handle: number;
+  readonly slot: number;
+  readonly writable: boolean;
+  readonly flags: number;
+  operations: Operations = {};
+  /** Session objects that end with it. */
+  readonly objects = new Set<string>();
+
+  constructor(handle: number, slot: number, flags: number, writable: boolean) {
+    this.handle = handle;
+    this.slot = slot;
+    this.flags = flags;
+    this.writable = writable;
+  }
+
+  /** @throws CKR_OPERATION_NOT_INITIALIZED. */
+  running<K extends keyof Operations>(kind: K): NonNullable<Operations[K]> {
+    const operation = this.operations[kind];
+    if (operation === undefined) throw failure("OPERATION_NOT_INITIALIZED");
+    return operation;
+  }
+
+  /** @throws CKR_OPERATION_ACTIVE. */
+  mustBeFree(kind: keyof Operations): void {
+    if (this.operations[kind] !== undefined) throw failure("OPERATION_ACTIVE");
+  }
+}
+
+/** Whether a failure leaves the operation running: only what says so in the standard does. */
+export function survives(rv: number): boolean {
+  return rv === CKR.BUFFER_TOO_SMALL;
+}

@@ -1,0 +1,281 @@
+// Implements: PKCS #11 v3.0 §5.13 and Current Mechanisms, signatures of one input with any key: in the device, or of the session.
+import {
+  constants,
+  createHmac,
+  createPublicKey,
+  privateEncrypt,
+  sign as nodeSign,
+  createCipheriv,
+  privateDecrypt,
+} from "node:crypto";
+import { nativeCalls } from "@casemate/foundation/ffi";
+import type { InputKind, MacScheme, SignScheme } from "@casemate/devices/contract";
+import type { Caller } from "@casemate/keyring/core";
+import { CKG, type MechanismParameter } from "@casemate/protocols/p11-rpc";
+import { need, only, type Maybe, type Ports } from "./context.ts";
+import { curveByAlgorithm, curveOfKey, signatureFromDer } from "./curves.ts";
+import { HASH_BY_MECHANISM, HASH_BYTES, type Hash, type SignSpec } from "./mechanisms.ts";
+import type { DeviceKey, Material } from "./object.ts";
+import { digestInfo, encodePss, leftPad, modulusBits, type PssParameters } from "./rsa.ts";
+import { failure } from "./status.ts";
+
+export interface SignEngine {
+  /** The hash that multi-part input goes through first; absent when the input is signed as it is. */
+  readonly hash?: Hash;
+  /** Bytes of a signature. */
+  readonly length: number;
+  sign(input: Uint8Array): Maybe<Uint8Array>;
+}
+
+const MGF: ReadonlyMap<number, Hash> = new Map([
+  [CKG.MGF1_SHA1, "sha1"],
+  [CKG.MGF1_SHA224, "sha224"],
+  [CKG.MGF1_SHA256, "sha256"],
+  [CKG.MGF1_SHA384, "sha384"],
+  [CKG.MGF1_SHA512, "sha512"],
+]);
+
+/** The PSS parameters of a mechanism. @throws CKR_MECHANISM_PARAM_INVALID. */
+export function pssParameters(parameter: MechanismParameter | undefined, fixed: Hash | undefined): PssParameters {
+  if (parameter?.kind !== "pss") throw failure("MECHANISM_PARAM_INVALID");
+  const hash = HASH_BY_MECHANISM.get(parameter.hash);
+  const mgf = MGF.get(parameter.mgf);
+  if (
+    hash === undefined ||
+    mgf === undefined ||
+    (fixed !== undefined && fixed !== hash) ||
+    parameter.saltLength > 512
+  ) {
+    throw failure("MECHANISM_PARAM_INVALID");
+  }
+  return { hash, mgf, saltLength: parameter.saltLength };
+}
+
+/** Bytes that a MAC is cut to. @throws CKR_MECHANISM_PARAM_INVALID. */
+export function macLength(spec: { readonly general: boolean }, whole: number, parameter?: MechanismParameter): number {
+  if (!spec.general) return whole;
+  if (parameter?.kind !== "ulong" || parameter.value < 1 || parameter.value > whole) {
+    throw failure("MECHANISM_PARAM_INVALID");
+  }
+  return parameter.value;
+}
+
+/** The device's own scheme for PSS with the parameters that everybody uses; undefined for odd ones. */
+function ownPss(pss: PssParameters): SignScheme | undefined {
+  if (pss.hash !== pss.mgf || pss.saltLength !== HASH_BYTES[pss.hash]) return undefined;
+  return pss.hash === "sha256" || pss.hash === "sha384" || pss.hash === "sha512" ? `rsa-pss-${pss.hash}` : undefined;
+}
+
+function deviceSign(ports: Ports, caller: Caller, key: DeviceKey, scheme: SignScheme, kind: InputKind) {
+  const { keyring } = ports;
+  const { name, version } = key;
+  return async (input: Uint8Array): Promise<Uint8Array> =>
+    only((await keyring.sign(caller, name, { scheme, version, kind, inputs: [input] })).results);
+}
+
+function deviceEngine(
+  ports: Ports,
+  caller: Caller,
+  key: DeviceKey,
+  spec: SignSpec,
+  parameter: MechanismParameter | undefined,
+): SignEngine {
+  const rsaBits = Number(key.algorithm.slice(4));
+  const rsaBytes = rsaBits / 8;
+  switch (spec.kind) {
+    case "rsa-pkcs1": {
+      const { hash } = spec;
+      if (hash === "sha256" || hash === "sha384" || hash === "sha512") {
+        return { hash, length: rsaBytes, sign: deviceSign(ports, caller, key, `rsa-pkcs1-${hash}`, "digest") };
+      }
+      const raw = deviceSign(ports, caller, key, "rsa-pkcs1-raw", "message");
+      if (hash !== undefined) return { hash, length: rsaBytes, sign: (input) => raw(digestInfo(hash, input)) };
+      return {
+        length: rsaBytes,
+        sign(input) {
+          if (input.length > rsaBytes - 11) throw failure("DATA_LEN_RANGE");
+          return raw(input);
+        },
+      };
+    }
+    case "rsa-x509": {
+      const raw = deviceSign(ports, caller, key, "rsa-raw", "message");
+      return { length: rsaBytes, sign: (input) => raw(leftPad(input, rsaBytes)) };
+    }
+    case "rsa-pss": {
+      const pss = pssParameters(parameter, spec.hash);
+      const own = ownPss(pss);
+      const hash = spec.hash === undefined ? {} : { hash: spec.hash };
+      const direct = own === undefined ? undefined : deviceSign(ports, caller, key, own, "digest");
+      const raw = deviceSign(ports, caller, key, "rsa-raw", "message");
+      return {
+        ...hash,
+        length: rsaBytes,
+        sign(input) {
+          if (input.length !== HASH_BYTES[pss.hash]) throw failure("DATA_LEN_RANGE");
+          return direct === undefined ? raw(encodePss(input, pss, rsaBits)) : direct(input);
+        },
+      };
+    }
+    case "ecdsa": {
+      const bytes = curveByAlgorithm(key.algorithm)?.bytes ?? 32;
+      const raw = deviceSign(ports, caller, key, "ecdsa-raw", "digest");
+      return {
+        ...(spec.hash === undefined ? {} : { hash: spec.hash }),
+        length: 2 * bytes,
+        async sign(input) {
+          if (input.length === 0) throw failure("DATA_LEN_RANGE");
+          // Only the leftmost bits count (FIPS 186-5 §6.4.1).
+          return signatureFromDer(await raw(input.subarray(0, 66)), bytes);
+        },
+      };
+    }
+    case "eddsa":
+      return {
+        length: key.algorithm === "ed448" ? 114 : 64,
+        sign: deviceSign(ports, caller, key, "pure", "message"),
+      };
+    case "hmac":
+    case "cmac": {
+      const whole = spec.kind === "hmac" ? HASH_BYTES[spec.hash] : 16;
+      const scheme = spec.kind === "hmac" ? `hmac-${spec.hash}` : "aes-cmac";
+      if (spec.kind === "hmac" && key.algorithm !== scheme) {
+        throw failure("KEY_TYPE_INCONSISTENT", `a device key does one MAC: ${key.algorithm}`);
+      }
+      const length = macLength(spec, whole, parameter);
+      return {
+        length,
+        async sign(input) {
+          const { results } = await ports.keyring.mac(caller, key.name, {
+            scheme: scheme as MacScheme,
+            version: key.version,
+            inputs: [input],
+          });
+          return only(results).subarray(0, length);
+        },
+      };
+    }
+  }
+}
+
+/** AES-CMAC (NIST SP 800-38B) of a session key; Node has no CMAC of its own. */
+function cmac(key: Uint8Array, input: Uint8Array): Uint8Array {
+  const block = (data: Uint8Array): Uint8Array => {
+    const cipher = createCipheriv(`aes-${key.length * 8}-ecb`, key, null).setAutoPadding(false);
+    return cipher.update(data);
+  };
+  const double = (value: Uint8Array): Uint8Array => {
+    const out = new Uint8Array(16);
+    for (let i = 0; i < 16; i++) out[i] = ((value[i] ?? 0) << 1) | ((value[i + 1] ?? 0) >> 7);
+    if ((value[0] ?? 0) & 0x80) out[15] = (out[15] ?? 0) ^ 0x87;
+    return out;
+  };
+  const k1 = double(block(new Uint8Array(16)));
+  const blocks = Math.max(1, Math.ceil(input.length / 16));
+  const padded = new Uint8Array(blocks * 16);
+  padded.set(input);
+  const full = input.length > 0 && input.length % 16 === 0;
+  if (!full) padded[input.length] = 0x80;
+  const subkey = full ? k1 : double(k1);
+  for (let i = 0; i < 16; i++)
+    padded[padded.length - 16 + i] = (padded[padded.length - 16 + i] ?? 0) ^ (subkey[i] ?? 0);
+  const cipher = createCipheriv(`aes-${key.length * 8}-cbc`, key, new Uint8Array(16)).setAutoPadding(false);
+  return cipher.update(padded).subarray(-16);
+}
+
+function secretEngine(key: Uint8Array, spec: SignSpec, parameter: MechanismParameter | undefined): SignEngine {
+  if (spec.kind === "hmac") {
+    const length = macLength(spec, HASH_BYTES[spec.hash], parameter);
+    return {
+      length,
+      sign: (input) => createHmac(spec.hash, key).update(input).digest().subarray(0, length),
+    };
+  }
+  if (spec.kind === "cmac") {
+    const length = macLength(spec, 16, parameter);
+    if (![16, 24, 32].includes(key.length)) throw failure("KEY_SIZE_RANGE");
+    return { length, sign: (input) => cmac(key, input).subarray(0, length) };
+  }
+  throw failure("KEY_TYPE_INCONSISTENT");
+}
+
+function sessionEngine(
+  material: Extract<Material, { kind: "private" }>,
+  spec: SignSpec,
+  parameter: MechanismParameter | undefined,
+): SignEngine {
+  const { key } = material;
+  const bytes = Math.ceil(modulusBits(key) / 8);
+  const raw = (input: Uint8Array): Uint8Array => {
+    try {
+      return privateDecrypt({ key, padding: constants.RSA_NO_PADDING }, input);
+    } catch {
+      throw failure("DATA_INVALID");
+    }
+  };
+  switch (spec.kind) {
+    case "rsa-pkcs1": {
+      const { hash } = spec;
+      const pad = (input: Uint8Array): Uint8Array => {
+        if (input.length > bytes - 11) throw failure("DATA_LEN_RANGE");
+        return privateEncrypt({ key, padding: constants.RSA_PKCS1_PADDING }, input);
+      };
+      if (hash === undefined) return { length: bytes, sign: pad };
+      return { hash, length: bytes, sign: (input) => pad(digestInfo(hash, input)) };
+    }
+    case "rsa-x509":
+      return { length: bytes, sign: (input) => raw(leftPad(input, bytes)) };
+    case "rsa-pss": {
+      const pss = pssParameters(parameter, spec.hash);
+      return {
+        ...(spec.hash === undefined ? {} : { hash: spec.hash }),
+        length: bytes,
+        sign(input) {
+          if (input.length !== HASH_BYTES[pss.hash]) throw failure("DATA_LEN_RANGE");
+          return raw(encodePss(input, pss, modulusBits(key)));
+        },
+      };
+    }
+    case "ecdsa": {
+      const half = curveOfKey(key)?.bytes ?? 32;
+      const calls = nativeCalls().ecDigest;
+      if (!calls.available) throw failure("MECHANISM_INVALID", calls.reason);
+      return {
+        ...(spec.hash === undefined ? {} : { hash: spec.hash }),
+        length: 2 * half,
+        sign(input) {
+          if (input.length === 0) throw failure("DATA_LEN_RANGE");
+          using signer = calls.loadPrivate(key.export({ format: "der", type: "pkcs8" }));
+          return signatureFromDer(signer.sign(input), half);
+        },
+      };
+    }
+    case "eddsa":
+      return {
+        length: createPublicKey(key).asymmetricKeyType === "ed448" ? 114 : 64,
+        sign: (input) => nodeSign(null, input, key),
+      };
+    default:
+      throw failure("KEY_TYPE_INCONSISTENT");
+  }
+}
+
+/** @throws CKR_MECHANISM_PARAM_INVALID, CKR_KEY_TYPE_INCONSISTENT, CKR_USER_NOT_LOGGED_IN. */
+export function signEngine(
+  ports: Ports,
+  caller: Caller | undefined,
+  material: Material,
+  spec: SignSpec,
+  parameter: MechanismParameter | undefined,
+): SignEngine {
+  switch (material.kind) {
+    case "device":
+      return deviceEngine(ports, need(caller), material.key, spec, parameter);
+    case "secret":
+      return secretEngine(material.bytes.reveal(), spec, parameter);
+    case "private":
+      return sessionEngine(material, spec, parameter);
+    case "public":
+      throw failure("KEY_TYPE_INCONSISTENT");
+  }
+}

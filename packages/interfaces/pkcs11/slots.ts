@@ -1,0 +1,154 @@
+// Implements: PKCS #11 v3.0 §5.5, slots and tokens: one for the whole keyring, one for every device.
+import type { Caller, DeviceView } from "@casemate/keyring/core";
+import { CK_UNAVAILABLE, CKF, type Version } from "@casemate/protocols/p11-rpc";
+import { fromUtf8, toUtf8 } from "@casemate/foundation/bytes";
+import { failure } from "./status.ts";
+
+export interface Slot {
+  readonly id: number;
+  /** Device id, or `casemate` for the whole keyring: the same over restarts. */
+  readonly home: string;
+  /** Undefined for the slot of the whole keyring. */
+  readonly device: DeviceView | undefined;
+  /** What C_InitToken called it. */
+  label: string;
+}
+
+export const WHOLE_KEYRING = "casemate";
+
+/** `text` in exactly `width` bytes, padded with spaces, never cut within a character. */
+export function padded(text: string, width: number): string {
+  const bytes = toUtf8(text);
+  let end = Math.min(bytes.length, width);
+  while (end < bytes.length && end > 0 && ((bytes[end] ?? 0) & 0xc0) === 0x80) end--;
+  return fromUtf8(bytes.subarray(0, end)) + " ".repeat(width - end);
+}
+
+function version(text: string): Version {
+  const [major = 0, minor = 0] = text.split(/\D+/).filter(Boolean).map(Number);
+  return { major: Math.min(major, 255), minor: Math.min(minor, 255) };
+}
+
+export class Slots {
+  readonly #slots: Slot[] = [{ id: 0, home: WHOLE_KEYRING, device: undefined, label: WHOLE_KEYRING }];
+
+  /** Adds slots for new devices and refreshes the others; a slot keeps its number. */
+  update(devices: readonly DeviceView[]): void {
+    for (const device of [...devices].toSorted((a, b) => (a.identity.id < b.identity.id ? -1 : 1))) {
+      if (device.algorithms.length === 0) continue;
+      const at = this.#slots.findIndex((slot) => slot.home === device.identity.id);
+      const label = this.#slots[at]?.label ?? device.identity.id;
+      const slot = { id: at < 0 ? this.#slots.length : at, home: device.identity.id, device, label };
+      this.#slots[slot.id] = slot;
+    }
+  }
+
+  /** @throws CKR_SLOT_ID_INVALID. */
+  get(id: number): Slot {
+    const slot = this.#slots[id];
+    if (slot === undefined) throw failure("SLOT_ID_INVALID");
+    return slot;
+  }
+
+  all(): readonly Slot[] {
+    return this.#slots;
+  }
+}
+
+export interface TokenState {
+  readonly userPin: boolean;
+  readonly triesFlags: number;
+  readonly sessions: number;
+  readonly writableSessions: number;
+  readonly now: number;
+}
+
+/** Whether there is a token: a device that is absent or broken leaves its slot empty. */
+export function tokenPresent(slot: Slot): boolean {
+  const state = slot.device?.status.state;
+  return state !== "absent" && state !== "error";
+}
+
+function utcTime(now: number): string {
+  return `${new Date(now).toISOString().replaceAll(/\D/g, "").slice(0, 14)}00`;
+}
+
+type TokenInfo = [
+  string,
+  string,
+  string,
+  string,
+  number,
+  number,
+  number,
+  number,
+  number,
+  number,
+  number,
+  number,
+  number,
+  number,
+  number,
+  Version,
+  Version,
+  string,
+];
+
+/** The values of C_GetTokenInfo's answer. */
+export function tokenInfo(slot: Slot, state: TokenState): TokenInfo {
+  const identity = slot.device?.identity;
+  const flags =
+    CKF.RNG |
+    CKF.LOGIN_REQUIRED |
+    CKF.CLOCK_ON_TOKEN |
+    CKF.DUAL_CRYPTO_OPERATIONS |
+    CKF.TOKEN_INITIALIZED |
+    // An API token always works as a PIN, so there is always one.
+    CKF.USER_PIN_INITIALIZED |
+    state.triesFlags;
+  return [
+    padded(slot.label, 32),
+    padded(identity?.maker ?? "Casemate", 32),
+    padded(identity?.model ?? "keyring", 16),
+    padded(identity?.serial ?? "0", 16),
+    flags >>> 0,
+    0,
+    state.sessions,
+    0,
+    state.writableSessions,
+    PIN_BYTES.max,
+    PIN_BYTES.min,
+    CK_UNAVAILABLE,
+    CK_UNAVAILABLE,
+    CK_UNAVAILABLE,
+    CK_UNAVAILABLE,
+    { major: 0, minor: 0 },
+    version(identity?.firmware ?? "0.1"),
+    utcTime(state.now),
+  ];
+}
+
+/** A PIN is at least this long; an API token fits, too. */
+export const PIN_BYTES = { min: 4, max: 255 } as const;
+
+export function slotInfo(slot: Slot): [string, string, number, Version, Version] {
+  const identity = slot.device?.identity;
+  const description = identity === undefined ? "All keys of Casemate" : `${identity.maker} ${identity.model}`;
+  let flags = 0;
+  if (tokenPresent(slot)) flags |= CKF.TOKEN_PRESENT;
+  if (identity?.kind === "card") flags |= CKF.REMOVABLE_DEVICE;
+  if (identity !== undefined && !identity.virtual) flags |= CKF.HW_SLOT;
+  return [
+    padded(description, 64),
+    padded(identity?.maker ?? "Casemate", 32),
+    flags,
+    { major: 0, minor: 0 },
+    version(identity?.firmware ?? "0.1"),
+  ];
+}
+
+/** Who is logged in to a token. */
+export interface Login {
+  readonly role: "user" | "so";
+  readonly caller: Caller;
+}

@@ -1,0 +1,367 @@
+// Implements: PKCS #11 v3.0 §4.1.1 and §4.7 to §4.10, what an object is made of: what must be given, what may, what follows.
+import { createPrivateKey, createPublicKey, type KeyObject } from "node:crypto";
+import { fromBase64Url } from "@casemate/foundation/bytes";
+import { SecretBytes } from "@casemate/foundation/secrets";
+import { CK_UNAVAILABLE, CKA, CKC, CKK, CKO } from "@casemate/protocols/p11-rpc";
+import { publicKeyOf } from "./catalogue.ts";
+import { curveByParams, curveOfKey, octetString } from "./curves.ts";
+import { publicAttributes } from "./key-object.ts";
+import type { Material } from "./object.ts";
+import { failure } from "./status.ts";
+import { bytesOf, numberOf, type Template, type Value } from "./values.ts";
+
+const EMPTY = new Uint8Array(0);
+
+type Defaults = readonly (readonly [number, Value])[];
+
+const STORAGE: Defaults = [
+  [CKA.TOKEN, false],
+  [CKA.MODIFIABLE, true],
+  [CKA.COPYABLE, true],
+  [CKA.DESTROYABLE, true],
+  [CKA.LABEL, EMPTY],
+];
+const KEY: Defaults = [
+  ...STORAGE,
+  [CKA.ID, EMPTY],
+  [CKA.START_DATE, EMPTY],
+  [CKA.END_DATE, EMPTY],
+  [CKA.DERIVE, false],
+];
+const SECRECY: Defaults = [
+  [CKA.SENSITIVE, false],
+  [CKA.EXTRACTABLE, true],
+  [CKA.WRAP_WITH_TRUSTED, false],
+];
+
+/** What an object of a class has when nothing is said. Usage is granted only where it is asked for, except where the standard's users rely on it. */
+const DEFAULTS: ReadonlyMap<number, Defaults> = new Map<number, Defaults>([
+  [CKO.DATA, [...STORAGE, [CKA.PRIVATE, false], [CKA.APPLICATION, EMPTY], [CKA.OBJECT_ID, EMPTY], [CKA.VALUE, EMPTY]]],
+  [
+    CKO.CERTIFICATE,
+    [
+      ...STORAGE,
+      [CKA.PRIVATE, false],
+      [CKA.TRUSTED, false],
+      [CKA.CERTIFICATE_CATEGORY, 0],
+      [CKA.ID, EMPTY],
+      [CKA.START_DATE, EMPTY],
+      [CKA.END_DATE, EMPTY],
+      [CKA.ISSUER, EMPTY],
+      [CKA.SERIAL_NUMBER, EMPTY],
+      [CKA.URL, EMPTY],
+      [CKA.HASH_OF_SUBJECT_PUBLIC_KEY, EMPTY],
+      [CKA.HASH_OF_ISSUER_PUBLIC_KEY, EMPTY],
+      [CKA.JAVA_MIDP_SECURITY_DOMAIN, 0],
+    ],
+  ],
+  [
+    CKO.PUBLIC_KEY,
+    [
+      ...KEY,
+      [CKA.PRIVATE, false],
+      [CKA.SUBJECT, EMPTY],
+      [CKA.TRUSTED, false],
+      [CKA.ENCRYPT, false],
+      [CKA.VERIFY, false],
+      [CKA.VERIFY_RECOVER, false],
+      [CKA.WRAP, false],
+    ],
+  ],
+  [
+    CKO.PRIVATE_KEY,
+    [
+      ...KEY,
+      ...SECRECY,
+      [CKA.SUBJECT, EMPTY],
+      [CKA.ALWAYS_AUTHENTICATE, false],
+      [CKA.DECRYPT, false],
+      [CKA.SIGN, false],
+      [CKA.SIGN_RECOVER, false],
+      [CKA.UNWRAP, false],
+    ],
+  ],
+  [
+    CKO.SECRET_KEY,
+    [
+      ...KEY,
+      ...SECRECY,
+      [CKA.TRUSTED, false],
+      [CKA.ENCRYPT, false],
+      [CKA.DECRYPT, false],
+      [CKA.SIGN, false],
+      [CKA.VERIFY, false],
+      [CKA.WRAP, false],
+      [CKA.UNWRAP, false],
+    ],
+  ],
+]);
+
+/** Attributes that only the token sets. */
+const OWN: ReadonlySet<number> = new Set([
+  CKA.LOCAL,
+  CKA.ALWAYS_SENSITIVE,
+  CKA.NEVER_EXTRACTABLE,
+  CKA.KEY_GEN_MECHANISM,
+  CKA.UNIQUE_ID,
+]);
+
+/** Further attributes that a template may name, by class: values of keys and certificates. */
+const VALUES: ReadonlyMap<number, ReadonlySet<number>> = new Map([
+  [CKO.DATA, new Set<number>()],
+  [
+    CKO.CERTIFICATE,
+    new Set([
+      CKA.CERTIFICATE_TYPE,
+      CKA.VALUE,
+      CKA.SUBJECT,
+      CKA.CHECK_VALUE,
+      CKA.PUBLIC_KEY_INFO,
+      CKA.OWNER,
+      CKA.AC_ISSUER,
+      CKA.ATTR_TYPES,
+      CKA.NAME_HASH_ALGORITHM,
+    ]),
+  ],
+  [
+    CKO.PUBLIC_KEY,
+    new Set([
+      CKA.KEY_TYPE,
+      CKA.MODULUS,
+      CKA.MODULUS_BITS,
+      CKA.PUBLIC_EXPONENT,
+      CKA.EC_PARAMS,
+      CKA.EC_POINT,
+      CKA.PUBLIC_KEY_INFO,
+      CKA.CHECK_VALUE,
+      CKA.ALLOWED_MECHANISMS,
+      CKA.WRAP_TEMPLATE,
+    ]),
+  ],
+  [
+    CKO.PRIVATE_KEY,
+    new Set([
+      CKA.KEY_TYPE,
+      CKA.MODULUS,
+      CKA.PUBLIC_EXPONENT,
+      CKA.PRIVATE_EXPONENT,
+      CKA.PRIME_1,
+      CKA.PRIME_2,
+      CKA.EXPONENT_1,
+      CKA.EXPONENT_2,
+      CKA.COEFFICIENT,
+      CKA.EC_PARAMS,
+      CKA.EC_POINT,
+      CKA.VALUE,
+      CKA.PUBLIC_KEY_INFO,
+      CKA.ALLOWED_MECHANISMS,
+      CKA.UNWRAP_TEMPLATE,
+      CKA.DERIVE_TEMPLATE,
+    ]),
+  ],
+  [
+    CKO.SECRET_KEY,
+    new Set([
+      CKA.KEY_TYPE,
+      CKA.VALUE,
+      CKA.VALUE_LEN,
+      CKA.CHECK_VALUE,
+      CKA.ALLOWED_MECHANISMS,
+      CKA.WRAP_TEMPLATE,
+      CKA.UNWRAP_TEMPLATE,
+      CKA.DERIVE_TEMPLATE,
+    ]),
+  ],
+]);
+
+export interface Origin {
+  /** The mechanism that made it inside the token; undefined for a value that came from outside. */
+  readonly generatedBy?: number;
+  /** Whether the user is logged in: private objects are the default then. */
+  readonly loggedIn: boolean;
+}
+
+/**
+ * All attributes of an object of `objectClass` made with this template.
+ * @throws CKR_ATTRIBUTE_TYPE_INVALID, CKR_ATTRIBUTE_READ_ONLY, CKR_ATTRIBUTE_VALUE_INVALID, CKR_TEMPLATE_INCONSISTENT.
+ */
+export function complete(objectClass: number, template: Template, origin: Origin): Map<number, Value> {
+  const defaults = DEFAULTS.get(objectClass);
+  const values = VALUES.get(objectClass);
+  if (defaults === undefined || values === undefined) throw failure("ATTRIBUTE_VALUE_INVALID", `class ${objectClass}`);
+  const attributes = new Map<number, Value>([[CKA.CLASS, objectClass], [CKA.PRIVATE, origin.loggedIn], ...defaults]);
+  for (const [type, value] of template) {
+    if (OWN.has(type)) throw failure("ATTRIBUTE_READ_ONLY", `0x${type.toString(16)}`);
+    const before = attributes.get(type);
+    if (before === undefined && !values.has(type)) throw failure("ATTRIBUTE_TYPE_INVALID", `0x${type.toString(16)}`);
+    if (type === CKA.CLASS && value !== objectClass) throw failure("TEMPLATE_INCONSISTENT");
+    if (type === CKA.TRUSTED && value === true) throw failure("ATTRIBUTE_READ_ONLY", "only a security officer trusts");
+    if (before !== undefined && typeof before !== typeof value) throw failure("ATTRIBUTE_VALUE_INVALID");
+    attributes.set(type, value);
+  }
+  if (objectClass === CKO.PUBLIC_KEY || objectClass === CKO.PRIVATE_KEY || objectClass === CKO.SECRET_KEY) {
+    const local = origin.generatedBy !== undefined;
+    attributes.set(CKA.LOCAL, local);
+    attributes.set(CKA.KEY_GEN_MECHANISM, origin.generatedBy ?? CK_UNAVAILABLE);
+    if (objectClass !== CKO.PUBLIC_KEY) {
+      attributes.set(CKA.ALWAYS_SENSITIVE, local && attributes.get(CKA.SENSITIVE) === true);
+      attributes.set(CKA.NEVER_EXTRACTABLE, local && attributes.get(CKA.EXTRACTABLE) === false);
+    }
+  }
+  return attributes;
+}
+
+/** @throws CKR_TEMPLATE_INCOMPLETE. */
+export function required(template: Template, ...types: readonly number[]): void {
+  for (const type of types) {
+    if (!template.has(type)) throw failure("TEMPLATE_INCOMPLETE", `0x${type.toString(16)} is missing`);
+  }
+}
+
+const SECRET_SIZES: ReadonlyMap<number, readonly number[]> = new Map([
+  [CKK.AES, [16, 24, 32]],
+  [CKK.DES, [8]],
+  [CKK.DES2, [16]],
+  [CKK.DES3, [24]],
+]);
+const SECRET_TYPES: ReadonlySet<number> = new Set([
+  ...SECRET_SIZES.keys(),
+  CKK.GENERIC_SECRET,
+  CKK.MD5_HMAC,
+  CKK.SHA_1_HMAC,
+  CKK.SHA224_HMAC,
+  CKK.SHA256_HMAC,
+  CKK.SHA384_HMAC,
+  CKK.SHA512_HMAC,
+]);
+
+/** @throws CKR_ATTRIBUTE_VALUE_INVALID for a type or size that does not exist. An empty value is allowed, and of no use. */
+export function checkSecret(keyType: number, length: number): void {
+  if (!SECRET_TYPES.has(keyType)) throw failure("ATTRIBUTE_VALUE_INVALID", `key type ${keyType}`);
+  const sizes = SECRET_SIZES.get(keyType);
+  if (length !== 0 && (length > 4096 || (sizes !== undefined && !sizes.includes(length)))) {
+    throw failure("ATTRIBUTE_VALUE_INVALID", `${length} bytes`);
+  }
+}
+
+/** Key type of a template. @throws CKR_TEMPLATE_INCOMPLETE, CKR_ATTRIBUTE_VALUE_INVALID. */
+export function keyTypeIn(template: Template): number {
+  required(template, CKA.KEY_TYPE);
+  const keyType = numberOf(template, CKA.KEY_TYPE);
+  if (keyType === undefined) throw failure("ATTRIBUTE_VALUE_INVALID");
+  return keyType;
+}
+
+/** Makes a secret session key of `value`, which it takes over. */
+export function secretMaterial(attributes: Map<number, Value>, value: Uint8Array): Material {
+  attributes.set(CKA.VALUE, value);
+  attributes.set(CKA.VALUE_LEN, value.length);
+  return { kind: "secret", bytes: new SecretBytes(value) };
+}
+
+/** A private key from its attributes. @throws CKR_TEMPLATE_INCOMPLETE, CKR_ATTRIBUTE_VALUE_INVALID. */
+export function privateKeyOf(template: Template): KeyObject {
+  const keyType = keyTypeIn(template);
+  const text = (type: number): string => Buffer.from(bytesOf(template, type) ?? EMPTY).toString("base64url");
+  try {
+    if (keyType === CKK.RSA) {
+      required(template, CKA.MODULUS, CKA.PRIVATE_EXPONENT, CKA.PUBLIC_EXPONENT, CKA.PRIME_1, CKA.PRIME_2);
+      required(template, CKA.EXPONENT_1, CKA.EXPONENT_2, CKA.COEFFICIENT);
+      const jwk = {
+        kty: "RSA",
+        n: text(CKA.MODULUS),
+        e: text(CKA.PUBLIC_EXPONENT),
+        d: text(CKA.PRIVATE_EXPONENT),
+        p: text(CKA.PRIME_1),
+        q: text(CKA.PRIME_2),
+        dp: text(CKA.EXPONENT_1),
+        dq: text(CKA.EXPONENT_2),
+        qi: text(CKA.COEFFICIENT),
+      };
+      return createPrivateKey({ key: jwk, format: "jwk" });
+    }
+    required(template, CKA.EC_PARAMS, CKA.VALUE);
+    const curve = curveByParams(bytesOf(template, CKA.EC_PARAMS) ?? EMPTY);
+    if (curve === undefined) throw failure("CURVE_NOT_SUPPORTED");
+    const point = bytesOf(template, CKA.EC_POINT);
+    return ecPrivateKey(curve, bytesOf(template, CKA.VALUE) ?? EMPTY, point);
+  } catch (error) {
+    if (error instanceof Error && error.name === "Pkcs11Failure") throw error;
+    throw failure("ATTRIBUTE_VALUE_INVALID");
+  }
+}
+
+function ecPrivateKey(
+  curve: NonNullable<ReturnType<typeof curveByParams>>,
+  value: Uint8Array,
+  _point: Uint8Array | undefined,
+): KeyObject {
+  const sec1Oid = "06072a8648ce3d0201";
+  const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex");
+  const tlv = (tag: string, body: string): string => {
+    const length = body.length / 2;
+    const size = length < 0x80 ? length.toString(16).padStart(2, "0") : `81${length.toString(16).padStart(2, "0")}`;
+    return `${tag}${size}${body}`;
+  };
+  const scalar = hex(value).padStart(2 * curve.bytes, "0");
+  const body =
+    curve.keyType === CKK.EC
+      ? tlv("02", "00") +
+        tlv("30", sec1Oid + hex(curve.params)) +
+        tlv("04", tlv("30", tlv("02", "01") + tlv("04", scalar)))
+      : tlv("02", "00") + tlv("30", hex(curve.params)) + tlv("04", tlv("04", scalar));
+  return createPrivateKey({ key: Buffer.from(tlv("30", body), "hex"), format: "der", type: "pkcs8" });
+}
+
+/** Fills in what follows from a private session key: public parts, and the private ones behind the usual guard. */
+export function privateMaterial(attributes: Map<number, Value>, key: KeyObject): Material {
+  const publicKey = createPublicKey(key);
+  const spki = publicKey.export({ format: "der", type: "spki" });
+  for (const [type, value] of publicAttributes(publicKey, spki)) {
+    if (type !== CKA.MODULUS_BITS && type !== CKA.EC_POINT) attributes.set(type, value);
+  }
+  const jwk = key.export({ format: "jwk" });
+  const parts: [number, string | undefined][] =
+    key.asymmetricKeyType === "rsa"
+      ? [
+          [CKA.PRIVATE_EXPONENT, jwk.d],
+          [CKA.PRIME_1, jwk.p],
+          [CKA.PRIME_2, jwk.q],
+          [CKA.EXPONENT_1, jwk.dp],
+          [CKA.EXPONENT_2, jwk.dq],
+          [CKA.COEFFICIENT, jwk.qi],
+        ]
+      : [[CKA.VALUE, jwk.d]];
+  for (const [type, text] of parts) if (text !== undefined) attributes.set(type, fromBase64Url(text));
+  return { kind: "private", key };
+}
+
+/** A public session key from its attributes. @throws CKR_TEMPLATE_INCOMPLETE, CKR_ATTRIBUTE_VALUE_INVALID. */
+export function publicMaterial(attributes: Map<number, Value>): Material {
+  const keyType = keyTypeIn(attributes);
+  if (keyType === CKK.RSA) required(attributes, CKA.MODULUS, CKA.PUBLIC_EXPONENT);
+  else required(attributes, CKA.EC_PARAMS, CKA.EC_POINT);
+  const key = publicKeyOf(attributes);
+  if (key === undefined) throw failure("ATTRIBUTE_VALUE_INVALID");
+  for (const [type, value] of publicAttributes(key, key.export({ format: "der", type: "spki" }))) {
+    // The point stays as the application wrote it, wrapped in an OCTET STRING or not.
+    if (type !== CKA.EC_POINT || octetString(bytesOf(attributes, type) ?? EMPTY) === undefined) {
+      if (!attributes.has(type)) attributes.set(type, value);
+    }
+  }
+  if (keyType !== CKK.RSA && curveOfKey(key) === undefined) throw failure("CURVE_NOT_SUPPORTED");
+  return { kind: "public", key };
+}
+
+/** What a certificate must have. @throws CKR_TEMPLATE_INCOMPLETE, CKR_ATTRIBUTE_VALUE_INVALID. */
+export function checkCertificate(template: Template): void {
+  required(template, CKA.CERTIFICATE_TYPE);
+  const type = numberOf(template, CKA.CERTIFICATE_TYPE);
+  if (type === CKC.X_509) {
+    required(template, CKA.SUBJECT);
+    if ((bytesOf(template, CKA.VALUE)?.length ?? 0) === 0 && (bytesOf(template, CKA.URL)?.length ?? 0) === 0) {
+      throw failure("TEMPLATE_INCOMPLETE", "CKA_VALUE is missing");
+    }
+  } else if (type === CKC.X_509_ATTR_CERT) required(template, CKA.OWNER, CKA.VALUE);
+  else throw failure("ATTRIBUTE_VALUE_INVALID", `certificate type ${type}`);
+}

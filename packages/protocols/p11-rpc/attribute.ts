@@ -1,0 +1,196 @@
+// Implements: p11-kit RPC, attributes (map_attribute_to_value_type and the serializers of p11-kit/rpc-message.c).
+import { Reader, Writer } from "@casemate/foundation/codec";
+import { CKA } from "./cryptoki.ts";
+import { RPC_LIMITS } from "./limits.ts";
+import { readU64, writeU64 } from "./numbers.ts";
+
+/** How the wire carries an attribute's value. Whatever is not in the table travels as bytes in the client's own order. */
+export type WireClass = "byte" | "ulong" | "template" | "mechanisms" | "bytes";
+
+export type AttributeValue = Uint8Array | number | readonly Attribute[] | readonly number[];
+
+/**
+ * One CK_ATTRIBUTE. `value` is a number for the classes byte and ulong, attributes for a template, numbers for a
+ * mechanism list and bytes otherwise; `undefined` when the wire marked it as not available.
+ */
+export interface Attribute {
+  readonly type: number;
+  readonly value: AttributeValue | undefined;
+  /** Length in the caller's memory: 8 for a CK_ULONG of a 64-bit client. */
+  readonly length: number;
+}
+
+/** What C_GetAttributeValue asks for: a type and the room for it; -1 asks for the size alone. */
+export interface AttributeBuffer {
+  readonly type: number;
+  readonly capacity: number;
+  /** Present for template attributes of newer clients: what they ask for inside. */
+  readonly nested?: readonly AttributeBuffer[];
+}
+
+const named = (names: string): number[] =>
+  names.split(/\s+/).map((name) => {
+    const type = CKA[name as keyof typeof CKA];
+    if (type === undefined) throw new TypeError(`no attribute ${name}`);
+    return type;
+  });
+
+const CLASSES: ReadonlyMap<number, WireClass> = new Map([
+  ...named(
+    "TOKEN PRIVATE TRUSTED SENSITIVE ENCRYPT DECRYPT WRAP UNWRAP SIGN SIGN_RECOVER VERIFY VERIFY_RECOVER DERIVE " +
+      "EXTRACTABLE LOCAL NEVER_EXTRACTABLE ALWAYS_SENSITIVE MODIFIABLE COPYABLE SECONDARY_AUTH ALWAYS_AUTHENTICATE " +
+      "WRAP_WITH_TRUSTED RESET_ON_INIT HAS_RESET COLOR",
+  ).map((type): [number, WireClass] => [type, "byte"]),
+  ...named(
+    "CLASS CERTIFICATE_TYPE CERTIFICATE_CATEGORY JAVA_MIDP_SECURITY_DOMAIN KEY_TYPE MODULUS_BITS PRIME_BITS " +
+      "SUB_PRIME_BITS VALUE_BITS VALUE_LEN KEY_GEN_MECHANISM AUTH_PIN_FLAGS HW_FEATURE_TYPE PIXEL_X PIXEL_Y " +
+      "RESOLUTION CHAR_ROWS CHAR_COLUMNS BITS_PER_PIXEL MECHANISM_TYPE",
+  ).map((type): [number, WireClass] => [type, "ulong"]),
+  ...named("WRAP_TEMPLATE UNWRAP_TEMPLATE DERIVE_TEMPLATE").map((type): [number, WireClass] => [type, "template"]),
+  [CKA.ALLOWED_MECHANISMS, "mechanisms"],
+]);
+
+export function wireClass(type: number): WireClass {
+  return CLASSES.get(type) ?? "bytes";
+}
+
+const NULL_LENGTH = 0xffffffff;
+
+/** u32 length and bytes; all ones is NULL, read as undefined. */
+export function readBytes(reader: Reader, max: number): Uint8Array | undefined {
+  const length = reader.u32();
+  if (length === NULL_LENGTH) return undefined;
+  if (length > max) throw reader.invalid(`${length} bytes, at most ${max} allowed`);
+  return reader.take(length);
+}
+
+export function writeBytes(writer: Writer, bytes: Uint8Array | undefined): void {
+  if (bytes === undefined) return writer.u32(NULL_LENGTH);
+  writer.u32(bytes.length);
+  writer.raw(bytes);
+}
+
+function readValue(reader: Reader, type: number, length: number, depth: number): AttributeValue {
+  switch (wireClass(type)) {
+    case "byte":
+      return reader.u8();
+    case "ulong":
+      return readU64(reader);
+    case "template":
+      return readAttributes(reader, depth + 1);
+    case "mechanisms": {
+      const count = reader.u32();
+      if (count > RPC_LIMITS.ulongs) throw reader.invalid(`${count} mechanisms`);
+      // A size query names a count and sends no items.
+      if (reader.left < count * 8) throw reader.invalid(`${count} mechanisms, ${reader.left} bytes left`);
+      return Array.from({ length: count }, () => readU64(reader));
+    }
+    case "bytes": {
+      const bytes = readBytes(reader, RPC_LIMITS.attributeBytes);
+      if (bytes !== undefined) return bytes.slice();
+      if (length !== 0) throw reader.invalid(`a NULL value of ${length} bytes`);
+      return new Uint8Array(0);
+    }
+  }
+}
+
+function readAttribute(reader: Reader, depth: number): Attribute {
+  const type = reader.u32();
+  if (reader.u8() === 0) return { type, value: undefined, length: -1 };
+  const length = reader.u32();
+  return { type, value: readValue(reader, type, length, depth), length };
+}
+
+/** u32 count and attributes, nested at most `RPC_LIMITS.depth` deep. */
+export function readAttributes(reader: Reader, depth = 0): readonly Attribute[] {
+  if (depth > RPC_LIMITS.depth) throw reader.invalid(`templates nested deeper than ${RPC_LIMITS.depth}`);
+  const count = reader.u32();
+  if (count > RPC_LIMITS.attributes) throw reader.invalid(`${count} attributes, at most ${RPC_LIMITS.attributes}`);
+  const attributes: Attribute[] = [];
+  for (let i = 0; i < count; i++) attributes.push(readAttribute(reader, depth));
+  return attributes;
+}
+
+/** The length of a value in the memory of a 64-bit client. */
+export function valueLength(type: number, value: AttributeValue): number {
+  switch (wireClass(type)) {
+    case "byte":
+      return 1;
+    case "ulong":
+      return 8;
+    case "template":
+      return 24 * (value as readonly Attribute[]).length;
+    case "mechanisms":
+      return 8 * (value as readonly number[]).length;
+    case "bytes":
+      return (value as Uint8Array).length;
+  }
+}
+
+function writeAttribute(writer: Writer, attribute: Attribute): void {
+  writer.u32(attribute.type);
+  const { value } = attribute;
+  writer.u8(value === undefined ? 0 : 1);
+  if (value === undefined) return;
+  writer.u32(valueLength(attribute.type, value));
+  switch (wireClass(attribute.type)) {
+    case "byte":
+      return writer.u8(value as number);
+    case "ulong":
+      return writeU64(writer, value as number);
+    case "template":
+      return writeAttributes(writer, value as readonly Attribute[]);
+    case "mechanisms":
+      writer.u32((value as readonly number[]).length);
+      for (const mechanism of value as readonly number[]) writeU64(writer, mechanism);
+      return;
+    case "bytes":
+      return writeBytes(writer, value as Uint8Array);
+  }
+}
+
+export function writeAttributes(writer: Writer, attributes: readonly Attribute[]): void {
+  writer.u32(attributes.length);
+  for (const attribute of attributes) writeAttribute(writer, attribute);
+}
+
+/** u32 count × (type, room); from version 1 on, a template with room is followed by what is asked inside. */
+export function readAttributeBuffers(reader: Reader, nests: boolean, depth = 0): readonly AttributeBuffer[] {
+  if (depth > RPC_LIMITS.depth) throw reader.invalid(`templates nested deeper than ${RPC_LIMITS.depth}`);
+  const count = reader.u32();
+  if (count > RPC_LIMITS.attributes) throw reader.invalid(`${count} attributes, at most ${RPC_LIMITS.attributes}`);
+  const buffers: AttributeBuffer[] = [];
+  for (let i = 0; i < count; i++) {
+    const type = reader.u32();
+    const room = reader.u32();
+    const capacity = room === 0 ? -1 : room;
+    if (nests && room !== 0 && wireClass(type) === "template") {
+      buffers.push({ type, capacity, nested: readAttributeBuffers(reader, nests, depth + 1) });
+    } else buffers.push({ type, capacity });
+  }
+  return buffers;
+}
+
+export function writeAttributeBuffers(writer: Writer, buffers: readonly AttributeBuffer[]): void {
+  writer.u32(buffers.length);
+  for (const buffer of buffers) {
+    writer.u32(buffer.type);
+    writer.u32(buffer.capacity < 0 ? 0 : buffer.capacity);
+    if (buffer.nested !== undefined) writeAttributeBuffers(writer, buffer.nested);
+  }
+}
+
+/** Attributes as bytes that stand alone: how objects are kept. */
+export function encodeAttributes(attributes: readonly Attribute[]): Uint8Array {
+  const writer = new Writer();
+  writeAttributes(writer, attributes);
+  return writer.finish();
+}
+
+/** @throws DECODE_TRUNCATED, DECODE_TRAILING, DECODE_INVALID. */
+export function decodeAttributes(bytes: Uint8Array): readonly Attribute[] {
+  const reader = new Reader(bytes);
+  const attributes = readAttributes(reader);
+  reader.finish();
+  return attributes;
+}
