@@ -10,6 +10,15 @@ function entry(): string {
   return unit.replace(/index\.ts$/, "main.ts");
 }
 
+/**
+ * OpenSSL takes the 64 MiB that Argon2id works in from the secure heap whenever there is one, and fails when it is smaller. A device that is
+ * unlocked by a passphrase therefore has none unless a size was chosen, and says so in its notes.
+ */
+function secureHeap(root: string, chosen: number | undefined): { readonly secureHeapBytes?: number } {
+  if (chosen !== undefined) return { secureHeapBytes: chosen };
+  return root === "passphrase" ? { secureHeapBytes: 0 } : {};
+}
+
 export const virtualHsm: DriverRow = {
   name: "virtual-hsm",
   async open({ id, root = "key-file", secureHeapBytes }, paths, log) {
@@ -30,7 +39,7 @@ export const virtualHsm: DriverRow = {
       stateDirectory,
       root: root === "key-file" ? { kind: "key-file", path } : { kind: "passphrase" },
       log,
-      ...(secureHeapBytes === undefined ? {} : { secureHeapBytes }),
+      ...secureHeap(root, secureHeapBytes),
     });
   },
 };

@@ -23,11 +23,23 @@ function secretFrom(file: string): SecretBytes {
   return secret;
 }
 
+/** Asks at the terminal; twice for a new device, since what is typed then is needed for ever. */
+async function typed(id: string, isNew: boolean): Promise<SecretBytes> {
+  const secret = await askSecret(isNew ? `New passphrase of ${id}: ` : `Passphrase of ${id}: `);
+  if (!isNew) return secret;
+  using again = await askSecret("The same again: ");
+  if (secret.equals(again)) return secret;
+  secret.dispose();
+  throw usage("the two passphrases differ", "Nothing was set; try again.");
+}
+
 async function unlock(session: Session, id: string, file: string | undefined): Promise<void> {
   const { sealPassphrase } = await import("@casemate/devices/driver-hsm");
   const api = await session.api();
+  const before = await api.get<Device>(`/v1/devices/${encodeURIComponent(id)}`);
+  const isNew = before.status.detail?.startsWith("new") === true;
+  using secret = file === undefined ? await typed(id, isNew) : secretFrom(file);
   const challenge = await api.post<{ readonly publicKey: string }>(path(id, "challenge"));
-  using secret = file === undefined ? await askSecret(`Passphrase of ${id}: `) : secretFrom(file);
   const sealed = sealPassphrase(Uint8Array.fromBase64(challenge.publicKey), secret.reveal());
   session.out.progress(`unlocking ${id} …`);
   const device = await api.post<Device>(path(id, "unlock"), { sealed });

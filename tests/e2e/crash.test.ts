@@ -1,0 +1,92 @@
+/** `kill -9` under load: what was acknowledged is there afterwards. CASEMATE_CRASHES sets how often. */
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { request } from "node:http";
+import { join } from "node:path";
+import { test, type TestContext } from "node:test";
+import { casemate, startServer, temporary, type RunningServer } from "./harness.ts";
+
+const CRASHES = Number(process.env["CASEMATE_CRASHES"] ?? 3);
+const IN_FLIGHT = 8;
+
+/** Resolves with the status, or undefined when the connection broke. */
+function post(socketPath: string, token: string, path: string, body: object): Promise<number | undefined> {
+  return new Promise((resolve) => {
+    const headers = { authorization: `Bearer ${token}`, "content-type": "application/json" };
+    const sent = request({ socketPath, path, method: "POST", headers, agent: false }, (response) => {
+      response.on("error", () => resolve(undefined));
+      response.on("end", () => resolve(response.statusCode));
+      response.resume();
+    });
+    sent.on("error", () => resolve(undefined));
+    sent.end(JSON.stringify(body));
+  });
+}
+
+interface Acknowledged {
+  readonly created: Set<string>;
+  readonly destroyed: Set<string>;
+}
+
+/** Makes, uses and destroys keys until the server is gone; remembers what it was told was done. */
+async function load(server: RunningServer, token: string, round: number, done: Acknowledged): Promise<void> {
+  const socket = server.announced.socket ?? "";
+  const worker = async (id: number): Promise<void> => {
+    for (let i = 0; ; i++) {
+      const name = `r${round}-${id}-${i}`;
+      const made = await post(socket, token, "/v1/keys", { name, algorithm: i % 2 === 0 ? "ed25519" : "aes-256" });
+      if (made === undefined) return;
+      if (made === 201) done.created.add(name);
+      if (i % 3 !== 0) continue;
+      const gone = await post(socket, token, `/v1/keys/${name}/destroy`, { now: true });
+      if (gone === undefined) return;
+      if (gone === 200) done.destroyed.add(name);
+    }
+  };
+  await Promise.all(Array.from({ length: IN_FLIGHT }, (_, id) => worker(id)));
+}
+
+test(`after ${CRASHES} kills under load every acknowledged key and destruction is there and the log verifies`, async (t: TestContext) => {
+  using directory = temporary();
+  const data = join(directory.path, "data");
+  const done: Acknowledged = { created: new Set(), destroyed: new Set() };
+  for (let round = 0; round < CRASHES; round++) {
+    const server = await startServer(data);
+    const token = readFileSync(join(data, "admin.token"), "utf8").trim();
+    const loading = load(server, token, round, done);
+    setTimeout(() => process.kill(server.pid, "SIGKILL"), 50 + Math.random() * 400);
+    await loading;
+    await server.stop("SIGKILL");
+  }
+  const offline = await casemate(data, ["audit", "verify", "--json"]);
+  assert.equal(offline.status, 0, `${offline.stdout}${offline.stderr}`);
+  const server = await startServer(data);
+  try {
+    const { stdout, stderr, status } = await casemate(data, ["key", "list", "--json"]);
+    assert.equal(status, 0, stderr);
+    const found = new Map(
+      (JSON.parse(stdout) as readonly { readonly name: string; readonly state: string }[]).map((key) => [
+        key.name,
+        key.state,
+      ]),
+    );
+    assert.ok(done.created.size > 0, "the load made no keys");
+    t.diagnostic(`${done.created.size} keys made and ${done.destroyed.size} destroyed before ${CRASHES} kills`);
+    assert.deepEqual(
+      [...done.created].filter((name) => !found.has(name)),
+      [],
+      "acknowledged keys are missing",
+    );
+    assert.deepEqual(
+      [...done.destroyed].filter((name) => found.get(name) !== "destroyed"),
+      [],
+      "destroyed keys are back",
+    );
+    const usable = [...done.created].find((name) => name.endsWith("-2") && found.get(name) === "active");
+    if (usable !== undefined) assert.equal((await casemate(data, ["sign", usable], { input: "m" })).status, 0);
+  } finally {
+    assert.equal(await server.stop(), 0);
+  }
+  const verified = await casemate(data, ["audit", "verify"]);
+  assert.match(verified.stdout, /chain ok, \d+ records, checkpoint signed by hsm-1/);
+});

@@ -1,0 +1,54 @@
+/** A virtual HSM whose root of trust is a passphrase, as its owner meets it. */
+import assert from "node:assert/strict";
+import { readFileSync, readdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { casemate, startServer, temporary } from "./harness.ts";
+
+const PASSPHRASE = "correct horse battery staple";
+
+test("a device with a passphrase waits for it after each start, and the passphrase is nowhere on disk", async () => {
+  using directory = temporary();
+  const data = join(directory.path, "data");
+  const right = join(directory.path, "right");
+  const wrong = join(directory.path, "wrong");
+  writeFileSync(right, `${PASSPHRASE}\n`);
+  writeFileSync(wrong, "something else entirely");
+  const unlock = (file: string) => casemate(data, ["device", "unlock", "hsm-1", "--passphrase-file", file]);
+
+  const first = await startServer(data, ["--root", "passphrase"]);
+  try {
+    assert.equal(first.announced.devices[0]?.state, "locked");
+    const early = await casemate(data, ["key", "create", "k", "--algorithm", "ed25519"]);
+    assert.equal(early.status, 1);
+    assert.match(early.stderr, /DEVICE_LOCKED[\s\S]*casemate device unlock/);
+    const unlocked = await unlock(right);
+    assert.equal(unlocked.status, 0, unlocked.stderr);
+    assert.equal((await casemate(data, ["key", "create", "k", "--algorithm", "ed25519"])).status, 0);
+    assert.equal((await casemate(data, ["device", "lock", "hsm-1"])).status, 0);
+    assert.match((await casemate(data, ["sign", "k"], { input: "m" })).stderr, /DEVICE_LOCKED/);
+  } finally {
+    assert.equal(await first.stop(), 0, first.stderr());
+  }
+
+  const second = await startServer(data);
+  try {
+    const refused = await unlock(wrong);
+    assert.equal(refused.status, 1);
+    assert.match(refused.stderr, /PIN_WRONG[\s\S]*\d+ tries are left/);
+    assert.equal((await unlock(right)).status, 0);
+    const signed = await casemate(data, ["sign", "k"], { input: "m" });
+    assert.equal(signed.status, 0, signed.stderr);
+    assert.equal(signed.bytes.length, 64);
+    const other = await casemate(data, ["up", "--root", "key-file"]);
+    assert.equal(other.status, 1, "the root of trust of a device is not changed by an option");
+  } finally {
+    await second.stop();
+  }
+
+  const files = readdirSync(data, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
+  assert.ok(files.length > 5);
+  for (const { parentPath, name } of files) {
+    assert.ok(!readFileSync(join(parentPath, name)).includes(PASSPHRASE), `${name} holds the passphrase`);
+  }
+});
