@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
 import { test } from "node:test";
 import fc from "fast-check";
 import { isCasemateError, type CasemateError } from "@casemate/foundation/errors";
@@ -177,4 +178,11 @@ test("no text makes the engine throw anything but a refusal, and it decides afte
     }),
     { numRuns: 200 },
   );
+});
+
+test("the policies of docs/guide-policy.md are valid", async () => {
+  const text = await readFile(new URL("../../../../docs/guide-policy.md", import.meta.url), "utf8");
+  const blocks = [...text.matchAll(/```cedar\n([\s\S]*?)```/g)].map(([, body]) => body ?? "");
+  assert.ok(blocks.length > 0);
+  for (const block of blocks) engine.validate("from-the-guide", block);
 });

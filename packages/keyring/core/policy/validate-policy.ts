@@ -83,7 +83,7 @@ const KEY_ONLY = "the action is asked about the keyring as well: write `resource
 function explainProblem(id: string, text: string, problems: readonly CedarProblem[]): CasemateError {
   const start = (problem: CedarProblem): number => problem.sourceLocations?.[0]?.start ?? 0;
   const [first] = problems.toSorted((a, b) => start(a) - start(b));
-  if (first === undefined) return invalid(id, " is not valid", "see docs/policies.md for the language");
+  if (first === undefined) return invalid(id, " is not valid", "see docs/guide-policy.md for the language");
   const same = problems.filter((problem) => start(problem) === start(first));
   const chosen = same.find((problem) => problem.help) ?? first;
   const line = lineAtByte(text, start(chosen));
