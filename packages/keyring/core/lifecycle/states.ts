@@ -50,17 +50,6 @@ export const ALLOWED: Readonly<Record<KeyState, ReadonlySet<Operation>>> = {
   destroyed: new Set<Operation>(),
 };
 
-/** Operations that apply protection; these count against a use limit. */
-export const COUNTED: ReadonlySet<Operation> = new Set<Operation>([
-  "sign",
-  "encrypt",
-  "mac",
-  "agree",
-  "encapsulate",
-  "wrap",
-  "data-keys",
-]);
-
 export function mayMove(from: KeyState, to: KeyState): boolean {
   return TRANSITIONS[from].includes(to);
 }
