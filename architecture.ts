@@ -101,6 +101,12 @@ export const LAYERS: readonly LayerRule[] = [
     node: [],
     why: "generated from the OpenAPI document; runs in browsers too",
   },
+  {
+    files: ["packages/sdk/node/**"],
+    may: ["sdk"],
+    node: ["node:http"],
+    why: "transports that only Node has",
+  },
 ];
 
 /** Composition roots: the only places that name drivers, virtual devices and interfaces together. */

@@ -1,4 +1,14 @@
 // OpenAPI 3.1: the document is built from the operations' own schemas.
+import {
+  CIPHER_SCHEMES,
+  KEY_ALGORITHMS,
+  MAC_SCHEMES,
+  SIGN_SCHEMES,
+  USAGES,
+  WRAP_SCHEMES,
+} from "@casemate/devices/contract";
+import { ERROR_CODES } from "@casemate/foundation/errors";
+import { ACTIONS } from "@casemate/keyring/core";
 import { REST_LIMITS } from "./limits.ts";
 import type { Operation } from "./operation.ts";
 import { OPERATIONS } from "./operations/all.ts";
@@ -10,13 +20,43 @@ type JsonObject = { readonly [name: string]: Json };
 const PROBLEM = { $ref: "#/components/responses/Problem" };
 const OCTETS = "application/octet-stream";
 
+/** Lists that are used in many places get a name of their own in the document. */
+const LISTS: Readonly<Record<string, readonly string[]>> = {
+  KeyAlgorithm: KEY_ALGORITHMS,
+  SignScheme: SIGN_SCHEMES,
+  CipherScheme: CIPHER_SCHEMES,
+  MacScheme: MAC_SCHEMES,
+  WrapScheme: WRAP_SCHEMES,
+  Usage: USAGES,
+  Action: ACTIONS,
+  ErrorCode: Object.keys(ERROR_CODES),
+};
+const NAME_OF_LIST: ReadonlyMap<string, string> = new Map(
+  Object.entries(LISTS).map(([name, values]) => [JSON.stringify(values), name]),
+);
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
 /** A plain copy of a schema with references that point into this document. */
 function plain(schema: unknown): JsonObject {
-  return JSON.parse(
-    JSON.stringify(schema, (name, value: unknown) =>
-      name === "$ref" && typeof value === "string" ? `#/components/schemas/${value.replace("#", "")}` : value,
-    ),
-  ) as JsonObject;
+  const copy = (value: unknown): unknown => {
+    if (Array.isArray(value)) return value.map(copy);
+    if (!isObject(value)) return value;
+    const list = NAME_OF_LIST.get(JSON.stringify(value["enum"]));
+    if (list !== undefined) {
+      const { description } = value;
+      return { $ref: `#/components/schemas/${list}`, ...(description === undefined ? {} : { description }) };
+    }
+    return Object.fromEntries(
+      Object.entries(value).map(([name, part]) =>
+        name === "$ref" ? [name, `#/components/schemas/${String(part).replace("#", "")}`] : [name, copy(part)],
+      ),
+    );
+  };
+  // Through JSON, so that the library's own marks are left behind.
+  return copy(JSON.parse(JSON.stringify(schema))) as JsonObject;
 }
 
 function parameters(operation: Operation): Json[] {
@@ -160,7 +200,10 @@ export function openApiDocument(version: string): JsonObject {
           content: { "application/problem+json": { schema: { $ref: "#/components/schemas/Problem" } } },
         },
       },
-      schemas: Object.fromEntries(Object.entries(COMPONENTS).map(([name, schema]) => [name, plain(schema)])),
+      schemas: Object.fromEntries([
+        ...Object.entries(COMPONENTS).map(([name, schema]) => [name, plain(schema)] as const),
+        ...Object.entries(LISTS).map(([name, values]) => [name, { type: "string", enum: [...values] }] as const),
+      ]),
     },
   };
 }

@@ -1,0 +1,1 @@
+export { unixTransport, type UnixTransport } from "./unix-transport.ts";
