@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { isCasemateError, type CasemateError } from "@casemate/foundation/errors";
 import { ACTIONS, type Action } from "../actions.ts";
 import type { PolicyRequest } from "../ports.ts";
-import type { Role } from "../types.ts";
+import type { Decision, Role } from "../types.ts";
 import { BUILT_IN_POLICIES } from "./built-in.ts";
 import { POLICY_LIMITS } from "./limits.ts";
 import { createPolicyEngine } from "./policy-engine.ts";
@@ -106,25 +106,77 @@ test("every attribute of the schema can be used", async () => {
   assert.ok(!custom.decide({ caller: { ...caller, kind: "user" }, action: "key.sign", resource }).allowed);
 });
 
-test("decisions are remembered per revision, and forgotten when policies change", async () => {
+test("a remembered decision is the one that would be made: with every attribute, for every caller", async () => {
   const custom = await createPolicyEngine();
-  const request = (labels: Record<string, string>, revision?: number): PolicyRequest => ({
-    ...requestFor("key.sign", ["user"]),
-    resource: testKey({ labels }),
-    ...(revision === undefined ? {} : { revision }),
+  const conditions = fc.subarray(
+    [
+      `resource["na\\u{6d}e"] == "a"`,
+      `resource.algorithm == "a"`,
+      `resource.device == "a"`,
+      `resource.deviceKind == "a"`,
+      `resource.state == "active"`,
+      `resource.createdBy == principal.name`,
+      `resource.hasTag("a") && resource.getTag("a") == "b"`,
+      `resource == Key::"b"`,
+      `[Key::"a"].contains(resource)`,
+      `context.source == "rest"`,
+    ],
+    { minLength: 1, maxLength: 3 },
+  );
+  const letter = fc.constantFrom("a", "b");
+  const resource = fc.record({
+    type: fc.constant("key" as const),
+    name: letter,
+    algorithm: letter,
+    device: letter,
+    deviceKind: letter,
+    state: fc.constantFrom("active" as const, "suspended" as const),
+    createdBy: letter,
+    labels: fc.constantFrom<Record<string, string>[]>({}, { a: "b" }, { a: "a", b: "b" }, { b: "b", a: "b" }),
   });
+  const requests = fc.record({
+    caller: fc.record({
+      principal: letter,
+      kind: fc.constant("user" as const),
+      roles: fc.constantFrom<Role[]>([], ["user"]),
+      source: fc.constantFrom("rest", "pkcs11"),
+    }),
+    action: fc.constantFrom<Action[]>("key.sign", "key.read"),
+    resource,
+  });
+  fc.assert(
+    fc.property(
+      conditions,
+      fc.constantFrom("permit", "forbid"),
+      fc.array(requests, { minLength: 10, maxLength: 40 }),
+      (when, effect, asked) => {
+        const text = `${effect}(principal, action == Action::"key.sign", resource) when { ${when.join(" && ")} };`;
+        custom.replace([{ id: "one", text }]);
+        const fresh = custom.tryOut(`permit(principal == User::"nobody", action, resource);`, asked);
+        assert.deepEqual(
+          asked.map((request) => custom.decide(request)),
+          fresh,
+        );
+      },
+    ),
+    { numRuns: 60 },
+  );
+});
+
+test("with the built-in policies all keys are decided at once, and new policies count at once", async () => {
+  const custom = await createPolicyEngine();
+  const decide = (name: string, labels = {}): Decision =>
+    custom.decide({ ...requestFor("key.sign", ["user"]), resource: testKey({ name, labels }) });
+  const first = decide("a");
+  assert.equal(decide("b", { x: "" }), first);
   custom.replace([
     { id: "no-x", text: `forbid(principal, action == Action::"key.sign", resource) when { resource.hasTag("x") };` },
   ]);
-  const first = custom.decide(request({}, 1));
-  assert.equal(custom.decide(request({}, 1)), first);
-  // The same revision promises the same attributes: the answer comes from memory.
-  assert.equal(custom.decide(request({ x: "" }, 1)), first);
-  assert.equal(custom.decide(request({ x: "" }, 2)).allowed, false);
-  assert.equal(custom.decide(request({ x: "" })).allowed, false);
-  assert.equal(custom.decide(request({})).allowed, true);
+  assert.equal(decide("a").allowed, true);
+  assert.equal(decide("b", { x: "" }).allowed, false);
+  assert.equal(decide("c", { x: "" }), decide("b", { x: "" }));
   custom.replace([]);
-  assert.equal(custom.decide(request({ x: "" }, 2)).allowed, true);
+  assert.equal(decide("b", { x: "" }).allowed, true);
 });
 
 test("callers that differ in anything do not share a decision", async () => {

@@ -4,6 +4,7 @@ import type { PolicyEngine, PolicyRequest, PolicyText } from "../ports.ts";
 import type { Decision } from "../types.ts";
 import { BUILT_IN_POLICIES } from "./built-in.ts";
 import { CedarHost, type Cedar } from "./cedar.ts";
+import { attributesUsed, decisionClass } from "./decision-class.ts";
 import { DecisionCache } from "./decision-cache.ts";
 import { POLICY_LIMITS } from "./limits.ts";
 import { cedarCall, describeRequest, fitsSchema } from "./request.ts";
@@ -27,23 +28,21 @@ class CedarPolicyEngine implements PolicyEngine {
   readonly #cache = new DecisionCache(POLICY_LIMITS.cachedDecisions);
   #custom: readonly PolicyText[] = [];
   #statements: readonly Statement[] = BUILT_IN_POLICIES;
+  /** Attributes of keys that the statements look at. */
+  #used: ReturnType<typeof attributesUsed>;
 
   constructor() {
     this.#host = new CedarHost((cedar) => this.#load(cedar, CURRENT, this.#statements));
     // Now rather than with the first request, so that a broken installation is found at start.
-    this.#host.use(() => undefined);
+    this.#used = this.#host.use((cedar) => attributesUsed(cedar, this.#statements));
   }
 
   decide(request: PolicyRequest): Decision {
-    const { caller, resource } = request;
-    const revision = resource.type === "keyring" ? 0 : request.revision;
-    if (revision === undefined) return this.#evaluate(CURRENT, request);
-    const name = resource.type === "key" ? resource.name : "";
-    const key = `${request.action}\n${name}\n${caller.kind}\n${caller.principal}\n${caller.source}\n${caller.roles.join()}`;
-    const known = this.#cache.get(key, revision);
+    const key = decisionClass(request, this.#used);
+    const known = this.#cache.get(key);
     if (known !== undefined) return known;
     const decision = this.#evaluate(CURRENT, request);
-    this.#cache.set(key, revision, decision);
+    this.#cache.set(key, decision);
     return decision;
   }
 
@@ -82,7 +81,11 @@ class CedarPolicyEngine implements PolicyEngine {
       throw new CasemateError("CONFIG_INVALID", "two policies have the same id", { hint: "give each its own" });
     }
     const statements = [...BUILT_IN_POLICIES, ...this.#checkAll(policies)];
-    this.#host.use((cedar) => this.#load(cedar, CURRENT, statements));
+    this.#used = this.#host.use((cedar) => {
+      const used = attributesUsed(cedar, statements);
+      this.#load(cedar, CURRENT, statements);
+      return used;
+    });
     this.#statements = statements;
     this.#custom = policies.map(({ id, text }) => ({ id, text, builtIn: false }));
     this.#cache.clear();

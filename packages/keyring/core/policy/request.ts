@@ -32,9 +32,9 @@ export function cedarCall(request: PolicyRequest) {
   return { ...call, resource: uid, entities: [subject, group, key] };
 }
 
-/** For reasons: `key.sign on key/release for user bob with the roles user`. */
+/** For reasons: `key.sign on a key for user bob with the roles user`. Without the key's name: reasons are shared by a class. */
 export function describeRequest({ caller, action, resource }: PolicyRequest): string {
   const roles = caller.roles.length === 0 ? "no role" : `the roles ${caller.roles.join(", ")}`;
-  const on = resource.type === "key" ? `key/${resource.name}` : "the keyring";
+  const on = resource.type === "key" ? "a key" : "the keyring";
   return `${action} on ${on} for ${caller.kind} ${caller.principal} with ${roles}`;
 }
