@@ -146,6 +146,11 @@ function rsaEncrypt(key: LoadedKey, item: Item, overhead: number, options: objec
   return publicEncrypt({ key: key.public, ...options }, item.data);
 }
 
+function rsaDecrypt(key: LoadedKey, data: Uint8Array, options: object): Uint8Array {
+  if (data.length !== key.row.size / 8) throw failed(); // RFC 8017 §7.1.2 step 1b
+  return undone(() => privateDecrypt({ key: key.private, ...options }, data));
+}
+
 const oaep = (oaepHash: HashName, size: number): SchemeRow => {
   const options = (label: Uint8Array) => ({
     padding: constants.RSA_PKCS1_OAEP_PADDING,
@@ -155,8 +160,7 @@ const oaep = (oaepHash: HashName, size: number): SchemeRow => {
   return {
     nonces: false,
     encryptor: (key) => (item) => rsaEncrypt(key, item, 2 * size + 2, options(item.context)),
-    decryptor: (key) => (data, context) =>
-      undone(() => privateDecrypt({ key: key.private, ...options(context) }, data)),
+    decryptor: (key) => (data, context) => rsaDecrypt(key, data, options(context)),
   };
 };
 
@@ -168,7 +172,7 @@ const rsaPkcs1: SchemeRow = {
   },
   decryptor: (key) => (data, context) => {
     noContext("rsa-pkcs1", context);
-    return undone(() => privateDecrypt({ key: key.private, padding: constants.RSA_PKCS1_PADDING }, data));
+    return rsaDecrypt(key, data, { padding: constants.RSA_PKCS1_PADDING });
   },
 };
 

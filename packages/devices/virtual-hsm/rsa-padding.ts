@@ -78,8 +78,9 @@ export function rawSign(key: KeyObject, block: Uint8Array): Uint8Array {
   }
 }
 
-/** Undefined when the signature is no number below the modulus. */
+/** Undefined when the signature is not as long as the modulus (RFC 8017 §8.2.2 step 1), or no number below it. */
 function rawOpen(key: KeyObject, signature: Uint8Array): Uint8Array | undefined {
+  if (signature.length * 8 !== key.asymmetricKeyDetails?.modulusLength) return undefined;
   try {
     return publicDecrypt({ key, padding: RSA_NO_PADDING }, signature);
   } catch {

@@ -1,0 +1,1 @@
+export { deviceContract, type ContractOptions, type ContractSkip } from "./contract.ts";
