@@ -4,6 +4,7 @@ import { readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { casemate, startServer, temporary } from "./harness.ts";
+import { searchMemory } from "./memory.ts";
 
 const PASSPHRASE = "correct horse battery staple";
 
@@ -41,7 +42,12 @@ test("a device with a passphrase waits for it after each start, and the passphra
     assert.equal(signed.status, 0, signed.stderr);
     assert.equal(signed.bytes.length, 64);
     const other = await casemate(data, ["up", "--root", "key-file"]);
-    assert.equal(other.status, 1, "the root of trust of a device is not changed by an option");
+    assert.equal(other.status, 1);
+    assert.match(other.stderr, /made with the root of trust passphrase; it stays so/);
+    if (process.getuid?.() === 0) {
+      const needle = { name: "passphrase", bytes: Buffer.from(PASSPHRASE) };
+      assert.deepEqual([...searchMemory(second.pid, [needle])], [], "the server has seen the passphrase");
+    }
   } finally {
     await second.stop();
   }
