@@ -40,7 +40,8 @@ export class Connection {
   constructor(socket: Socket, shared: Shared) {
     this.#socket = socket;
     this.application = new Application(shared);
-    socket.on("data", (chunk: Buffer) => this.#receive(chunk));
+    // As a Uint8Array: a Buffer's slice() is no copy.
+    socket.on("data", (chunk: Buffer) => this.#receive(new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.length)));
     socket.on("drain", () => this.#resume());
     // An error is followed by close; a client that vanishes is an ordinary end.
     socket.on("error", () => undefined);

@@ -144,11 +144,11 @@ async function unique(name: string, make: (name: string) => Promise<KeyView>): P
   }
 }
 
-/** What no device key can be. @throws CKR_TEMPLATE_INCONSISTENT. */
+/**
+ * What no device key can be. CKA_SENSITIVE and CKA_PRIVATE false are no such thing: programs say so by habit, the key is
+ * protected all the same, and its attributes tell. @throws CKR_TEMPLATE_INCONSISTENT.
+ */
 function checkSecrecy(template: Template): void {
-  if (template.get(CKA.PRIVATE) === false) {
-    throw failure("TEMPLATE_INCONSISTENT", "a key in a device is private: it cannot be used without a login");
-  }
   if (template.get(CKA.WRAP_WITH_TRUSTED) === true) throw failure("TEMPLATE_INCONSISTENT");
 }
 

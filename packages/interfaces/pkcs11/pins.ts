@@ -12,6 +12,8 @@ import { failure } from "./status.ts";
 export type Role = Login["role"];
 
 const COST: ScryptOptions = { N: 32_768, r: 8, p: 1, maxmem: 64 * 1024 * 1024 };
+/** How API tokens begin. */
+const TOKEN_PREFIX = "cmt_";
 const SALT = 16;
 const NONCE = 12;
 const TAG = 16;
@@ -89,8 +91,10 @@ export class Pins {
     if (this.#left(home, role) === 0) throw failure("PIN_LOCKED");
     // Counted before the answer is known, so that tries side by side cannot outrun the counter.
     const tries = this.#count(home, role);
-    const token = (await this.#fromRecord(home, role, pin)) ?? asText(pin);
     try {
+      const text = asText(pin);
+      // An API token says what it is; anything else can only be a PIN that opens one.
+      const token = text.startsWith(TOKEN_PREFIX) ? text : ((await this.#fromRecord(home, role, pin)) ?? text);
       const caller = await this.#ports.keyring.authenticate(token, "pkcs11");
       if (role === "so" && !caller.roles.includes("admin")) throw failure("PIN_INCORRECT");
       tries.wrong = 0;
@@ -132,7 +136,11 @@ export class Pins {
   async #fromRecord(home: string, role: Role, pin: Uint8Array): Promise<string | undefined> {
     const service = await this.#service();
     if (service === undefined) return undefined;
-    const record = await this.#record(service, home, role);
+    const record = await this.#record(service, home, role).catch((error: unknown) => {
+      if (!isCasemateError(error)) throw error;
+      this.#ports.log.warn({ code: error.code }, "pkcs11: sealed PINs cannot be read");
+      return undefined;
+    });
     return record === undefined ? undefined : await open(pin, record.attributes, `${home}/${role}`);
   }
 
