@@ -47,6 +47,8 @@ export interface GuardParts {
   readonly keys: KeyCache;
   readonly metrics: Metrics;
   readonly deviceKind: (id: string) => string;
+  /** Whether the caller's token still holds; undefined when known at once. @throws UNAUTHENTICATED, TOKEN_EXPIRED. */
+  readonly stillValid: (caller: Caller) => Promise<void> | undefined;
   /** Called every `HEAD_EVERY` records: the database notes how far the log is. */
   readonly keepHead: () => void;
 }
@@ -85,7 +87,8 @@ export class Guard {
     const note: Note = { count: 1 };
     let result: T;
     try {
-      this.#ready(action);
+      const waiting = this.#ready(caller, action);
+      if (waiting !== undefined) await waiting;
       this.#authorize({ caller, action, resource: { type: "keyring" } }, resource);
       result = await work(note);
     } catch (error) {
@@ -106,7 +109,8 @@ export class Guard {
     let resource: string | undefined;
     let result: T;
     try {
-      this.#ready(action);
+      const waiting = this.#ready(caller, action);
+      if (waiting !== undefined) await waiting;
       const entry = this.#parts.keys.peek(name) ?? (await this.#parts.keys.load(name));
       resource = entry.resource;
       this.authorizeKey(caller, action, entry);
@@ -130,7 +134,8 @@ export class Guard {
     const resource = `key/${name.slice(0, 128)}`;
     let result: T;
     try {
-      this.#ready(action);
+      const waiting = this.#ready(caller, action);
+      if (waiting !== undefined) await waiting;
       const record = draft();
       this.authorizeKey(caller, action, keyEntry(record), false);
       result = await work(record, note);
@@ -175,10 +180,11 @@ export class Guard {
     return this.#parts.policy.decide(this.#keyRequest(caller, "key.read", entry, true)).allowed;
   }
 
-  #ready(action: Action): void {
+  #ready(caller: Caller, action: Action): Promise<void> | undefined {
     if (this.#tampered !== undefined) throw this.#tampered;
     if (this.#sealed !== undefined && !WHILE_SEALED.has(action))
       throw new CasemateError("DEVICE_LOCKED", this.#sealed, { hint: "Unlock it: casemate device unlock." });
+    return this.#parts.stillValid(caller);
   }
 
   #authorize(request: PolicyRequest, resource: string): void {

@@ -18,6 +18,7 @@ import { checkHistory, checkUnkeyed } from "./startup/history.ts";
 import type { Store } from "./store.ts";
 import { bootstrapAdmin } from "./tokens/bootstrap-admin.ts";
 import { flushTokens } from "./tokens/flush-tokens.ts";
+import { stillValid } from "./tokens/still-valid.ts";
 import { TokenCache } from "./tokens/token-cache.ts";
 import type { Keyring, TokenView } from "./types.ts";
 import { UseCounters } from "./use/use-counters.ts";
@@ -101,7 +102,9 @@ function assemble(options: KeyringOptions): Core {
   const log = options.log ?? (() => undefined);
   const locks = new Locks();
   const metrics = new Metrics();
+  const clock = options.clock ?? systemClock;
   const keys = new KeyCache(store, options.cacheSize ?? CACHE_SIZE);
+  const tokens = new TokenCache(store, options.cacheSize ?? CACHE_SIZE);
   return {
     store,
     audit,
@@ -110,9 +113,9 @@ function assemble(options: KeyringOptions): Core {
     keys,
     locks,
     metrics,
-    clock: options.clock ?? systemClock,
+    clock,
     random: options.random ?? systemRandom,
-    tokens: new TokenCache(store, options.cacheSize ?? CACHE_SIZE),
+    tokens,
     counters: new UseCounters(store, locks, (changes) => store.commit(changes, audit.head)),
     guard: new Guard({
       audit,
@@ -120,6 +123,7 @@ function assemble(options: KeyringOptions): Core {
       keys,
       metrics,
       deviceKind: (id) => devices.get(id)?.identity.kind ?? "absent",
+      stillValid: stillValid(tokens, clock),
       keepHead: () => {
         if (store.state !== "open") return;
         store.commit([], audit.head).catch((error: unknown) => log("the log's head could not be kept", error));

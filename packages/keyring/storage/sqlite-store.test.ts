@@ -122,6 +122,24 @@ test("a single row put back to its older, once valid state is detected", async (
   await again.close();
 });
 
+test("a check sees one moment while commits go on beside it", async () => {
+  using directory = new Directory();
+  const store = await keyed(directory);
+  for (let n = 0; n < 3; n++)
+    await store.commit(
+      Array.from({ length: 500 }, (_, i) => put(`t${n}-${i}`)),
+      HEAD,
+    );
+  const checked = store.check();
+  for (let n = 0; n < 20; n++) {
+    await store.commit([put(`later${n}`), put(`t0-${n}`, 2, '{"n":2}')], HEAD);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  await checked;
+  await store.check();
+  await store.close();
+});
+
 test("a changed head is detected when the storage key comes", async () => {
   using directory = new Directory();
   const store = await keyed(directory);

@@ -1,4 +1,4 @@
-import { closeSync, fsyncSync, mkdirSync, openSync } from "node:fs";
+import { chmodSync, closeSync, fsyncSync, mkdirSync, openSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { CasemateError } from "@casemate/foundation/errors";
@@ -16,13 +16,13 @@ import {
 } from "@casemate/keyring/core";
 import { lockDirectory, type DirectoryLock } from "./directory-lock.ts";
 import { migrate } from "./migrations.ts";
+import { checkRows } from "./check-rows.ts";
 import { addMac, headMac, removeMac, rowMac } from "./row-mac.ts";
+import { readHead, tampered, verifiedRow, type Head } from "./verified.ts";
 import { storageError } from "./sqlite-errors.ts";
 import { Statements, type StoredRow } from "./statements.ts";
 
 const DATABASE_FILE = "casemate.db";
-/** Rows per slice of a check, between which other work goes on. */
-const CHECK_SLICE = 500;
 
 export interface SqliteOptions {
   /** Largest size of the database in pages of 4 KiB; for tests of a full disk. */
@@ -40,6 +40,8 @@ export async function openSqliteStore(directory: string, options: SqliteOptions 
   let db: DatabaseSync | undefined;
   try {
     db = new DatabaseSync(file, { timeout: 0 });
+    // The files beside it inherit the mode.
+    chmodSync(file, 0o600);
     db.exec(
       "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF",
     );
@@ -52,12 +54,6 @@ export async function openSqliteStore(directory: string, options: SqliteOptions 
     lock.release();
     throw storageError(error, file);
   }
-}
-
-interface Head extends StoreHead {
-  readonly keyed: boolean;
-  readonly digest: bigint;
-  readonly mac: Uint8Array | null;
 }
 
 class SqliteStore implements Store {
@@ -171,33 +167,7 @@ class SqliteStore implements Store {
   async check(): Promise<void> {
     const key = this.#key;
     if (key === undefined) throw new CasemateError("DEVICE_LOCKED", "rows can be checked only with the storage key");
-    for (;;) {
-      const generation = this.#head.generation;
-      let digest = 0n;
-      let rows = 0;
-      for (const collection of Object.keys(COLLECTIONS) as Collection[]) {
-        let after = "";
-        for (;;) {
-          const slice = this.#run(() => this.#statements.find(collection, { order: "id", after, limit: CHECK_SLICE }));
-          for (const found of slice) {
-            this.#verified(collection, found);
-            if (found.mac !== null) digest = addMac(digest, found.mac);
-          }
-          rows += slice.length;
-          after = slice.at(-1)?.row.id ?? after;
-          if (slice.length < CHECK_SLICE) break;
-          await new Promise((resolve) => setImmediate(resolve));
-          if (this.#closed) return;
-        }
-      }
-      // A commit in between moves the sum; look again at a state that held still.
-      if (generation !== this.#head.generation) continue;
-      if (rows !== this.#head.rows)
-        throw tampered(`${this.#file}: ${rows} rows, the sealed head counts ${this.#head.rows}`);
-      if (digest !== this.#head.digest)
-        throw tampered(`${this.#file}: a row was put back to an older state or replaced`);
-      return;
-    }
+    await checkRows(this.#file, key, () => this.#closed);
   }
 
   async close(): Promise<void> {
@@ -251,25 +221,11 @@ class SqliteStore implements Store {
   }
 
   #verified(collection: Collection, found: StoredRow): Row {
-    if (this.#key === undefined) return found.row;
-    if (found.mac === null || !constantTimeEqual(rowMac(this.#key, collection, found.row), found.mac))
-      throw tampered(
-        `${collection} ${String(found.row.index["name"] ?? found.row.id)}: its stored row was changed outside Casemate`,
-      );
-    return found.row;
+    return this.#key === undefined ? found.row : verifiedRow(this.#key, collection, found);
   }
 
   #readHead(): Head {
-    const row = this.#statements.prepare("SELECT * FROM head").get();
-    if (row === undefined) throw tampered(`${this.#file}: the head row is missing`);
-    return {
-      keyed: row["keyed"] === 1,
-      generation: row["generation"] as number,
-      audit: { size: row["audit_size"] as number, hash: row["audit_hash"] as string },
-      rows: row["rows"] as number,
-      digest: BigInt(row["digest"] as string),
-      mac: row["mac"] as Uint8Array | null,
-    };
+    return readHead(this.#statements, this.#file);
   }
 
   #writeHead(head: StoreHead, digest: bigint): void {
@@ -280,12 +236,6 @@ class SqliteStore implements Store {
       )
       .run(mac === null ? 0 : 1, head.generation, head.audit.size, head.audit.hash, head.rows, String(digest), mac);
   }
-}
-
-function tampered(message: string): CasemateError {
-  return new CasemateError("TAMPER_DETECTED", message, {
-    hint: "Restore the data directory from a backup, and find out who changed it.",
-  });
 }
 
 /** A new file survives power loss only once its directory entry is on disk. */

@@ -1,8 +1,7 @@
-import { CasemateError } from "@casemate/foundation/errors";
 import { constantTimeEqual } from "@casemate/foundation/secrets";
 import type { Core } from "../core.ts";
-import { iso } from "../time.ts";
 import type { Caller, Keyring } from "../types.ts";
+import { tokenRefusal } from "./still-valid.ts";
 import type { TokenEntry } from "./token-cache.ts";
 import { parseToken } from "./token-text.ts";
 
@@ -16,7 +15,8 @@ export function authenticate(core: Core): Keyring["authenticate"] {
     let entry: TokenEntry | undefined;
     if (parsed !== undefined) entry = core.tokens.peek(parsed.id) ?? (await core.tokens.load(parsed.id));
     const now = core.clock.now();
-    const refusal = refusalOf(parsed?.hash, entry, now);
+    const matches = parsed !== undefined && entry !== undefined && constantTimeEqual(parsed.hash, entry.record.hash);
+    const refusal = tokenRefusal(matches ? entry : undefined, now);
     if (refusal !== undefined) {
       core.metrics.add(`casemate_authentications_total{outcome="${refusal.code}"}`);
       await core.guard.append({
@@ -57,25 +57,4 @@ export function authenticate(core: Core): Keyring["authenticate"] {
     }
     return caller;
   };
-}
-
-function refusalOf(
-  hash: Uint8Array | undefined,
-  entry: TokenEntry | undefined,
-  now: number,
-): CasemateError | undefined {
-  if (hash === undefined || entry === undefined || !constantTimeEqual(hash, entry.record.hash))
-    return new CasemateError("UNAUTHENTICATED", "the token is not known", {
-      hint: "Pass a token that casemate token create printed.",
-    });
-  const { expiresAt, revokedAt } = entry.record;
-  if (revokedAt !== undefined)
-    return new CasemateError("UNAUTHENTICATED", `the token was revoked at ${iso(revokedAt)}`, {
-      hint: "Ask an administrator for a new one.",
-    });
-  if (expiresAt !== undefined && now >= expiresAt)
-    return new CasemateError("TOKEN_EXPIRED", `the token expired at ${iso(expiresAt)}`, {
-      hint: "Ask an administrator for a new one.",
-    });
-  return undefined;
 }

@@ -61,6 +61,24 @@ test("a token ends at its second, not before", async () => {
   await assert.rejects(t.keyring.authenticate(token, "rest"), failing("TOKEN_EXPIRED"));
 });
 
+test("a caller that was authenticated long ago falls with its token", async () => {
+  await using t = await temporaryKeyring();
+  const made = await t.keyring.createToken(t.admin, { principal: "ci", roles: ["user"], expiresInSeconds: 60 });
+  const other = await t.keyring.createToken(t.admin, { principal: "ci", roles: ["user"] });
+  const [expiring, revoked] = [
+    await t.keyring.authenticate(made.token, "pkcs11"),
+    await t.keyring.authenticate(other.token, "pkcs11"),
+  ];
+  await t.keyring.listKeys(expiring, {});
+  await t.keyring.revokeToken(t.admin, other.view.id);
+  await assert.rejects(t.keyring.listKeys(revoked, {}), failing("UNAUTHENTICATED"));
+  assert.equal(t.audit.entries.at(-1)?.outcome, "UNAUTHENTICATED");
+  t.clock.advance(60_000);
+  await assert.rejects(t.keyring.listKeys(expiring, {}), failing("TOKEN_EXPIRED"));
+  await t.reopen();
+  await assert.rejects(t.keyring.listKeys(revoked, {}), failing("UNAUTHENTICATED"));
+});
+
 test("last use is written lazily and survives", async () => {
   await using t = await temporaryKeyring();
   const { token, view } = await t.keyring.createToken(t.admin, { principal: "ci", roles: ["user"] });
