@@ -18,6 +18,8 @@ export const HISTORY_FILE = "checkpoints";
 export const KEYS_FILE = "checkpoint-key";
 /** The action of the records that pin those keys. */
 export const KEY_ACTION = "audit.key";
+/** The source of records that the log writes about itself; nobody else's have it. */
+export const OWN_SOURCE = "audit";
 
 export interface CheckpointerOptions {
   readonly files: AuditFiles;
@@ -107,7 +109,7 @@ export class Checkpointer {
     if (lines.at(-1) === line) return;
     await this.#options.append({
       principal: "casemate",
-      source: "audit",
+      source: OWN_SOURCE,
       action: KEY_ACTION,
       resource: `device/${signer.name}`,
       outcome: "ok",

@@ -3,7 +3,7 @@ import { systemRandom, type Clock, type Random } from "@casemate/foundation/effe
 import { CasemateError } from "@casemate/foundation/errors";
 import type { AuditEntry, AuditHead, AuditLog, CheckpointSigner } from "../ports.ts";
 import type { AuditRecordView, Checkpoint, Paged } from "../types.ts";
-import { Checkpointer } from "./checkpointer.ts";
+import { Checkpointer, OWN_SOURCE } from "./checkpointer.ts";
 import { closableFiles, directoryFiles, type AuditFiles } from "./files.ts";
 import { HeadFile } from "./head-file.ts";
 import { AUDIT_LIMITS } from "./limits.ts";
@@ -67,6 +67,9 @@ class AuditLogInDirectory implements FileAuditLog {
   }
 
   append(entry: AuditEntry): Promise<number> {
+    if (entry.source === OWN_SOURCE) {
+      return Promise.reject(new CasemateError("BAD_REQUEST", `the source ${OWN_SOURCE} is the log's own`));
+    }
     return this.#writer.append(entry);
   }
 
@@ -183,7 +186,7 @@ async function openLog(files: AuditFiles, options: OpenAuditOptions): Promise<Fi
   if (recovered.cutBytes > 0) {
     await writer.append({
       principal: "casemate",
-      source: "audit",
+      source: OWN_SOURCE,
       action: "audit.recovered",
       resource: "",
       outcome: "ok",

@@ -2,7 +2,7 @@ import { equalBytes, fromBase64, toHex } from "@casemate/foundation/bytes";
 import { CasemateError, isCasemateError } from "@casemate/foundation/errors";
 import type { AuditHead } from "../ports.ts";
 import { Chain } from "./chain.ts";
-import { KEY_ACTION } from "./checkpointer.ts";
+import { KEY_ACTION, OWN_SOURCE } from "./checkpointer.ts";
 import { closableFiles, directoryFiles, type AuditFiles } from "./files.ts";
 import { readHead, type StoredHead } from "./head-file.ts";
 import { BadCheckpoint, keptCheckpoints, keysBesideLog, type KeptCheckpoint } from "./kept-checkpoints.ts";
@@ -70,6 +70,8 @@ class Problem extends Error {
   }
 }
 
+/** Ed25519. */
+const KEY_BYTES = 32;
 const PIN = Buffer.from(`"action":"${KEY_ACTION}"`);
 
 class DirectoryVerifier {
@@ -247,14 +249,15 @@ class DirectoryVerifier {
   }
 
   #pin(line: Buffer): void {
-    const { action, details, index } = parseLine(line);
+    const { action, source, details, index } = parseLine(line);
     const { name, publicKey } = details;
-    if (action !== KEY_ACTION || typeof name !== "string" || typeof publicKey !== "string") return;
-    try {
-      this.#keys.push({ name, publicKey: fromBase64(publicKey) });
-    } catch {
+    // Records of requests may quote the action in any of their fields, but never come from this source.
+    if (action !== KEY_ACTION || source !== OWN_SOURCE) return;
+    const key = { name: String(name), publicKey: bytesOf(publicKey) };
+    if (key.publicKey.length !== KEY_BYTES) {
       throw new Problem({ kind: "key", index, message: `record ${index} pins something that is not a key` });
     }
+    this.#keys.push(key);
   }
 
   async #checkpoint(kept: KeptCheckpoint): Promise<void> {
@@ -329,6 +332,14 @@ async function readHeadOfLiveLog(files: AuditFiles): Promise<StoredHead | undefi
   let stored = await readHead(files);
   for (let tries = 0; stored !== undefined && stored.damaged > 0 && tries < 3; tries++) stored = await readHead(files);
   return stored;
+}
+
+function bytesOf(value: unknown): Uint8Array {
+  try {
+    return fromBase64(String(value));
+  } catch {
+    return new Uint8Array();
+  }
 }
 
 /** One checkpoint ahead of the records. */
