@@ -20,13 +20,18 @@ async function open() {
   });
 }
 
-const slow = ["sha2", "shake"].flatMap((hash) => ["128s", "192s", "256s"].map((set) => `sign slh-dsa-${hash}-${set}`));
+// Their trees take seconds to build and to sign with; the fast sets run the same code.
+const slow = ["sha2-192s", "sha2-256s", "shake-128s", "shake-192s", "shake-256s"].flatMap((set) => [
+  `keys slh-dsa-${set}`,
+  `sign slh-dsa-${set}`,
+]);
 
 deviceContract({
   name: "virtual HSM",
   open,
   openOther: open,
-  skip: [
-    { cases: slow, reason: "one signature takes up to a second, and generating the key has made and checked one" },
-  ],
+  skip:
+    process.env["CASEMATE_SLOW"] === undefined
+      ? [{ cases: slow, reason: "takes seconds: CASEMATE_SLOW=1 runs it" }]
+      : [],
 });
