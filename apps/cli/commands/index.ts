@@ -33,6 +33,11 @@ export const VERBS: readonly Verb[] = [
   { name: "audit", summary: "the audit log: list, verify, checkpoint, prove", load: () => import("./audit.ts") },
   { name: "token", summary: "API tokens: create, list, revoke", load: () => import("./token.ts") },
   { name: "policy", summary: "policies: list, set, test, explain", load: () => import("./policy.ts") },
+  {
+    name: "pkcs11",
+    summary: "PKCS#11 applications: env, bridge, doctor",
+    load: () => import("./pkcs11.ts"),
+  },
   { name: "bench", summary: "measure operations against this server", load: () => import("./bench.ts") },
   { name: "doctor", summary: "what holds on this machine", load: () => import("./doctor.ts") },
   { name: "completion", summary: "completion script for bash, zsh or fish", load: () => import("./completion.ts") },

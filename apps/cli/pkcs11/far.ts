@@ -1,0 +1,59 @@
+import { readFileSync } from "node:fs";
+import { connect as connectPlain } from "node:net";
+import { connect as connectTls } from "node:tls";
+import { CasemateError } from "@casemate/foundation/errors";
+import { usage } from "../failure.ts";
+import type { Session } from "../session.ts";
+import type { Far } from "./bridge.ts";
+
+const GREETING = "casemate-pkcs11 1";
+const WAIT_MS = 10_000;
+
+/** A server on this machine, by its socket. */
+export function localFar(path: string): () => Promise<Far> {
+  return () =>
+    new Promise((resolve, reject) => {
+      const stream = connectPlain(path);
+      stream.once("error", reject);
+      stream.once("connect", () => {
+        stream.off("error", reject);
+        resolve({ stream, close: () => stream.destroy() });
+      });
+    });
+}
+
+function tokenOf(session: Session): string {
+  const file = session.options.tokenFile ?? session.env["CASEMATE_TOKEN_FILE"];
+  if (file === undefined || file === "") {
+    throw new CasemateError("UNAUTHENTICATED", "a remote server asks for an API token before it answers", {
+      hint: "Name a file with one by --token-file or $CASEMATE_TOKEN_FILE.",
+    });
+  }
+  return readFileSync(file, "utf8").trim();
+}
+
+/** A server elsewhere: TLS 1.3, its certificate checked, an API token first. */
+export function remoteFar(session: Session, address: string): () => Promise<Far> {
+  const url = URL.canParse(`tls://${address}`) ? new URL(`tls://${address}`) : undefined;
+  if (url === undefined || url.port === "") throw usage(`${address} is not HOST:PORT`);
+  const token = tokenOf(session);
+  const caFile = session.options.caFile ?? session.env["CASEMATE_CA_FILE"];
+  const ca = caFile === undefined || caFile === "" ? {} : { ca: readFileSync(caFile, "utf8") };
+  const host = url.hostname.replace(/^\[|\]$/g, "");
+  return () =>
+    new Promise((resolve, reject) => {
+      const stream = connectTls({ host, port: Number(url.port), servername: host, minVersion: "TLSv1.3", ...ca });
+      const timer = setTimeout(() => stream.destroy(new Error("no answer in time")), WAIT_MS);
+      stream.once("error", reject);
+      stream.once("secureConnect", () => stream.write(`${GREETING} ${token}\n`));
+      stream.once("data", (answer: Buffer) => {
+        clearTimeout(timer);
+        stream.off("error", reject);
+        if (answer.toString("latin1") === "ok\n") resolve({ stream, close: () => stream.destroy() });
+        else {
+          stream.destroy();
+          reject(new Error("the server refused the token"));
+        }
+      });
+    });
+}
