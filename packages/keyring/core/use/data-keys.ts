@@ -2,6 +2,7 @@ import { CasemateError } from "@casemate/foundation/errors";
 import type { Core } from "../core.ts";
 import type { Keyring } from "../types.ts";
 import { MAX_BATCH } from "./batch.ts";
+import { sealHeader } from "./ciphertext.ts";
 import { facet, select } from "./select.ts";
 
 const MAX_CONTEXT = 4096;
@@ -30,6 +31,10 @@ export function dataKeys(core: Core): Keyring["dataKeys"] {
         plaintext,
         ...(context === undefined ? {} : { context }),
       });
-      return { version: version.version, keys };
+      // The wrapped form is a ciphertext like any other: `decrypt` finds its version and opens it.
+      return {
+        version: version.version,
+        keys: keys.map((key) => ({ ...key, wrapped: sealHeader(version.version, key.wrapped) })),
+      };
     });
 }
