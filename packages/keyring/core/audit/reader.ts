@@ -4,7 +4,7 @@ import type { AuditRecordView, Page, Paged } from "../types.ts";
 import type { AuditFile, AuditFiles } from "./files.ts";
 import { AUDIT_LIMITS } from "./limits.ts";
 import { parseLine } from "./record.ts";
-import { claimedIndex, readHeader, segmentName, segmentsIn, tampered } from "./segment.ts";
+import { claimedIndex, LINE_REACHES, readHeader, segmentName, segmentsIn, tampered } from "./segment.ts";
 
 export interface RecordQuery extends Page {
   /** Oldest first from this index on; newest first without. */
@@ -256,13 +256,14 @@ async function lineAt(
   middle: number,
   high: number,
 ): Promise<{ start: number; end: number; head: Buffer }> {
-  const from = Math.max(low, middle - AUDIT_LIMITS.lineBytes);
-  const block = await file.read(from, Math.min(high, middle + AUDIT_LIMITS.lineBytes) - from);
-  const inside = middle - from;
-  const before = inside === 0 ? -1 : block.lastIndexOf(NEWLINE, inside - 1);
-  const after = block.indexOf(NEWLINE, inside);
-  if ((before === -1 && from > low) || after === -1) {
-    throw tampered(`a line at byte ${middle} is longer than any record`, { offset: middle });
+  for (const reach of LINE_REACHES) {
+    const from = Math.max(low, middle - reach);
+    const block = await file.read(from, Math.min(high, middle + reach) - from);
+    const inside = middle - from;
+    const before = inside === 0 ? -1 : block.lastIndexOf(NEWLINE, inside - 1);
+    const after = block.indexOf(NEWLINE, inside);
+    if ((before === -1 && from > low) || after === -1) continue;
+    return { start: from + before + 1, end: from + after + 1, head: block.subarray(before + 1, after) };
   }
-  return { start: from + before + 1, end: from + after + 1, head: block.subarray(before + 1, after) };
+  throw tampered(`a line at byte ${middle} is longer than any record`, { offset: middle });
 }

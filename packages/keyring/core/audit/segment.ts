@@ -93,13 +93,20 @@ export function eachLine(buffer: Buffer, visit: (start: number, end: number) => 
   }
 }
 
+/** How far to look for a line's bounds: most lines are short, none is longer than the last. */
+export const LINE_REACHES = [2048, AUDIT_LIMITS.lineBytes + 1] as const;
+
 /** The last whole line before `end`, without its newline. */
 export async function lineBefore(file: AuditFile, end: number): Promise<{ line: Buffer; start: number } | undefined> {
-  const from = Math.max(0, end - AUDIT_LIMITS.lineBytes - 1);
-  const block = await file.read(from, end - from);
-  if (block.length < 2 || block.at(-1) !== NEWLINE) return undefined;
-  const before = block.lastIndexOf(NEWLINE, -2);
-  return { line: block.subarray(before + 1, -1), start: from + before + 1 };
+  for (const reach of LINE_REACHES) {
+    const from = Math.max(0, end - reach);
+    const block = await file.read(from, end - from);
+    if (block.length < 2 || block.at(-1) !== NEWLINE) return undefined;
+    const before = block.lastIndexOf(NEWLINE, -2);
+    if (before === -1 && from > 0) continue;
+    return { line: block.subarray(before + 1, -1), start: from + before + 1 };
+  }
+  return undefined;
 }
 
 /** Index that a line claims, without parsing it; undefined when it claims none. */

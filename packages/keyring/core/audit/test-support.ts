@@ -16,6 +16,7 @@ export class MemoryFiles implements AuditFiles {
   /** Error code of the next sync, once. */
   failSync: string | undefined;
   writes = 0;
+  bytesRead = 0;
   syncs = 0;
 
   copy(): MemoryFiles {
@@ -84,7 +85,11 @@ export class MemoryFiles implements AuditFiles {
         this.content.set(name, Buffer.from(bytes().subarray(0, length)));
         return Promise.resolve();
       },
-      read: (position, length) => Promise.resolve(Buffer.from(bytes().subarray(position, position + length))),
+      read: (position, length) => {
+        const part = Buffer.from(bytes().subarray(position, position + length));
+        this.bytesRead += part.length;
+        return Promise.resolve(part);
+      },
       size: () => Promise.resolve(bytes().length),
       close: () => Promise.resolve(),
     };
