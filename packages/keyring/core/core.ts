@@ -7,6 +7,7 @@ import type { Guard } from "./guard.ts";
 import type { Locks } from "./locks.ts";
 import type { Metrics } from "./metrics.ts";
 import type { AuditLog, PolicyEngine } from "./ports.ts";
+import type { Recorder } from "./recorder.ts";
 import type { Change, Store } from "./store.ts";
 import type { TokenCache } from "./tokens/token-cache.ts";
 import type { UseCounters } from "./use/use-counters.ts";
@@ -22,6 +23,7 @@ export interface Core {
   readonly tokens: TokenCache;
   readonly counters: UseCounters;
   readonly guard: Guard;
+  readonly recorder: Recorder;
   readonly locks: Locks;
   readonly metrics: Metrics;
   readonly log: (message: string, error?: unknown) => void;

@@ -137,6 +137,33 @@ test("what audit cannot record is not acknowledged", async () => {
   await assert.rejects(keyring.authenticate("cmt_wrong", "test"), full);
 });
 
+test("while records are missing nothing is changed, and what happened unrecorded is named afterwards", async () => {
+  await using f = await fragile();
+  const { keyring, admin } = f.t;
+  await keyring.createKey(admin, { name: "a", algorithm: "ed25519" });
+  f.t.audit.failWith(new CasemateError("STORAGE_FULL", "the disk is full"));
+  await assert.rejects(keyring.rotateKey(admin, "a"), failing("STORAGE_FULL"));
+  const commits = f.store.commits;
+  const calls = f.t.device.calls.length;
+  await assert.rejects(keyring.rotateKey(admin, "a"), failing("STORAGE_FULL"));
+  await assert.rejects(keyring.sign(admin, "a", { kind: "message", inputs: [input] }), failing("STORAGE_FULL"));
+  assert.deepEqual([f.store.commits, f.t.device.calls.length], [commits, calls]);
+  f.t.audit.failWith(undefined);
+  await keyring.sign(admin, "a", { kind: "message", inputs: [input] });
+  const gap = f.t.audit.entries.find((entry) => entry.action === "audit.gap");
+  assert.match(String(gap?.details?.["unrecorded0"]), /^key\.rotate key\/a ok/);
+});
+
+test("a start on a full disk lets readers in", async () => {
+  await using f = await fragile();
+  await f.t.keyring.createKey(f.t.admin, { name: "a", algorithm: "ed25519" });
+  f.t.audit.failWith(new CasemateError("STORAGE_FULL", "the disk is full"));
+  const keyring = await f.t.reopen();
+  const admin = await keyring.authenticate(f.t.adminToken, "test");
+  assert.equal((await keyring.getKey(admin, "a")).state, "active");
+  await assert.rejects(keyring.createKey(admin, { name: "b", algorithm: "ed25519" }), failing("STORAGE_FULL"));
+});
+
 test("reads and verification go on over a full disk, and the gap is recorded afterwards", async () => {
   await using f = await fragile();
   const { keyring, admin } = f.t;
@@ -154,6 +181,7 @@ test("reads and verification go on over a full disk, and the gap is recorded aft
   const gap = f.t.audit.entries.at(-1);
   assert.equal(gap?.action, "audit.gap");
   assert.equal(gap?.count, 3);
+  assert.equal(gap?.details?.["unrecorded0"], "key.read key/a ok 1");
 });
 
 test("a broken audit log stops reads too: only a full disk is forgiven", async () => {

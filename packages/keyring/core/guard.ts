@@ -3,7 +3,8 @@ import type { Action } from "./actions.ts";
 import { keyEntry, type KeyCache, type KeyEntry } from "./catalogue/key-cache.ts";
 import type { KeyRecord } from "./catalogue/key-record.ts";
 import type { Metrics } from "./metrics.ts";
-import type { AuditEntry, AuditLog, PolicyEngine, PolicyRequest } from "./ports.ts";
+import type { AuditEntry, PolicyEngine, PolicyRequest } from "./ports.ts";
+import type { Recorder } from "./recorder.ts";
 import type { Caller } from "./types.ts";
 
 /** What a use case adds to its audit record while it runs. */
@@ -14,7 +15,7 @@ export interface Note {
   resource?: string;
 }
 
-/** These go on when the disk is full: they change nothing, so their lost records are counted and reported instead. */
+/** These go on when the disk is full: they change nothing, so their lost records are counted and reported later. */
 const READS: ReadonlySet<Action> = new Set<Action>([
   "key.read",
   "key.list",
@@ -42,7 +43,7 @@ const WHILE_SEALED: ReadonlySet<Action> = new Set<Action>([
 ]);
 
 export interface GuardParts {
-  readonly audit: AuditLog;
+  readonly recorder: Recorder;
   readonly policy: PolicyEngine;
   readonly keys: KeyCache;
   readonly metrics: Metrics;
@@ -61,7 +62,6 @@ export class Guard {
   readonly #parts: GuardParts;
   #sealed: string | undefined;
   #tampered: CasemateError | undefined;
-  #lost = 0;
   #sinceHead = 0;
 
   constructor(parts: GuardParts) {
@@ -170,11 +170,6 @@ export class Guard {
     };
   }
 
-  /** A record outside the use cases: authentication, schedule, device events. @throws STORAGE_FULL, STORAGE_FAILED. */
-  async append(entry: AuditEntry): Promise<void> {
-    await this.#parts.audit.append(entry);
-  }
-
   /** Whether policy lets the caller see this key; records nothing. */
   sees(caller: Caller, entry: KeyEntry): boolean {
     return this.#parts.policy.decide(this.#keyRequest(caller, "key.read", entry, true)).allowed;
@@ -184,7 +179,9 @@ export class Guard {
     if (this.#tampered !== undefined) throw this.#tampered;
     if (this.#sealed !== undefined && !WHILE_SEALED.has(action))
       throw new CasemateError("DEVICE_LOCKED", this.#sealed, { hint: "Unlock it: casemate device unlock." });
-    return this.#parts.stillValid(caller);
+    const room = (): Promise<void> | undefined => (READS.has(action) ? undefined : this.#parts.recorder.ready());
+    const token = this.#parts.stillValid(caller);
+    return token === undefined ? room() : token.then(room);
   }
 
   #authorize(request: PolicyRequest, resource: string): void {
@@ -219,36 +216,11 @@ export class Guard {
       count: note.count,
       ...(note.details === undefined ? {} : { details: note.details }),
     };
-    try {
-      await this.#parts.audit.append(entry);
-    } catch (error) {
-      if (!READS.has(action) || asCasemateError(error).code !== "STORAGE_FULL") throw error;
-      this.#lost += 1;
-      this.#parts.metrics.add("casemate_audit_lost_reads_total");
-      return;
-    }
-    if (this.#lost > 0) await this.#reportLost();
+    const { recorder } = this.#parts;
+    await (READS.has(action) ? recorder.appendIfRoom(entry) : recorder.append(entry));
     if (++this.#sinceHead >= HEAD_EVERY) {
       this.#sinceHead = 0;
       this.#parts.keepHead();
-    }
-  }
-
-  /** There is room again: say how many reads went unrecorded. */
-  async #reportLost(): Promise<void> {
-    const count = this.#lost;
-    this.#lost = 0;
-    try {
-      await this.append({
-        principal: "casemate",
-        source: "keyring",
-        action: "audit.gap",
-        resource: "",
-        outcome: "STORAGE_FULL",
-        count,
-      });
-    } catch {
-      this.#lost += count;
     }
   }
 }

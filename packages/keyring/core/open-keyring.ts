@@ -13,6 +13,7 @@ import type { ObjectStore } from "./objects.ts";
 import { openObjects } from "./open-objects.ts";
 import { loadPolicies } from "./policies/set-policy.ts";
 import type { AuditLog, PolicyEngine } from "./ports.ts";
+import { Recorder } from "./recorder.ts";
 import { storageKey, useCheckpointKey } from "./startup/internal-keys.ts";
 import { checkHistory, checkUnkeyed } from "./startup/history.ts";
 import type { Store } from "./store.ts";
@@ -70,12 +71,12 @@ export async function openKeyring(options: KeyringOptions): Promise<OpenKeyring>
   const reopen = async (): Promise<void> => {
     if (!core.guard.sealed) return;
     await open();
-    if (!core.guard.sealed) await core.guard.append(system("storage.open", await standing(core)));
+    if (!core.guard.sealed) await core.recorder.append(system("storage.open", await standing(core)));
   };
   await open();
   if (core.guard.sealed) core.log("sealed until a device is unlocked: only unlocking is answered");
   const unwatch = watchDevices(core, reopen);
-  await core.guard.append(system("start", await standing(core)));
+  await core.recorder.appendIfRoom(system("start", await standing(core)));
   let closing: Promise<void> | undefined;
   return {
     ...composeUseCases(core, reopen),
@@ -102,6 +103,7 @@ function assemble(options: KeyringOptions): Core {
   const log = options.log ?? (() => undefined);
   const locks = new Locks();
   const metrics = new Metrics();
+  const recorder = new Recorder(audit, metrics);
   const clock = options.clock ?? systemClock;
   const keys = new KeyCache(store, options.cacheSize ?? CACHE_SIZE);
   const tokens = new TokenCache(store, options.cacheSize ?? CACHE_SIZE);
@@ -113,12 +115,13 @@ function assemble(options: KeyringOptions): Core {
     keys,
     locks,
     metrics,
+    recorder,
     clock,
     random: options.random ?? systemRandom,
     tokens,
     counters: new UseCounters(store, locks, (changes) => store.commit(changes, audit.head)),
     guard: new Guard({
-      audit,
+      recorder,
       policy,
       keys,
       metrics,
@@ -169,7 +172,7 @@ function checkLater(core: Core): void {
     core.log(known.message, error);
     if (known.code !== "TAMPER_DETECTED") return;
     core.guard.condemn(known);
-    core.guard
+    core.recorder
       .append({ ...system("storage.check", { found: known.message.slice(0, 256) }), outcome: known.code })
       .catch((cause: unknown) => core.log("the finding could not be recorded", cause));
   });
@@ -191,7 +194,7 @@ async function close(core: Core, unwatch: () => void): Promise<void> {
       await flushTokens(core, 1);
       await core.store.commit([], core.audit.head);
     }
-    await core.guard.append(system("stop", {}));
+    await core.recorder.append(system("stop", {}));
   } catch (error) {
     core.log("the end could not be recorded", error);
   }

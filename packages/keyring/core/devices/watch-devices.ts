@@ -6,7 +6,7 @@ export function watchDevices(core: Core, operational: () => Promise<void>): () =
   const stops = [...core.devices].map(([id, device]) =>
     device.watch?.watch((event) => {
       core.metrics.add(`casemate_device_events_total{event="${event.kind === "state" ? event.state : event.kind}"}`);
-      const record = core.guard.append({
+      const record = core.recorder.append({
         principal: `device/${id}`,
         source: "device",
         action: `device.${event.kind}`,

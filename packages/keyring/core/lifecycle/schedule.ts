@@ -24,6 +24,7 @@ export class Schedule {
     this.#core = core;
   }
 
+  /** @throws STORAGE_FULL, STORAGE_FAILED: then nothing was done that could not be recorded. */
   run(): Promise<void> {
     this.#running ??= this.#run().finally(() => {
       this.#running = undefined;
@@ -38,6 +39,7 @@ export class Schedule {
 
   async #run(): Promise<void> {
     if (this.#core.store.state !== "open") return;
+    await this.#core.recorder.ready();
     await this.#due(this.#core.clock.now());
     await this.#core.counters.flush();
     await flushTokens(this.#core, TOKEN_USE_MS);
@@ -75,7 +77,7 @@ export class Schedule {
       }
       if (done.length === 0 && outcome === "ok") return;
       this.#core.metrics.add(`casemate_schedule_total{outcome="${outcome}"}`);
-      await this.#core.guard.append({
+      await this.#core.recorder.append({
         principal: "casemate",
         source: "schedule",
         action: "schedule",

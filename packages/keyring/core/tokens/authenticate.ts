@@ -19,7 +19,7 @@ export function authenticate(core: Core): Keyring["authenticate"] {
     const refusal = tokenRefusal(matches ? entry : undefined, now);
     if (refusal !== undefined) {
       core.metrics.add(`casemate_authentications_total{outcome="${refusal.code}"}`);
-      await core.guard.append({
+      await core.recorder.append({
         principal: entry?.record.principal ?? "",
         source,
         ...(parsed === undefined ? {} : { token: parsed.id }),
@@ -42,7 +42,7 @@ export function authenticate(core: Core): Keyring["authenticate"] {
     };
     (entry as TokenEntry).lastUsedAt = now;
     if (!seen.has(source)) {
-      await core.guard.append({
+      await core.recorder.appendIfRoom({
         principal: record.principal,
         source,
         token: record.id,

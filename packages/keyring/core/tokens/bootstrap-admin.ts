@@ -32,7 +32,7 @@ export function bootstrapAdmin(core: Core) {
         note,
         replaced,
       );
-      await core.guard.append({
+      await core.recorder.append({
         principal: "casemate",
         source: "start",
         action: "token.create",

@@ -7,7 +7,7 @@ const MAX_ACTION = 128;
 export function refused(core: Core): Keyring["refused"] {
   return async (caller, source, action, error) => {
     core.metrics.add(`casemate_refused_total{outcome="${error.code}"}`);
-    await core.guard.append({
+    await core.recorder.append({
       principal: caller?.principal ?? "",
       source,
       ...(caller?.token === undefined ? {} : { token: caller.token }),
