@@ -1,6 +1,8 @@
 // RFC 4648 §4: strict, padded base64 for bytes in JSON.
 import { CasemateError } from "@casemate/foundation/errors";
 
+const STRICT = { lastChunkHandling: "strict" } as const;
+
 /**
  * Decodes strictly: padding needed, no white space, no stray bits.
  * @throws BAD_REQUEST naming `field`; TOO_LARGE above `limit` bytes.
@@ -17,7 +19,7 @@ export function bytesFrom(text: string, field: string, limit: number): Uint8Arra
   }
   if ((length & 3) === 0) {
     try {
-      const bytes = Uint8Array.fromBase64(text, { lastChunkHandling: "strict" });
+      const bytes = Uint8Array.fromBase64(text, STRICT);
       // White space is skipped by the decoder and shows as a shorter result.
       if (bytes.length === expected) return bytes;
     } catch {

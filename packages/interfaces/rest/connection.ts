@@ -1,8 +1,9 @@
 /** What is known about a connection: where it comes from, and whom it was last authenticated as. */
-import { CasemateError } from "@casemate/foundation/errors";
+import { CasemateError, isCasemateError } from "@casemate/foundation/errors";
 import type { Clock } from "@casemate/foundation/effects";
 import type { Caller, Keyring } from "@casemate/keyring/core";
 import type { Socket } from "node:net";
+import { Throttle } from "./throttle.ts";
 
 /** How a listener treats what arrives on it. */
 export interface Door {
@@ -71,11 +72,13 @@ const BEARER = /^Bearer ([A-Za-z0-9._~+/=-]{1,512})$/i;
 export class Authenticator {
   readonly #keyring: Keyring;
   readonly #clock: Clock;
+  readonly #throttle: Throttle;
   #epoch = 1;
 
   constructor(keyring: Keyring, clock: Clock) {
     this.#keyring = keyring;
     this.#clock = clock;
+    this.#throttle = new Throttle(clock);
   }
 
   /** Forgets every caller: after a revocation. */
@@ -104,11 +107,26 @@ export class Authenticator {
     );
   }
 
+  /** @throws RATE_LIMITED after too many bad tokens from one source; not audited yet then. */
+  admit(connection: Connection, token: string): void {
+    if (this.#throttle.allows(connection.source, token)) return;
+    throw new CasemateError("RATE_LIMITED", "too many requests with bad tokens came from there", {
+      hint: "wait a second; check the token",
+    });
+  }
+
   /** @throws UNAUTHENTICATED, TOKEN_EXPIRED; the keyring audits either way. */
   async authenticate(connection: Connection, header: string, token: string, requestId: string): Promise<Caller> {
     const epoch = this.#epoch;
     connection.authorization = undefined;
-    const caller = await this.#keyring.authenticate(token, connection.source, requestId);
+    let caller: Caller;
+    try {
+      caller = await this.#keyring.authenticate(token, connection.source, requestId);
+    } catch (error) {
+      if (isCasemateError(error) && error.code === "UNAUTHENTICATED") this.#throttle.failed(connection.source);
+      throw error;
+    }
+    this.#throttle.succeeded(token);
     connection.authorization = header;
     connection.caller = caller;
     connection.epoch = epoch;

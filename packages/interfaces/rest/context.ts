@@ -91,13 +91,14 @@ export function problemHeaders(problem: Problem): Readonly<Record<string, string
   };
 }
 
-/** Asks the keyring who it is. @throws UNAUTHENTICATED, TOKEN_EXPIRED. */
+/** Asks the keyring who it is. @throws UNAUTHENTICATED, TOKEN_EXPIRED, RATE_LIMITED. */
 export async function authenticateRequest(
   { authenticator }: Services,
   context: Context,
   header: string | undefined,
 ): Promise<Caller> {
   const token = authenticator.tokenFrom(header);
+  authenticator.admit(context.connection, token);
   context.auditedByKeyring = true;
   const caller = await authenticator.authenticate(context.connection, header ?? "", token, context.requestId);
   context.auditedByKeyring = false;

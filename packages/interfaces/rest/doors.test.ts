@@ -174,6 +174,39 @@ test("bytes that are not one clear HTTP request are refused, counted and audited
   assert.ok(count >= refused.length, String(count));
 });
 
+test("bytes that are not TLS are refused, counted and audited; an unfinished handshake does not hold up closing", async (t) => {
+  const server = await restBench({ limits: { closeGraceMs: 100 } });
+  t.after(() => server[Symbol.asyncDispose]());
+  const made = serverCertificate({ directory: temporary(t), hosts: ["localhost"], clock: systemClock });
+  const { port = 0 } = await server.rest.listen({ kind: "tcp", host: "127.0.0.1", port: 0, tls: made });
+  const { length } = server.temporary.audit.entries;
+  for (const bytes of ["GET / HTTP/1.1\r\n\r\n", "\0".repeat(300), "\u0016\u0003\u0001\u0000\u0005hello"]) {
+    const text = await exchange(port, Buffer.from(bytes, "latin1"));
+    assert.doesNotMatch(text, /HTTP/);
+  }
+  await sleep(20);
+  const written = server.temporary.audit.entries.slice(length);
+  assert.ok(written.length >= 2, String(written.length));
+  assert.ok(written.every(({ outcome, source }) => outcome === "BAD_REQUEST" && source.startsWith("rest/tls")));
+  const hanging = connect(port, "127.0.0.1");
+  await new Promise((resolve) => hanging.once("connect", resolve));
+  hanging.on("error", () => undefined);
+  await server.rest.close();
+});
+
+test("guesses at tokens are slowed down, but not the neighbour with a good one", async () => {
+  await using server = await restBench();
+  const good = () => server.call({ url: "/v1/keys", headers: { connection: "close" } });
+  assert.equal((await good()).status, 200);
+  const statuses: number[] = [];
+  for (let i = 0; i < 60; i++) statuses.push((await server.call({ url: "/v1/keys", token: `cmt_guess${i}` })).status);
+  assert.deepEqual([...new Set(statuses.slice(0, 50))], [401]);
+  assert.deepEqual([...new Set(statuses.slice(50))], [429]);
+  assert.equal((await good()).status, 200);
+  server.temporary.clock.advance(1000);
+  assert.equal((await server.call({ url: "/v1/keys", token: "cmt_guess" })).status, 401);
+});
+
 test("a request smuggled behind another is a request of its own, without its token", async () => {
   await using server = await restBench();
   const { port = 0 } = await server.rest.listen({ kind: "tcp", host: "127.0.0.1", port: 0 });

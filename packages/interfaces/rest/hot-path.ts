@@ -27,7 +27,7 @@ import { validatorFor, type Validator } from "./validation.ts";
 const PREFIX = "/v1/keys/";
 const PLAIN_NAME = /^[A-Za-z0-9._-]{1,128}$/;
 const JSON_TYPES: ReadonlySet<string> = new Set(["application/json", JSON_TYPE, "application/json;charset=utf-8"]);
-const OCTETS = "application/octet-stream";
+const ANY_TYPES: ReadonlySet<string> = new Set(["*/*", "application/json"]);
 const COMMON_HEADERS: readonly string[] = Object.entries(SECURITY_HEADERS).flat();
 const NO_QUERY: Readonly<Record<string, string>> = Object.freeze({});
 
@@ -61,7 +61,7 @@ export function hotPath(services: Services, longWay: Handler): Handler {
       !(length > 0 && length <= REST_LIMITS.bodyBytes) ||
       headers["transfer-encoding"] !== undefined ||
       headers.expect !== undefined ||
-      headers.accept === OCTETS ||
+      !(headers.accept === undefined || ANY_TYPES.has(headers.accept)) ||
       !JSON_TYPES.has(headers["content-type"] ?? "")
     ) {
       longWay(request, response);
@@ -115,10 +115,13 @@ async function answer(
     // A body that was not read to its end is not waited for.
     if (!request.complete) common.push("connection", "close");
   }
-  common.push("content-length", String(Buffer.byteLength(body)));
+  const size = Buffer.byteLength(body);
+  const ascii = size === body.length;
+  common.push("content-length", String(size));
   counter.add(status, clock.monotonic() - context.startedAt);
   response.writeHead(status, common);
-  response.end(body);
+  if (ascii) response.end(body, "latin1");
+  else response.end(body);
 }
 
 /** The body, in one piece. The parser cuts it at Content-Length. Rejects when the client goes away. */

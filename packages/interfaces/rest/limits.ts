@@ -56,6 +56,10 @@ export interface ConnectionLimits {
   /** The whole request, body included. */
   readonly requestTimeoutMs: number;
   readonly keepAliveTimeoutMs: number;
+  /** A connection on which nothing moves in either direction, e.g. one that does not read its answer. */
+  readonly silenceTimeoutMs: number;
+  /** TLS must be agreed on within this time. */
+  readonly handshakeTimeoutMs: number;
   /** How often the two above are looked at. */
   readonly checkEveryMs: number;
   /** Connections per listener. */
@@ -69,6 +73,8 @@ export const CONNECTION_LIMITS: ConnectionLimits = {
   headersTimeoutMs: 10_000,
   requestTimeoutMs: 60_000,
   keepAliveTimeoutMs: 65_000,
+  silenceTimeoutMs: 180_000,
+  handshakeTimeoutMs: 10_000,
   checkEveryMs: 2_000,
   connections: 4096,
   headers: 64,

@@ -46,6 +46,9 @@ export function isLoopback(host: string): boolean {
   return host === "localhost" || host === "::1" || (isIP(host) === 4 && host.startsWith("127."));
 }
 
+/** The other side is gone: nothing was asked that could be refused. */
+const VANISHED: ReadonlySet<string> = new Set(["ECONNRESET", "EPIPE", "ETIMEDOUT"]);
+
 export class Listeners {
   readonly #services: Services;
   readonly #servers: Server[] = [];
@@ -110,7 +113,13 @@ export class Listeners {
   #tlsServer({ certificate, key }: { readonly certificate: string; readonly key: string }): Server {
     try {
       // An https server is an http server over TLS sockets; the types keep them apart.
-      return createTlsServer({ ...this.#options, cert: certificate, key, minVersion: "TLSv1.3" }) as unknown as Server;
+      return createTlsServer({
+        ...this.#options,
+        cert: certificate,
+        key,
+        minVersion: "TLSv1.3",
+        handshakeTimeout: this.#limits.handshakeTimeoutMs,
+      }) as unknown as Server;
     } catch (cause) {
       throw new CasemateError("CONFIG_INVALID", "the TLS certificate and key cannot be used", {
         hint: "give PEM files, and the key that belongs to the certificate",
@@ -158,30 +167,43 @@ export class Listeners {
   #guard(server: Server, door: Door, event: "connection" | "secureConnection"): void {
     server.maxConnections = this.#limits.connections;
     server.maxHeadersCount = this.#limits.headers;
-    server.on(event, (socket: Socket) => {
-      this.#services.connections.open(socket, door);
+    server.timeout = this.#limits.silenceTimeoutMs;
+    // With TLS this is the connection below, so that unfinished handshakes are counted and cut too.
+    server.on("connection", (socket: Socket) => {
       this.#open.add(socket);
       socket.once("close", () => this.#open.delete(socket));
     });
+    server.on(event, (socket: Socket) => this.#services.connections.open(socket, door));
     server.on("request", (request, response) => this.#handler(request, response));
-    server.on("clientError", (error, socket) => void this.#broken(error, socket));
+    server.on("clientError", (error, socket) => void this.#broken(error, socket, door));
     // Upgrades and CONNECT are not spoken here.
-    server.on("upgrade", (request: IncomingMessage, socket: Duplex) => void this.#broken(new Error("upgrade"), socket));
-    server.on("connect", (request: IncomingMessage, socket: Duplex) => void this.#broken(new Error("connect"), socket));
+    server.on(
+      "upgrade",
+      (request: IncomingMessage, socket: Duplex) => void this.#broken(new Error("upgrade"), socket, door),
+    );
+    server.on(
+      "connect",
+      (request: IncomingMessage, socket: Duplex) => void this.#broken(new Error("connect"), socket, door),
+    );
   }
 
   /** Not HTTP, too slow or too large: one short answer, then the connection ends. */
-  async #broken(error: Error, socket: Duplex): Promise<void> {
-    const { metrics, refusals, connections } = this.#services;
+  async #broken(error: Error, socket: Duplex, door: Door): Promise<void> {
+    const { metrics, refusals } = this.#services;
     const { code } = error as NodeJS.ErrnoException;
-    if (code === "ECONNRESET" || !socket.writable) {
+    if (code !== undefined && VANISHED.has(code)) {
       socket.destroy();
       return;
     }
     metrics.brokenRequests++;
     const [known, status] = parserProblem(error);
-    await refusals.record(undefined, connections.of(socket as Socket).source, "refused", known);
-    if (!socket.writable) return;
+    const from = (socket as Socket).remoteAddress;
+    await refusals.record(undefined, from === undefined ? door.source : `${door.source}/${from}`, "refused", known);
+    // Where TLS was not agreed on, there is no language to answer in.
+    if (!socket.writable || code?.startsWith("ERR_SSL") === true || code?.startsWith("ERR_TLS") === true) {
+      socket.destroy();
+      return;
+    }
     const body = JSON.stringify(problemOf(known, undefined, status));
     socket.end(
       `HTTP/1.1 ${status} Refused\r\ncontent-type: ${PROBLEM_TYPE}\r\ncontent-length: ${Buffer.byteLength(body)}\r\n` +

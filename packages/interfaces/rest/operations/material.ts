@@ -2,6 +2,7 @@
 import Type from "typebox";
 import { base64Of, bytesFrom } from "../base64.ts";
 import { REST_LIMITS as LIMIT } from "../limits.ts";
+import { preferred } from "../media.ts";
 import { operation, RawReply, type Operation } from "../operation.ts";
 import { algorithm, bytes, choice, identifier, keyName, version, wrapScheme } from "../schemas.ts";
 import { keyParams } from "./keys.ts";
@@ -20,7 +21,6 @@ function pemOf(der: Uint8Array): string {
 
 const FORMAT_OF_TYPE: ReadonlyMap<string, "pem" | "der"> = new Map([
   [PEM, "pem"],
-  ["application/pem", "pem"],
   [DER, "der"],
 ]);
 
@@ -45,7 +45,7 @@ const publicKey = operation({
   }),
   produces: [PEM, DER],
   handle: ({ params, query, accept }) => {
-    const format = query.format ?? FORMAT_OF_TYPE.get(accept) ?? "json";
+    const format = query.format ?? FORMAT_OF_TYPE.get(preferred(accept, [PEM, DER]) ?? "") ?? "json";
     return async (keyring, caller) => {
       const found = await keyring.publicKey(caller, params.name, query.version);
       if (format === "pem") return new RawReply(pemOf(found.publicKey), PEM);
@@ -232,7 +232,7 @@ const random = operation({
     ({ body, accept }) =>
     async (keyring, caller) => {
       const made = await keyring.random(caller, body.length, body.device);
-      return accept === DER ? new RawReply(made, DER) : { bytes: base64Of(made) };
+      return preferred(accept, [DER]) === DER ? new RawReply(made, DER) : { bytes: base64Of(made) };
     },
 });
 

@@ -5,6 +5,7 @@ import type { Action, Caller, Keyring, UseResult } from "@casemate/keyring/core"
 import Type, { type TProperties, type TSchema } from "typebox";
 import { base64Of, bytesFrom } from "../base64.ts";
 import { REST_LIMITS as LIMIT } from "../limits.ts";
+import { preferred } from "../media.ts";
 import { RawReply, type Input, type Operation } from "../operation.ts";
 import { itemProblemOf } from "../problem.ts";
 import { bytes, cipherScheme, inputKind, macScheme, ref, signScheme, version } from "../schemas.ts";
@@ -240,7 +241,7 @@ function single<T extends Uint8Array | boolean>(verb: Verb<T>): Operation {
       return async (keyring, caller) => {
         const used = await verb.call(keyring, caller, params.name, options, items);
         const result = onlyResult<T>(used.results);
-        if (accept === OCTETS && typeof result !== "boolean") {
+        if (typeof result !== "boolean" && preferred(accept, [OCTETS]) !== undefined) {
           return new RawReply(result, OCTETS, {
             "casemate-key-version": String(used.version),
             "casemate-scheme": used.scheme,
