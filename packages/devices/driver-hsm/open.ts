@@ -122,6 +122,11 @@ export async function openVirtualHsm(options: VirtualHsmOptions): Promise<Device
   });
   const call = createCall(supervised.channel);
   const unlock = facets.unlockFacet(call);
+  let closing: Promise<void> | undefined;
+  const close = async (): Promise<void> => {
+    await supervised.stop();
+    if (keyFile !== undefined) closeSync(keyFile);
+  };
 
   return {
     get identity(): DeviceIdentity {
@@ -196,9 +201,6 @@ export async function openVirtualHsm(options: VirtualHsmOptions): Promise<Device
         return () => listeners.delete(listener);
       },
     },
-    async close() {
-      await supervised.stop();
-      if (keyFile !== undefined) closeSync(keyFile);
-    },
+    close: () => (closing ??= close()),
   };
 }

@@ -1,15 +1,19 @@
 import assert from "node:assert/strict";
-import { createPublicKey, verify } from "node:crypto";
-import { mkdtemp, rm } from "node:fs/promises";
+import { createPublicKey, randomBytes, verify } from "node:crypto";
+import { mkdtemp, readFile, readdir, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { kill } from "node:process";
 import { fileURLToPath } from "node:url";
 import { test, type TestContext } from "node:test";
-import type { Device } from "@casemate/devices/contract";
-import { openVirtualHsm, type VirtualHsmOptions } from "@casemate/devices/driver-hsm";
+import { launchBoundary } from "@casemate/devices/boundary";
+import type { Device, DeviceEvent, NewKey } from "@casemate/devices/contract";
+import { isChallengeOf, openVirtualHsm, sealPassphrase, type VirtualHsmOptions } from "@casemate/devices/driver-hsm";
 import { toUtf8 } from "@casemate/foundation/bytes";
+import { isCasemateError } from "@casemate/foundation/errors";
 
 const entry = fileURLToPath(new URL("../virtual-hsm/main.ts", import.meta.url));
+const testEntry = fileURLToPath(new URL("../virtual-hsm/test-main.ts", import.meta.url));
 
 async function place(t: TestContext): Promise<string> {
   const directory = await mkdtemp(join(tmpdir(), "casemate-hsm-"));
@@ -29,14 +33,154 @@ async function open(t: TestContext, directory: string, extra: Partial<VirtualHsm
   return device;
 }
 
-test("a key is made, used and published by a real boundary process", async (t) => {
-  const device = await open(t, await place(t));
-  const { ref, publicKey } = await device.keys.generate({ algorithm: "ec-p256", usages: ["sign"], exportable: false });
-  assert.deepEqual(await device.keys.publicKey(ref), publicKey);
+const ec = { algorithm: "ec-p256", usages: ["sign"], exportable: false } as const;
+
+async function signOnce(device: Device, { ref, publicKey }: NewKey): Promise<boolean> {
   const [signature] = (await device.sign?.sign(ref, "ecdsa-sha256", "message", [toUtf8("hello")])) ?? [];
   assert.ok(signature instanceof Uint8Array);
   const key = createPublicKey({ key: Buffer.from(publicKey ?? []), format: "der", type: "spki" });
-  assert.equal(verify("sha256", toUtf8("hello"), key, signature), true);
+  return verify("sha256", toUtf8("hello"), key, signature);
+}
+
+test("a key is made, used and published by a real boundary process", async (t) => {
+  const device = await open(t, await place(t));
+  const key = await device.keys.generate(ec);
+  assert.deepEqual(await device.keys.publicKey(key.ref), key.publicKey);
+  assert.equal(await signOnce(device, key), true);
   const status = await device.status();
   assert.equal(status.state, "operational");
+  assert.equal(status.rootOfTrust, "key-file");
+  assert.ok((status.isolation ?? []).length > 5);
+  assert.ok(status.notes.some((note) => note.includes("secure heap")));
+  assert.ok(status.notes.some((note) => note.includes("software only")));
+  assert.notEqual(status.pid, process.pid);
+  assert.match(device.identity.serial, /^[0-9a-f]{16}$/);
+  assert.equal(
+    createPublicKey({ key: Buffer.from(device.identity.identityKey ?? []), format: "der", type: "spki" }).type,
+    "public",
+  );
+});
+
+test("keys survive closing and opening again; files are private and hold no material", async (t) => {
+  const directory = await place(t);
+  const first = await open(t, directory);
+  const key = await first.keys.generate(ec);
+  const { serial } = first.identity;
+  await first.close();
+  for (const file of await readdir(join(directory, "state"))) {
+    const { mode } = await stat(join(directory, "state", file));
+    assert.equal(mode & 0o077, 0, file);
+  }
+  assert.equal((await stat(join(directory, "root.key"))).mode & 0o077, 0);
+  const second = await open(t, directory);
+  assert.equal(second.identity.serial, serial);
+  assert.equal(await signOnce(second, key), true);
+});
+
+test("a killed boundary process comes back with its keys, and says so", async (t) => {
+  const device = await open(t, await place(t));
+  const key = await device.keys.generate(ec);
+  const events: DeviceEvent[] = [];
+  device.watch?.watch((event) => events.push(event));
+  const { pid } = await device.status();
+  assert.ok(pid !== undefined);
+  const slow = device.keys.generate({ algorithm: "rsa-4096", usages: ["sign"], exportable: false });
+  slow.catch(() => undefined);
+  await device.random(1);
+  kill(pid, "SIGKILL");
+  await assert.rejects(slow, (error: unknown) => isCasemateError(error) && error.code === "DEVICE_RESTARTED");
+  assert.equal(await signOnce(device, key), true);
+  const status = await device.status();
+  assert.notEqual(status.pid, pid);
+  assert.equal(status.counters["restarts"], 1);
+  assert.deepEqual(
+    events.map((event) => (event.kind === "state" ? event.state : event.kind)),
+    ["absent", "operational"],
+  );
+});
+
+test("killed in the middle of destroying many keys, no confirmed destruction is lost", async (t) => {
+  const device = await open(t, await place(t));
+  const keys = await Promise.all(Array.from({ length: 60 }, () => device.keys.generate(ec)));
+  const { pid } = await device.status();
+  const confirmed: NewKey[] = [];
+  const running = keys.map((key, index) =>
+    new Promise((resolve) => setTimeout(resolve, index))
+      .then(() => device.keys.destroy(key.ref))
+      .then(() => confirmed.push(key)),
+  );
+  setTimeout(() => kill(pid as number, "SIGKILL"), 25);
+  await Promise.allSettled(running);
+  assert.ok(confirmed.length > 0);
+  for (const key of confirmed)
+    await assert.rejects(
+      device.keys.publicKey(key.ref),
+      (error: unknown) => isCasemateError(error) && error.code === "NOT_FOUND",
+    );
+});
+
+test("frames of nonsense do not bring the process down", async (t) => {
+  const directory = await place(t);
+  await writeFile(join(directory, "empty"), "");
+  const boundary = await launchBoundary({ entry, secureHeapBytes: 0 });
+  t.after(() => boundary.stop());
+  const answers = await Promise.allSettled(
+    Array.from({ length: 400 }, (_, index) => boundary.channel.request(index % 64, randomBytes(index % 97))),
+  );
+  for (const answer of answers)
+    if (answer.status === "rejected") assert.ok(isCasemateError(answer.reason) && answer.reason.code !== "INTERNAL");
+  await assert.rejects(boundary.channel.request(4, new Uint8Array([0, 0, 0, 1])), /starting|cannot work|locked/);
+});
+
+test("with a passphrase as root the device waits, opens, and locks again", async (t) => {
+  const directory = await place(t);
+  const extra = { entry: testEntry, root: { kind: "passphrase" } } as const;
+  const device = await open(t, directory, extra);
+  assert.equal((await device.status()).state, "locked");
+  await assert.rejects(
+    device.keys.generate(ec),
+    (error: unknown) => isCasemateError(error) && error.code === "DEVICE_LOCKED",
+  );
+  const unlock = async (passphrase: string): Promise<void> => {
+    const challenge = await device.unlock?.challenge();
+    assert.ok(challenge !== undefined);
+    await device.unlock?.unlock(sealPassphrase(challenge.publicKey, toUtf8(passphrase)));
+  };
+  await unlock("correct horse");
+  const key = await device.keys.generate(ec);
+  const challenge = await device.unlock?.challenge();
+  assert.ok(challenge !== undefined && device.identity.identityKey !== undefined);
+  assert.equal(isChallengeOf(device.identity.identityKey, challenge.publicKey, challenge.signature), true);
+  await device.unlock?.lock();
+  await assert.rejects(unlock("wrong horse"), (error: unknown) => isCasemateError(error) && error.code === "PIN_WRONG");
+  await unlock("correct horse");
+  assert.equal(await signOnce(device, key), true);
+  const state = await readFile(join(directory, "state", "device.state"));
+  assert.equal(state.includes("correct horse"), false);
+});
+
+test("only the device built for tests takes a seed, and then repeats its keys", async (t) => {
+  const testSeed = new Uint8Array(32).fill(5);
+  await assert.rejects(open(t, await place(t), { testSeed }), (error: unknown) => isCasemateError(error));
+  const [one, two] = await Promise.all([
+    open(t, await place(t), { entry: testEntry, testSeed }),
+    open(t, await place(t), { entry: testEntry, testSeed }),
+  ]);
+  assert.deepEqual((await one.keys.generate(ec)).publicKey, (await two.keys.generate(ec)).publicKey);
+});
+
+test("zeroizing leaves an empty, locked device and no root", async (t) => {
+  const directory = await place(t);
+  const device = await open(t, directory);
+  const key = await device.keys.generate(ec);
+  await device.zeroize?.zeroize();
+  assert.equal((await device.status()).state, "locked");
+  assert.ok((await readFile(join(directory, "root.key"))).every((byte) => byte === 0));
+  await device.close();
+  const next = await open(t, directory);
+  assert.equal((await next.status()).state, "operational");
+  await assert.rejects(
+    next.keys.publicKey(key.ref),
+    (error: unknown) => isCasemateError(error) && error.code === "NOT_FOUND",
+  );
 });
