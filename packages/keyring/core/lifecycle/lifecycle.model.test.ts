@@ -172,6 +172,6 @@ test("whatever is asked in whatever order, states follow SP 800-57 and uses foll
       assert.ok(view.versions.every((version) => version.state === "destroyed"));
       assert.equal(t.device.held, held, "the device holds nothing of a destroyed key");
     }),
-    { numRuns: 60 },
+    { numRuns: 120 },
   );
 });

@@ -115,6 +115,19 @@ test("destruction waits its days, can be called off until then, and takes one ve
   );
 });
 
+test("a destruction called off leaves the key as it was: an active one signs again", async () => {
+  await using t = await temporaryKeyring();
+  await t.keyring.createKey(t.admin, { name: "a", algorithm: "ed25519" });
+  await t.keyring.destroyKey(t.admin, "a");
+  const request = { kind: "message", inputs: [new Uint8Array(1)] } as const;
+  await assert.rejects(
+    t.keyring.sign(t.admin, "a", request),
+    (error) => isCasemateError(error) && error.code === "KEY_STATE",
+  );
+  assert.equal((await t.keyring.restoreKey(t.admin, "a")).state, "active");
+  await t.keyring.sign(t.admin, "a", request);
+});
+
 test("a clock set back undoes nothing and repeats nothing", async () => {
   await using t = await temporaryKeyring();
   await t.keyring.createKey(t.admin, { name: "a", algorithm: "ed25519", rotateEveryDays: 30 });
