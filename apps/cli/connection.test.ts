@@ -4,9 +4,9 @@ import { createServer, type Server } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { isCasemateError } from "@casemate/foundation/errors";
+import { isCasemateError, type CasemateError } from "@casemate/foundation/errors";
 import { connect, findServer } from "./connection.ts";
-import { exitCode } from "./failure.ts";
+import { exitCode, shown } from "./failure.ts";
 import { Session, type GlobalOptions } from "./session.ts";
 
 function session(options: GlobalOptions, env: Record<string, string> = {}): Session {
@@ -62,7 +62,7 @@ test(
     assert.throws(() => connect(session({ data, url: "http://localhost:1" })), /no token was given/);
     const running = { pid: process.pid, url: "http://localhost:1", startedAt: "", version: "0" };
     writeFileSync(join(data, "running.json"), JSON.stringify(running));
-    assert.equal(connect(session({ data, url: "http://localhost:1" })).where, "http://localhost:1");
+    assert.doesNotThrow(() => connect(session({ data, url: "http://localhost:1" })));
     writeFileSync(join(data, "running.json"), JSON.stringify({ ...running, pid: 2 ** 22 + 1 }));
     assert.throws(() => connect(session({ data, url: "http://localhost:1" })), /no token was given/);
   }),
@@ -101,16 +101,25 @@ test(
   withDirectory(async (data) => {
     const tokenFile = join(data, "token");
     writeFileSync(tokenFile, "t\n");
-    const problem = { code: "KEY_STATE", title: "t", detail: "key a is suspended", hint: "Resume it." };
+    const problem = { code: "KEY_STATE", status: 409, title: "t", detail: "key a is suspended", hint: "Resume it." };
+    const failing = async (url: string): Promise<CasemateError> => {
+      const asked = await connect(session({ data, url, tokenFile }))
+        .listKeys()
+        .catch((error: unknown) => shown(error));
+      assert.ok(isCasemateError(asked));
+      return asked;
+    };
     await answering(409, JSON.stringify(problem), async (url) => {
-      const asked = connect(session({ data, url, tokenFile })).get("/v1/keys");
-      await assert.rejects(asked, { code: "KEY_STATE", message: "key a is suspended", hint: "Resume it." });
+      const { code, message, hint } = await failing(url);
+      assert.deepEqual([code, message, hint], ["KEY_STATE", "key a is suspended", "Resume it."]);
     });
-    await answering(500, JSON.stringify({ code: "__proto__" }), async (url) => {
-      await assert.rejects(connect(session({ data, url, tokenFile })).get("/v1/keys"), { code: "INTERNAL" });
+    await answering(500, JSON.stringify({ ...problem, code: "__proto__" }), async (url) => {
+      assert.equal((await failing(url)).code, "INTERNAL");
     });
     await answering(200, "<html>", async (url) => {
-      await assert.rejects(connect(session({ data, url, tokenFile })).get("/v1/keys"), /not JSON/);
+      assert.match((await failing(url)).message, /is this a Casemate server/);
     });
+    const nobody = await failing("http://localhost:1");
+    assert.equal(exitCode(nobody), 3);
   }),
 );

@@ -1,9 +1,10 @@
 import { existsSync, readFileSync } from "node:fs";
 import { CasemateError } from "@casemate/foundation/errors";
 import { readRunning } from "@casemate/server/data-directory";
-import { Api, type Target } from "./api.ts";
+import { createClient, type Client } from "@casemate/sdk";
 import { notReachable, usage } from "./failure.ts";
 import type { Session } from "./session.ts";
+import { nodeTransport, type Target } from "./transport.ts";
 
 const LOOPBACK = new Set(["localhost", "127.0.0.1", "[::1]"]);
 
@@ -37,8 +38,8 @@ function alive(pid: number): boolean {
   }
 }
 
-/** Where to send requests, without the token. */
-export function findServer(session: Session): Omit<Target, "token"> & { readonly local: boolean } {
+/** Where to send requests. `local` is our own server of this data directory. */
+export function findServer(session: Session): Target & { readonly local: boolean } {
   const given = session.options.url ?? session.env["CASEMATE_URL"];
   const running = readRunning(session.paths);
   const caFile = session.options.caFile ?? session.env["CASEMATE_CA_FILE"];
@@ -56,13 +57,24 @@ export function findServer(session: Session): Omit<Target, "token"> & { readonly
   throw notReachable(socket, undefined);
 }
 
+/** A client for what needs no token, such as health; it asks once. */
+export function anonymous(target: Target): Client {
+  return createClient({ transport: nodeTransport(target), retry: { attempts: 1 } });
+}
+
 /** Our own token goes to our own server only; any other address needs a token file of its own. */
-export function connect(session: Session): Api {
+export function connect(session: Session, connections = 0): Client {
   const { local, ...target } = findServer(session);
-  const file = session.options.tokenFile ?? session.env["CASEMATE_TOKEN_FILE"];
-  if (file !== undefined && file !== "") return new Api({ ...target, token: readToken(file) });
-  if (local) return new Api({ ...target, token: readToken(session.paths.adminToken) });
-  throw new CasemateError("UNAUTHENTICATED", `no token was given for ${target.where}`, {
-    hint: "Name a file with an API token by --token-file or $CASEMATE_TOKEN_FILE.",
+  const given = session.options.tokenFile ?? session.env["CASEMATE_TOKEN_FILE"];
+  const file = given !== undefined && given !== "" ? given : local ? session.paths.adminToken : undefined;
+  if (file === undefined) {
+    throw new CasemateError("UNAUTHENTICATED", `no token was given for ${target.where}`, {
+      hint: "Name a file with an API token by --token-file or $CASEMATE_TOKEN_FILE.",
+    });
+  }
+  return createClient({
+    transport: nodeTransport(target, connections),
+    token: readToken(file),
+    retry: { attempts: 3 },
   });
 }

@@ -1,4 +1,12 @@
-import { CasemateError, asCasemateError, isCasemateError } from "@casemate/foundation/errors";
+import { lookup } from "@casemate/foundation/codec";
+import {
+  CasemateError,
+  ERROR_CODES,
+  asCasemateError,
+  isCasemateError,
+  type ErrorCode,
+} from "@casemate/foundation/errors";
+import type { CasemateApiError } from "@casemate/sdk";
 
 /** What the shell sees. */
 export const EXIT = { done: 0, refused: 1, usage: 2, unreachable: 3 } as const;
@@ -26,9 +34,20 @@ export function exitCode(error: CasemateError): number {
   return EXIT.refused;
 }
 
-/** Anything thrown as the error to show: system errors keep their own words. */
+/** Recognised by its name and shape: verbs that need no server do not load the SDK. */
+function isApiError(value: unknown): value is CasemateApiError {
+  return value instanceof Error && value.name === "CasemateApiError" && "code" in value && "details" in value;
+}
+
+/** Anything thrown as the error to show: what a server answered, what the connection said, or a system error in its own words. */
 export function shown(value: unknown): CasemateError {
   if (isCasemateError(value)) return value;
+  if (isApiError(value)) {
+    if (isCasemateError(value.cause)) return value.cause;
+    const { code, message, hint, details } = value;
+    const known: ErrorCode = lookup(ERROR_CODES, code) === undefined ? "INTERNAL" : code;
+    return new CasemateError(known, message, { ...(hint === undefined ? {} : { hint }), details });
+  }
   if (value instanceof Error && "code" in value && typeof value.code === "string" && "syscall" in value) {
     return new CasemateError("BAD_REQUEST", value.message, { cause: value });
   }

@@ -46,9 +46,14 @@ export function words(text: string, before: readonly string[] = []): string[] {
   return [...before, ...text.split(",").filter((word) => word !== "")];
 }
 
+type MayBeAbsent<T, K extends keyof T> = undefined extends T[K] ? K : never;
+
+/** What is left of `T` without its undefined members. */
+export type Given<T> = { [K in keyof T as K extends MayBeAbsent<T, K> ? never : K]: T[K] } & {
+  [K in keyof T as MayBeAbsent<T, K>]?: Exclude<T[K], undefined>;
+};
+
 /** The object without its undefined members. */
-export function given<T extends object>(value: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
-  return Object.fromEntries(Object.entries(value).filter(([, part]) => part !== undefined)) as {
-    [K in keyof T]?: Exclude<T[K], undefined>;
-  };
+export function given<T extends object>(value: T): Given<T> {
+  return Object.fromEntries(Object.entries(value).filter(([, part]) => part !== undefined)) as Given<T>;
 }

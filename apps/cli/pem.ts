@@ -1,10 +1,4 @@
-// Implements: RFC 7468 §3, textual encoding with 64 columns.
-
-/** PEM text of DER bytes. */
-export function pem(label: string, der: Uint8Array): string {
-  const lines = der.toBase64().match(/.{1,64}/g) ?? [];
-  return `-----BEGIN ${label}-----\n${lines.join("\n")}\n-----END ${label}-----\n`;
-}
+// Implements: RFC 7468 §3, textual encoding, for reading.
 
 /** The first block of a PEM text; anything else is taken as DER as it is. */
 export function derOf(content: Uint8Array): Uint8Array {

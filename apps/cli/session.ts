@@ -1,5 +1,5 @@
 import { dataDirectory, dataPaths, type DataPaths, type Environment } from "@casemate/server/data-directory";
-import type { Api } from "./api.ts";
+import type { Client } from "@casemate/sdk";
 import { Output } from "./output.ts";
 
 /** Options that every verb takes. */
@@ -16,7 +16,7 @@ export class Session {
   readonly env: Environment;
   readonly #options: () => GlobalOptions;
   #output: Output | undefined;
-  #api: Promise<Api> | undefined;
+  #client: Promise<Client> | undefined;
 
   constructor(env: Environment, options: () => GlobalOptions) {
     this.env = env;
@@ -37,8 +37,14 @@ export class Session {
   }
 
   /** Connects on first use. @throws UNAVAILABLE with `reachable: false`, UNAUTHENTICATED. */
-  api(): Promise<Api> {
-    this.#api ??= import("./connection.ts").then(({ connect }) => connect(this));
-    return this.#api;
+  client(): Promise<Client> {
+    this.#client ??= import("./connection.ts").then(({ connect }) => connect(this));
+    return this.#client;
+  }
+
+  /** A client that keeps up to so many connections open. */
+  async busyClient(connections: number): Promise<Client> {
+    const { connect } = await import("./connection.ts");
+    return connect(this, connections);
   }
 }

@@ -1,7 +1,6 @@
-import type { Api } from "./api.ts";
+import type { Client, SignScheme } from "@casemate/sdk";
 import { usage } from "./failure.ts";
 import { digestOf, readInput, sizeOf } from "./files.ts";
-import type { Key } from "./views.ts";
 
 /** Messages above this are hashed here, where the scheme hashes first anyway. */
 const DIGEST_FROM_BYTES = 512 * 1024;
@@ -9,17 +8,17 @@ const DIGEST_FROM_BYTES = 512 * 1024;
 interface InputOptions {
   readonly in?: string;
   readonly digest?: boolean;
-  readonly scheme?: string;
+  readonly scheme?: SignScheme;
 }
 
 export interface SigningInput {
   readonly kind: "message" | "digest";
   readonly input: Uint8Array;
-  readonly scheme?: string;
+  readonly scheme?: SignScheme;
 }
 
 /** Schemes that a large file is signed with when none is named: the same as the server's own choice. */
-const DEFAULT_SCHEMES: readonly (readonly [prefix: string, scheme: string])[] = [
+const DEFAULT_SCHEMES: readonly (readonly [prefix: string, scheme: SignScheme])[] = [
   ["rsa-", "rsa-pss-sha256"],
   ["ec-p256", "ecdsa-sha256"],
   ["ec-secp256k1", "ecdsa-sha256"],
@@ -31,20 +30,20 @@ function hashOf(scheme: string): string | undefined {
   return /^(?:rsa-pkcs1|rsa-pss|ecdsa)-(sha\d+)$/.exec(scheme)?.[1];
 }
 
-async function schemeFor(api: Api, key: string): Promise<string | undefined> {
-  const { algorithm } = await api.get<Key>(`/v1/keys/${encodeURIComponent(key)}`);
+async function schemeFor(client: Client, key: string): Promise<SignScheme | undefined> {
+  const { algorithm } = await client.getKey(key);
   return DEFAULT_SCHEMES.find(([prefix]) => algorithm.startsWith(prefix))?.[1];
 }
 
 /** The message itself, or its digest for files too large to send. @throws BAD_REQUEST when a large file cannot be hashed first. */
-export async function signingInput(api: Api, key: string, options: InputOptions): Promise<SigningInput> {
+export async function signingInput(client: Client, key: string, options: InputOptions): Promise<SigningInput> {
   const named = options.scheme === undefined ? {} : { scheme: options.scheme };
   if (options.digest === true) return { kind: "digest", input: await readInput(options.in), ...named };
   const size = sizeOf(options.in);
   if (options.in === undefined || size === undefined || size <= DIGEST_FROM_BYTES) {
     return { kind: "message", input: await readInput(options.in), ...named };
   }
-  const scheme = options.scheme ?? (await schemeFor(api, key));
+  const scheme = options.scheme ?? (await schemeFor(client, key));
   const hash = scheme === undefined ? undefined : hashOf(scheme);
   if (scheme === undefined || hash === undefined) {
     throw usage(

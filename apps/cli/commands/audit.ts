@@ -1,9 +1,9 @@
 import { writeFileSync } from "node:fs";
 import type { Command } from "commander";
 import type { VerifyLogOptions } from "../audit-verify.ts";
-import { whole } from "../parse.ts";
+import { given, whole } from "../parse.ts";
 import type { Session } from "../session.ts";
-import type { AuditRecord, Checkpoint } from "../views.ts";
+import type { AuditRecord } from "@casemate/sdk";
 
 interface ListOptions {
   readonly from?: number;
@@ -17,9 +17,9 @@ const PAGE = 1000;
 
 async function list(session: Session, options: ListOptions): Promise<void> {
   const { limit, ...filter } = options;
-  const api = await session.api();
+  const client = await session.client();
   const records: AuditRecord[] = [];
-  for await (const record of api.pages<AuditRecord>("/v1/audit/records", { ...filter, limit: Math.min(limit, PAGE) })) {
+  for await (const record of client.auditRecords({ ...filter, limit: Math.min(limit, PAGE) })) {
     records.push(record);
     if (records.length >= limit) break;
   }
@@ -41,8 +41,8 @@ async function list(session: Session, options: ListOptions): Promise<void> {
 }
 
 async function checkpoint(session: Session, file: string | undefined): Promise<void> {
-  const api = await session.api();
-  const answer = await api.post<Checkpoint>("/v1/audit/checkpoint");
+  const client = await session.client();
+  const answer = await client.createAuditCheckpoint();
   if (file !== undefined) writeFileSync(file, answer.note);
   session.out.answer(answer, () => {
     if (file === undefined) session.out.line(answer.note.trimEnd());
@@ -57,11 +57,11 @@ interface ProveOptions {
 }
 
 async function prove(session: Session, index: number | undefined, options: ProveOptions): Promise<void> {
-  const api = await session.api();
+  const client = await session.client();
   const proof =
     options.since === undefined
-      ? await api.get<object>("/v1/audit/inclusion", { index: index ?? 0, size: options.size })
-      : await api.get<object>("/v1/audit/consistency", { first: options.since, second: options.size });
+      ? await client.getAuditInclusion(given({ index: index ?? 0, size: options.size }))
+      : await client.getAuditConsistency(given({ first: options.since, second: options.size }));
   if (options.out !== undefined) writeFileSync(options.out, `${JSON.stringify(proof, null, 2)}\n`);
   session.out.answer(proof, () => {
     if (options.out === undefined) session.out.line(JSON.stringify(proof, null, 2));

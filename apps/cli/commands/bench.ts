@@ -1,9 +1,9 @@
 import { randomBytes } from "node:crypto";
 import type { Command } from "commander";
-import type { Api } from "../api.ts";
+import type { Client, KeyAlgorithm, Usage } from "@casemate/sdk";
 import { measure, type Measured } from "../bench-loop.ts";
 import { usage } from "../failure.ts";
-import { whole, words } from "../parse.ts";
+import { given, whole, words } from "../parse.ts";
 import type { Session } from "../session.ts";
 
 interface BenchOptions {
@@ -14,20 +14,20 @@ interface BenchOptions {
 }
 
 interface Subject {
-  readonly algorithm: string;
-  readonly usage: string;
+  readonly algorithm: KeyAlgorithm;
+  readonly usage: Usage;
   readonly operation: string;
-  body(): object;
+  once(client: Client, key: string): Promise<unknown>;
 }
 
 const MESSAGE_BYTES = 64;
 const RECORD_BYTES = 1024;
 
-const sign = (algorithm: string): Subject => ({
+const sign = (algorithm: KeyAlgorithm): Subject => ({
   algorithm,
   usage: "sign",
   operation: "sign",
-  body: () => ({ input: randomBytes(MESSAGE_BYTES) }),
+  once: (client, key) => client.sign(key, { input: randomBytes(MESSAGE_BYTES) }),
 });
 
 const SUBJECTS: readonly Subject[] = [
@@ -36,8 +36,18 @@ const SUBJECTS: readonly Subject[] = [
   sign("ec-p256"),
   sign("ed25519"),
   sign("ml-dsa-65"),
-  { algorithm: "aes-256", usage: "encrypt", operation: "encrypt", body: () => ({ data: randomBytes(RECORD_BYTES) }) },
-  { algorithm: "hmac-sha256", usage: "mac", operation: "mac", body: () => ({ input: randomBytes(RECORD_BYTES) }) },
+  {
+    algorithm: "aes-256",
+    usage: "encrypt",
+    operation: "encrypt",
+    once: (client, key) => client.encrypt(key, { data: randomBytes(RECORD_BYTES) }),
+  },
+  {
+    algorithm: "hmac-sha256",
+    usage: "mac",
+    operation: "mac",
+    once: (client, key) => client.mac(key, { input: randomBytes(RECORD_BYTES) }),
+  },
 ];
 
 interface Row extends Measured {
@@ -45,17 +55,14 @@ interface Row extends Measured {
   readonly operation: string;
 }
 
-async function run(api: Api, subject: Subject, options: BenchOptions): Promise<Row> {
+async function run(client: Client, subject: Subject, options: BenchOptions): Promise<Row> {
   const { algorithm, usage: use, operation } = subject;
-  const name = `bench-${algorithm}-${randomBytes(4).toString("hex")}`;
-  const device = options.device === undefined ? {} : { device: options.device };
-  await api.post("/v1/keys", { name, algorithm, usages: [use], ...device });
+  const key = `bench-${algorithm}-${randomBytes(4).toString("hex")}`;
+  await client.createKey(given({ name: key, algorithm, usages: [use], device: options.device }));
   try {
-    const path = `/v1/keys/${name}/${operation}`;
-    const measured = await measure(() => api.post(path, subject.body()), options);
-    return { algorithm, operation, ...measured };
+    return { algorithm, operation, ...(await measure(() => subject.once(client, key), options)) };
   } finally {
-    await api.post(`/v1/keys/${name}/destroy`, { now: true });
+    await client.destroyKey(key, { now: true });
   }
 }
 
@@ -73,11 +80,11 @@ export function define(command: Command, session: Session): void {
           `There is: ${SUBJECTS.map(({ algorithm }) => algorithm).join(", ")}.`,
         );
       }
-      const api = (await session.api()).keptAlive(options.inFlight);
+      const client = await session.busyClient(options.inFlight);
       const rows: Row[] = [];
       for (const subject of chosen) {
         session.out.progress(`measuring ${subject.algorithm} …`);
-        rows.push(await run(api, subject, options));
+        rows.push(await run(client, subject, options));
       }
       session.out.progress("");
       session.out.answer(rows, () => {

@@ -37,10 +37,8 @@ export function define(command: Command, session: Session): void {
     .command("keys", { hidden: true })
     .description("names of keys, one a line: asked by the completion scripts")
     .action(async () => {
-      const api = await session.api();
-      const { items } = await api.get<{ readonly items: readonly { readonly name: string }[] }>("/v1/keys", {
-        limit: 200,
-      });
+      const client = await session.client();
+      const { items } = await client.listKeys({ limit: 200 });
       session.out.answer(items, () => items.forEach(({ name }) => session.out.line(name)));
     });
 }

@@ -1,3 +1,4 @@
+import type { CipherScheme } from "@casemate/sdk";
 import type { Command } from "commander";
 import { readInput, writeOutput } from "../files.ts";
 import { given, whole } from "../parse.ts";
@@ -7,16 +8,9 @@ interface DecryptOptions {
   readonly in?: string;
   readonly out?: string;
   readonly context?: string;
-  readonly scheme?: string;
+  readonly scheme?: CipherScheme;
   readonly version?: number;
   readonly raw?: boolean;
-}
-
-interface Plaintext {
-  readonly version: number;
-  readonly scheme: string;
-  readonly plaintext: string;
-  readonly warnings: readonly string[];
 }
 
 export function define(command: Command, session: Session): void {
@@ -30,14 +24,11 @@ export function define(command: Command, session: Session): void {
     .option("--raw", "the ciphertext was made elsewhere and carries no key version")
     .action(async (key: string, options: DecryptOptions) => {
       const data = await readInput(options.in);
-      const api = await session.api();
+      const client = await session.client();
       const { scheme, version, raw } = options;
       const context = options.context === undefined ? undefined : new TextEncoder().encode(options.context);
-      const answer = await api.post<Plaintext>(
-        `/v1/keys/${encodeURIComponent(key)}/decrypt`,
-        given({ data, context, scheme, version, raw }),
-      );
-      const bytes = Uint8Array.fromBase64(answer.plaintext);
+      const answer = await client.decrypt(key, given({ data, context, scheme, version, raw }));
+      const bytes = answer.plaintext;
       for (const warning of answer.warnings) session.out.note(`Note: ${warning}`);
       if (session.out.json) {
         if (options.out !== undefined) writeOutput(session, options.out, bytes, 0o600);

@@ -1,3 +1,4 @@
+import type { CipherScheme } from "@casemate/sdk";
 import type { Command } from "commander";
 import { readInput, writeOutput } from "../files.ts";
 import { given, whole } from "../parse.ts";
@@ -7,15 +8,8 @@ interface EncryptOptions {
   readonly in?: string;
   readonly out?: string;
   readonly context?: string;
-  readonly scheme?: string;
+  readonly scheme?: CipherScheme;
   readonly version?: number;
-}
-
-interface Ciphertext {
-  readonly version: number;
-  readonly scheme: string;
-  readonly ciphertext: string;
-  readonly warnings: readonly string[];
 }
 
 export function define(command: Command, session: Session): void {
@@ -28,20 +22,17 @@ export function define(command: Command, session: Session): void {
     .option("--version <number>", "key version (default: the primary)", whole("--version", 1, 1_000_000))
     .action(async (key: string, options: EncryptOptions) => {
       const data = await readInput(options.in);
-      const api = await session.api();
+      const client = await session.client();
       const { scheme, version } = options;
       const context = options.context === undefined ? undefined : new TextEncoder().encode(options.context);
-      const answer = await api.post<Ciphertext>(
-        `/v1/keys/${encodeURIComponent(key)}/encrypt`,
-        given({ data, context, scheme, version }),
-      );
-      const bytes = Uint8Array.fromBase64(answer.ciphertext);
+      const answer = await client.encrypt(key, given({ data, context, scheme, version }));
+      const bytes = answer.ciphertext;
       for (const warning of answer.warnings) session.out.note(`Note: ${warning}`);
       if (session.out.json) {
         if (options.out !== undefined) writeOutput(session, options.out, bytes);
         session.out.answer({ key, ...answer }, () => {});
       } else if (options.out === undefined && process.stdout.isTTY) {
-        session.out.line(answer.ciphertext);
+        session.out.line(bytes.toBase64());
       } else {
         writeOutput(session, options.out, bytes);
       }

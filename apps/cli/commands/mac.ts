@@ -1,4 +1,5 @@
 import { readFileSync } from "node:fs";
+import type { MacScheme } from "@casemate/sdk";
 import type { Command } from "commander";
 import { EXIT } from "../failure.ts";
 import { readInput, writeOutput } from "../files.ts";
@@ -9,22 +10,8 @@ interface MacOptions {
   readonly in?: string;
   readonly out?: string;
   readonly check?: string;
-  readonly scheme?: string;
+  readonly scheme?: MacScheme;
   readonly version?: number;
-}
-
-interface Mac {
-  readonly version: number;
-  readonly scheme: string;
-  readonly mac: string;
-  readonly warnings: readonly string[];
-}
-
-interface Verdict {
-  readonly version: number;
-  readonly scheme: string;
-  readonly valid: boolean;
-  readonly warnings: readonly string[];
 }
 
 export function define(command: Command, session: Session): void {
@@ -37,20 +24,19 @@ export function define(command: Command, session: Session): void {
     .option("--version <number>", "key version (default: the primary)", whole("--version", 1, 1_000_000))
     .action(async (key: string, options: MacOptions) => {
       const input = await readInput(options.in);
-      const api = await session.api();
+      const client = await session.client();
       const { scheme, version } = options;
-      const path = `/v1/keys/${encodeURIComponent(key)}`;
       if (options.check !== undefined) {
         const body = given({ input, mac: readFileSync(options.check), scheme, version });
-        const answer = await api.post<Verdict>(`${path}/mac-verify`, body);
+        const answer = await client.macVerify(key, body);
         session.out.answer({ key, ...answer }, () =>
           session.out.line(answer.valid ? `Code ok: ${key} (${answer.scheme}).` : `Code NOT valid for ${key}.`),
         );
         if (!answer.valid) process.exitCode = EXIT.refused;
         return;
       }
-      const answer = await api.post<Mac>(`${path}/mac`, given({ input, scheme, version }));
-      const bytes = Uint8Array.fromBase64(answer.mac);
+      const answer = await client.mac(key, given({ input, scheme, version }));
+      const bytes = answer.mac;
       for (const warning of answer.warnings) session.out.note(`Note: ${warning}`);
       if (options.out !== undefined) writeOutput(session, options.out, bytes);
       session.out.answer({ key, ...answer }, () => {

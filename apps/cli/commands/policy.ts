@@ -4,10 +4,10 @@ import { EXIT, usage } from "../failure.ts";
 import { readInput } from "../files.ts";
 import { given, words } from "../parse.ts";
 import type { Session } from "../session.ts";
-import type { Decision, Policy } from "../views.ts";
+import type { Action, Decision, TestPolicyBody, Token } from "@casemate/sdk";
 
 interface CheckOptions {
-  readonly role?: readonly string[];
+  readonly role?: Token["roles"];
   readonly key?: string;
 }
 
@@ -15,18 +15,18 @@ interface TestOptions {
   readonly in?: string;
   readonly checks?: string;
   readonly principal?: string;
-  readonly action?: string;
-  readonly role?: readonly string[];
+  readonly action?: Action;
+  readonly role?: Token["roles"];
   readonly key?: string;
 }
 
 const text = new TextDecoder();
 
-function checksOf(options: TestOptions): readonly unknown[] {
+function checksOf(options: TestOptions): NonNullable<TestPolicyBody["checks"]> {
   if (options.checks !== undefined) {
     const value: unknown = JSON.parse(readFileSync(options.checks, "utf8"));
     if (!Array.isArray(value)) throw usage("--checks takes a JSON array of {principal, roles, action, key}");
-    return value;
+    return value as NonNullable<TestPolicyBody["checks"]>;
   }
   const { principal, action, role: roles, key } = options;
   if (principal === undefined && action === undefined) return [];
@@ -45,8 +45,8 @@ export function define(command: Command, session: Session): void {
     .command("list")
     .description("all policies; --json has their texts")
     .action(async () => {
-      const api = await session.api();
-      const answer = await api.get<{ readonly items: readonly Policy[] }>("/v1/policies");
+      const client = await session.client();
+      const answer = await client.listPolicies();
       session.out.answer(answer.items, () => {
         for (const policy of answer.items) {
           session.out.line(session.out.style("bold", `# ${policy.id}${policy.builtIn ? " (built in)" : ""}`));
@@ -62,8 +62,8 @@ export function define(command: Command, session: Session): void {
     .option("--in <file>", "Cedar text (default: standard input)")
     .action(async (id: string, options: { readonly in?: string }) => {
       const source = text.decode(await readInput(options.in));
-      const api = await session.api();
-      await api.put(`/v1/policies/${encodeURIComponent(id)}`, { text: source });
+      const client = await session.client();
+      await client.setPolicy(id, { text: source });
       session.out.answer({ id, removed: source.trim() === "" }, () =>
         session.out.line(source.trim() === "" ? `Policy ${id} is removed.` : `Policy ${id} is in force.`),
       );
@@ -81,11 +81,8 @@ export function define(command: Command, session: Session): void {
     .action(async (options: TestOptions) => {
       const checks = checksOf(options);
       const source = text.decode(await readInput(options.in));
-      const api = await session.api();
-      const answer = await api.post<{ readonly decisions: readonly Decision[] }>("/v1/policies/test", {
-        text: source,
-        checks,
-      });
+      const client = await session.client();
+      const answer = await client.testPolicy({ text: source, checks });
       session.out.answer(answer, () => {
         session.out.line("The text is a valid policy.");
         for (const decision of answer.decisions) printDecision(session, decision);
@@ -97,10 +94,10 @@ export function define(command: Command, session: Session): void {
     .description("what is decided now, and which policies decide it")
     .option("--role <names>", "roles to assume, comma-separated", words)
     .option("--key <name>", "on which key")
-    .action(async (principal: string, action: string, options: CheckOptions) => {
-      const api = await session.api();
+    .action(async (principal: string, action: Action, options: CheckOptions) => {
+      const client = await session.client();
       const { role: roles, key } = options;
-      const decision = await api.post<Decision>("/v1/policies/explain", given({ principal, action, roles, key }));
+      const decision = await client.explainPolicy(given({ principal, action, roles, key }));
       session.out.answer(decision, () => printDecision(session, decision));
       if (!decision.allowed) process.exitCode = EXIT.refused;
     });

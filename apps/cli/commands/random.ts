@@ -14,12 +14,9 @@ export function define(command: Command, session: Session): void {
     .option("--device <id>", "device to ask (default: the first)")
     .option("--out <file>", "raw bytes, written with mode 0600 (default: hexadecimal on standard output)")
     .action(async (length: number, options: RandomOptions) => {
-      const api = await session.api();
-      const answer = await api.post<{ readonly bytes: string }>(
-        "/v1/random",
-        given({ length, device: options.device }),
-      );
-      const bytes = Uint8Array.fromBase64(answer.bytes);
+      const client = await session.client();
+      const answer = await client.random(given({ length, device: options.device }));
+      const { bytes } = answer;
       if (options.out !== undefined) writeOutput(session, options.out, bytes, 0o600);
       session.out.answer(answer, () => {
         if (options.out === undefined) session.out.line(bytes.toHex());

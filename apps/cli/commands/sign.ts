@@ -1,3 +1,4 @@
+import type { SignScheme } from "@casemate/sdk";
 import type { Command } from "commander";
 import { writeOutput } from "../files.ts";
 import { given, whole } from "../parse.ts";
@@ -7,16 +8,9 @@ import { signingInput } from "../signing-input.ts";
 interface SignOptions {
   readonly in?: string;
   readonly digest?: boolean;
-  readonly scheme?: string;
+  readonly scheme?: SignScheme;
   readonly version?: number;
   readonly out?: string;
-}
-
-interface Signature {
-  readonly version: number;
-  readonly scheme: string;
-  readonly signature: string;
-  readonly warnings: readonly string[];
 }
 
 export function define(command: Command, session: Session): void {
@@ -28,11 +22,11 @@ export function define(command: Command, session: Session): void {
     .option("--version <number>", "key version (default: the primary)", whole("--version", 1, 1_000_000))
     .option("--out <file>", "signature, in the algorithm's own encoding: DER for ECDSA (default: standard output)")
     .action(async (key: string, options: SignOptions) => {
-      const api = await session.api();
-      const prepared = await signingInput(api, key, options);
+      const client = await session.client();
+      const prepared = await signingInput(client, key, options);
       const body = given({ version: options.version, ...prepared });
-      const answer = await api.post<Signature>(`/v1/keys/${encodeURIComponent(key)}/sign`, body);
-      const bytes = Uint8Array.fromBase64(answer.signature);
+      const answer = await client.sign(key, body);
+      const bytes = answer.signature;
       for (const warning of answer.warnings) session.out.note(`Note: ${warning}`);
       if (session.out.json) {
         if (options.out !== undefined) writeOutput(session, options.out, bytes);
@@ -40,7 +34,7 @@ export function define(command: Command, session: Session): void {
         return;
       }
       if (options.out === undefined && process.stdout.isTTY) {
-        session.out.line(answer.signature);
+        session.out.line(bytes.toBase64());
         return;
       }
       writeOutput(session, options.out, bytes);

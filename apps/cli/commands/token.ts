@@ -2,18 +2,13 @@ import { writeFileSync } from "node:fs";
 import type { Command } from "commander";
 import { given, seconds, words } from "../parse.ts";
 import type { Session } from "../session.ts";
-import type { Token } from "../views.ts";
+import type { Token } from "@casemate/sdk";
 
 interface CreateOptions {
-  readonly role: readonly string[];
+  readonly role: Token["roles"];
   readonly expires?: number;
   readonly note?: string;
   readonly out?: string;
-}
-
-interface Created {
-  readonly token: string;
-  readonly view: Token;
 }
 
 function stateOf(token: Token): string {
@@ -30,9 +25,9 @@ export function define(command: Command, session: Session): void {
     .option("--note <text>", "what it is for")
     .option("--out <file>", "write the token to a file with mode 0600 instead of showing it")
     .action(async (principal: string, options: CreateOptions) => {
-      const api = await session.api();
+      const client = await session.client();
       const { role: roles, expires: expiresInSeconds, note } = options;
-      const created = await api.post<Created>("/v1/tokens", given({ principal, roles, expiresInSeconds, note }));
+      const created = await client.createToken(given({ principal, roles, expiresInSeconds, note }));
       if (options.out !== undefined) writeFileSync(options.out, `${created.token}\n`, { mode: 0o600, flag: "wx" });
       session.out.answer(options.out === undefined ? created : { view: created.view, file: options.out }, () => {
         if (options.out === undefined) session.out.line(created.token);
@@ -45,9 +40,9 @@ export function define(command: Command, session: Session): void {
     .command("list")
     .description("all tokens, without their secrets")
     .action(async () => {
-      const api = await session.api();
+      const client = await session.client();
       const tokens: Token[] = [];
-      for await (const token of api.pages<Token>("/v1/tokens")) tokens.push(token);
+      for await (const token of client.tokens()) tokens.push(token);
       session.out.answer(tokens, () =>
         session.out.table(
           tokens,
@@ -69,8 +64,8 @@ export function define(command: Command, session: Session): void {
     .command("revoke <id>")
     .description("end a token for ever")
     .action(async (id: string) => {
-      const api = await session.api();
-      const token = await api.delete<Token>(`/v1/tokens/${encodeURIComponent(id)}`);
+      const client = await session.client();
+      const token = await client.revokeToken(id);
       session.out.answer(token, () => session.out.line(`Token ${id} is revoked.`));
     });
 }

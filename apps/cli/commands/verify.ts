@@ -1,4 +1,5 @@
 import { readFileSync } from "node:fs";
+import type { SignScheme } from "@casemate/sdk";
 import type { Command } from "commander";
 import { EXIT } from "../failure.ts";
 import { given, whole } from "../parse.ts";
@@ -9,15 +10,8 @@ interface VerifyOptions {
   readonly in?: string;
   readonly signature: string;
   readonly digest?: boolean;
-  readonly scheme?: string;
+  readonly scheme?: SignScheme;
   readonly version?: number;
-}
-
-interface Verdict {
-  readonly version: number;
-  readonly scheme: string;
-  readonly valid: boolean;
-  readonly warnings: readonly string[];
 }
 
 export function define(command: Command, session: Session): void {
@@ -30,10 +24,10 @@ export function define(command: Command, session: Session): void {
     .option("--version <number>", "key version (default: the primary)", whole("--version", 1, 1_000_000))
     .action(async (key: string, options: VerifyOptions) => {
       const signature = readFileSync(options.signature);
-      const api = await session.api();
-      const prepared = await signingInput(api, key, options);
+      const client = await session.client();
+      const prepared = await signingInput(client, key, options);
       const body = given({ version: options.version, ...prepared, signature });
-      const answer = await api.post<Verdict>(`/v1/keys/${encodeURIComponent(key)}/verify`, body);
+      const answer = await client.verify(key, body);
       for (const warning of answer.warnings) session.out.note(`Note: ${warning}`);
       session.out.answer({ key, ...answer }, () =>
         session.out.line(

@@ -1,3 +1,4 @@
+import type { WrapScheme } from "@casemate/sdk";
 import type { Command } from "commander";
 import { writeOutput } from "../files.ts";
 import { given, whole } from "../parse.ts";
@@ -5,14 +6,9 @@ import type { Session } from "../session.ts";
 
 interface WrapOptions {
   readonly wrappingKey: string;
-  readonly scheme: string;
+  readonly scheme: WrapScheme;
   readonly version?: number;
   readonly out?: string;
-}
-
-interface Wrapped {
-  readonly version: number;
-  readonly wrapped: string;
 }
 
 export function define(command: Command, session: Session): void {
@@ -23,18 +19,15 @@ export function define(command: Command, session: Session): void {
     .option("--version <number>", "key version (default: the primary)", whole("--version", 1, 1_000_000))
     .option("--out <file>", "wrapped key (default: standard output)")
     .action(async (key: string, options: WrapOptions) => {
-      const api = await session.api();
+      const client = await session.client();
       const { wrappingKey, scheme, version } = options;
-      const answer = await api.post<Wrapped>(
-        `/v1/keys/${encodeURIComponent(key)}/wrap`,
-        given({ wrappingKey, scheme, version }),
-      );
-      const bytes = Uint8Array.fromBase64(answer.wrapped);
+      const answer = await client.wrapKey(key, given({ wrappingKey, scheme, version }));
+      const bytes = answer.wrapped;
       if (session.out.json) {
         if (options.out !== undefined) writeOutput(session, options.out, bytes, 0o600);
         session.out.answer({ key, scheme, ...answer }, () => {});
       } else if (options.out === undefined && process.stdout.isTTY) {
-        session.out.line(answer.wrapped);
+        session.out.line(bytes.toBase64());
       } else {
         writeOutput(session, options.out, bytes, 0o600);
       }

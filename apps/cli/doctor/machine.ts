@@ -1,7 +1,6 @@
 import { existsSync, statfsSync, statSync } from "node:fs";
 import { dirname } from "node:path";
-import { Api } from "../api.ts";
-import { findServer } from "../connection.ts";
+import { anonymous, findServer } from "../connection.ts";
 import { shown } from "../failure.ts";
 import type { Check, Finding } from "./finding.ts";
 
@@ -23,8 +22,8 @@ export const server: Check = {
   about: "server",
   look: async (session) => {
     try {
-      const { local: _, ...target } = findServer(session);
-      const { status } = await new Api(target).get<{ readonly status: string }>("/v1/health");
+      const target = findServer(session);
+      const { status } = await anonymous(target).health();
       return [{ about: "server", state: "ok", found: `answers at ${target.where}: ${status}` }];
     } catch (error) {
       return [{ about: "server", state: "note", found: shown(error).message, hint: "`casemate up` starts one." }];

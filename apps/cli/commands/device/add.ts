@@ -6,7 +6,7 @@ import { prepareDataDirectory, readRunning } from "@casemate/server/data-directo
 import { checkDeviceId, readDevices, writeDevices, type DeviceConfig } from "@casemate/server/devices-file";
 import { ADDABLE_DRIVERS, freeId, type AddableDriver } from "../../device-drivers.ts";
 import type { Session } from "../../session.ts";
-import type { Device } from "../../views.ts";
+import type { Device } from "@casemate/sdk";
 
 const RELOAD_MS = 15_000;
 const ASK_EVERY_MS = 150;
@@ -24,8 +24,8 @@ function askToReload(session: Session): boolean {
 }
 
 async function devicesNow(session: Session): Promise<readonly Device[]> {
-  const api = await session.api();
-  return (await api.get<{ readonly items: readonly Device[] }>("/v1/devices")).items;
+  const client = await session.client();
+  return (await client.listDevices()).items;
 }
 
 /** Waits until the running server has, or no longer has, the device. */

@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 import type { Session } from "../../session.ts";
-import type { Device } from "../../views.ts";
+import type { Device } from "@casemate/sdk";
 
 /** A device's kind as people read it: a virtual one never passes for hardware. */
 export function kindOf(device: Device): string {
@@ -58,21 +58,13 @@ function printDevice(session: Session, device: Device): void {
   for (const row of device.algorithms) out.line(`  ${row.algorithm}: ${row.usages.join(", ")}`);
 }
 
-interface DeviceObject {
-  readonly label: string;
-  readonly id: string;
-  readonly algorithm?: string;
-  readonly usages: readonly string[];
-  readonly adoptedAs?: string;
-}
-
 export function defineDeviceList(command: Command, session: Session): void {
   command
     .command("list")
     .description("all devices with their state")
     .action(async () => {
-      const api = await session.api();
-      const { items } = await api.get<{ readonly items: readonly Device[] }>("/v1/devices");
+      const client = await session.client();
+      const { items } = await client.listDevices();
       session.out.answer(items, () => printDevices(session, items));
     });
 
@@ -80,8 +72,8 @@ export function defineDeviceList(command: Command, session: Session): void {
     .command("show <id>")
     .description("identity, isolation that holds here, limits, algorithms")
     .action(async (id: string) => {
-      const api = await session.api();
-      const device = await api.get<Device>(`/v1/devices/${encodeURIComponent(id)}`);
+      const client = await session.client();
+      const device = await client.getDevice(id);
       session.out.answer(device, () => printDevice(session, device));
     });
 
@@ -89,9 +81,8 @@ export function defineDeviceList(command: Command, session: Session): void {
     .command("objects <id>")
     .description("keys inside a device that others may have made; `key adopt` takes one over")
     .action(async (id: string) => {
-      const api = await session.api();
-      const path = `/v1/devices/${encodeURIComponent(id)}/objects`;
-      const { items } = await api.get<{ readonly items: readonly DeviceObject[] }>(path);
+      const client = await session.client();
+      const { items } = await client.listDeviceObjects(id);
       session.out.answer(items, () =>
         session.out.table(
           items,

@@ -4,11 +4,7 @@ import { SecretBytes } from "@casemate/foundation/secrets";
 import { usage } from "../../failure.ts";
 import { askSecret } from "../../prompt.ts";
 import type { Session } from "../../session.ts";
-import type { Device } from "../../views.ts";
-
-function path(id: string, verb: string): string {
-  return `/v1/devices/${encodeURIComponent(id)}/${verb}`;
-}
+import type { Device } from "@casemate/sdk";
 
 function report(session: Session, device: Device): void {
   session.out.answer(device, () => session.out.line(`Device ${device.identity.id} is ${device.status.state}.`));
@@ -35,14 +31,14 @@ async function typed(id: string, isNew: boolean): Promise<SecretBytes> {
 
 async function unlock(session: Session, id: string, file: string | undefined): Promise<void> {
   const { sealPassphrase } = await import("@casemate/devices/driver-hsm");
-  const api = await session.api();
-  const before = await api.get<Device>(`/v1/devices/${encodeURIComponent(id)}`);
+  const client = await session.client();
+  const before = await client.getDevice(id);
   const isNew = before.status.detail?.startsWith("new") === true;
   using secret = file === undefined ? await typed(id, isNew) : secretFrom(file);
-  const challenge = await api.post<{ readonly publicKey: string }>(path(id, "challenge"));
-  const sealed = sealPassphrase(Uint8Array.fromBase64(challenge.publicKey), secret.reveal());
+  const challenge = await client.challengeDevice(id);
+  const sealed = sealPassphrase(challenge.publicKey, secret.reveal());
   session.out.progress(`unlocking ${id} …`);
-  const device = await api.post<Device>(path(id, "unlock"), { sealed });
+  const device = await client.unlockDevice(id, { sealed });
   session.out.progress("");
   report(session, device);
 }
@@ -58,8 +54,8 @@ export function defineDeviceState(command: Command, session: Session): void {
     .command("lock <id>")
     .description("the device forgets what unlocks it")
     .action(async (id: string) => {
-      const api = await session.api();
-      report(session, await api.post<Device>(path(id, "lock")));
+      const client = await session.client();
+      report(session, await client.lockDevice(id));
     });
 
   command
@@ -73,7 +69,7 @@ export function defineDeviceState(command: Command, session: Session): void {
           `Say it with \`casemate device zeroize ${id} --yes ${id}\`.`,
         );
       }
-      const api = await session.api();
-      report(session, await api.post<Device>(path(id, "zeroize")));
+      const client = await session.client();
+      report(session, await client.zeroizeDevice(id));
     });
 }

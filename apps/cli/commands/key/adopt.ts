@@ -2,14 +2,14 @@ import type { Command } from "commander";
 import { usage } from "../../failure.ts";
 import { given, label, words } from "../../parse.ts";
 import type { Session } from "../../session.ts";
-import type { Key } from "../../views.ts";
+import type { Usage } from "@casemate/sdk";
 import { printCreated } from "./create.ts";
 
 interface AdoptOptions {
   readonly device: string;
   readonly objectLabel?: string;
   readonly objectId?: string;
-  readonly use?: readonly string[];
+  readonly use?: readonly Usage[];
   readonly label?: Readonly<Record<string, string>>;
 }
 
@@ -27,8 +27,8 @@ export function defineKeyAdopt(command: Command, session: Session): void {
       if ((objectLabel === undefined) === (objectId === undefined)) {
         throw usage("name the key in the device by either --object-label or --object-id");
       }
-      const api = await session.api();
+      const client = await session.client();
       const body = given({ name, device, label: objectLabel, id: objectId, usages, labels });
-      printCreated(session, await api.post<Key>("/v1/keys/adopt", body), "adopted");
+      printCreated(session, await client.adoptKey(body), "adopted");
     });
 }

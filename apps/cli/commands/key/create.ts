@@ -1,11 +1,11 @@
 import type { Command } from "commander";
 import { given, instant, label, whole, words } from "../../parse.ts";
 import type { Session } from "../../session.ts";
-import type { Key } from "../../views.ts";
+import type { CreateKeyBody, Key, KeyAlgorithm, Usage } from "@casemate/sdk";
 
 interface CreateOptions {
-  readonly algorithm: string;
-  readonly use?: readonly string[];
+  readonly algorithm: KeyAlgorithm;
+  readonly use?: readonly Usage[];
   readonly device?: string;
   readonly exportable?: boolean;
   readonly label?: Readonly<Record<string, string>>;
@@ -34,7 +34,7 @@ export function describeNewKey(command: Command): Command {
 }
 
 /** The options as the REST interface names them. */
-export function newKeyBody(name: string, options: CreateOptions): object {
+export function newKeyBody(name: string, options: CreateOptions): CreateKeyBody {
   return given({
     name,
     algorithm: options.algorithm,
@@ -60,9 +60,9 @@ export function printCreated(session: Session, key: Key, verb: string): void {
 export function defineKeyCreate(command: Command, session: Session): void {
   describeNewKey(command.command("create <name>").description("make a key inside a device")).action(
     async (name: string, options: CreateOptions) => {
-      const api = await session.api();
+      const client = await session.client();
       session.out.progress(`making ${name} …`);
-      const key = await api.post<Key>("/v1/keys", newKeyBody(name, options));
+      const key = await client.createKey(newKeyBody(name, options));
       session.out.progress("");
       printCreated(session, key, "created");
     },

@@ -6,8 +6,8 @@ export function defineKeyExport(command: Command, session: Session): void {
     .command("export <name>")
     .description("always refused: says why, and the lawful ways")
     .action(async (name: string) => {
-      const api = await session.api();
+      const client = await session.client();
       // The refusal is the server's, so that the attempt is in the audit log.
-      await api.post(`/v1/keys/${encodeURIComponent(name)}/export`);
+      await client.exportKey(name);
     });
 }

@@ -1,12 +1,12 @@
 import type { Command } from "commander";
 import { readInput } from "../../files.ts";
 import type { Session } from "../../session.ts";
-import type { Key } from "../../views.ts";
+import type { WrapScheme } from "@casemate/sdk";
 import { describeNewKey, newKeyBody, printCreated } from "./create.ts";
 
 type ImportOptions = Parameters<typeof newKeyBody>[1] & {
   readonly wrappingKey: string;
-  readonly scheme: string;
+  readonly scheme: WrapScheme;
   readonly in?: string;
 };
 
@@ -18,10 +18,10 @@ export function defineImport(command: Command, session: Session): void {
     .option("--in <file>", "wrapped key (default: standard input)")
     .action(async (name: string, options: ImportOptions) => {
       const wrapped = await readInput(options.in);
-      const api = await session.api();
+      const client = await session.client();
       const { wrappingKey, scheme } = options;
       const body = { ...newKeyBody(name, options), wrappingKey, scheme, wrapped };
-      printCreated(session, await api.post<Key>("/v1/keys/import", body), "imported");
+      printCreated(session, await client.importKey(body), "imported");
     });
 }
 

@@ -1,29 +1,61 @@
 import type { Command } from "commander";
-import { given, whole } from "../../parse.ts";
+import { whole } from "../../parse.ts";
 import type { Session } from "../../session.ts";
-import type { Key } from "../../views.ts";
+import type { Client, Key } from "@casemate/sdk";
+
+interface MoveOptions {
+  readonly version?: number;
+  readonly reason?: string;
+}
 
 interface Move {
   readonly name: string;
   readonly summary: string;
   readonly done: string;
   readonly reason: boolean;
+  readonly run: (client: Client, name: string, options: MoveOptions) => Promise<Key>;
 }
 
 /** Moves that need no more than a name, a version and perhaps a reason. */
 const MOVES: readonly Move[] = [
-  { name: "activate", summary: "from pre-active to active", done: "active", reason: false },
-  { name: "suspend", summary: "no use until resumed", done: "suspended", reason: true },
-  { name: "resume", summary: "from suspended back to active", done: "active again", reason: false },
-  { name: "deactivate", summary: "only checks and decrypts from now on", done: "deactivated", reason: true },
-  { name: "compromise", summary: "mark as known to others, for ever", done: "marked compromised", reason: true },
+  {
+    name: "activate",
+    summary: "from pre-active to active",
+    done: "active",
+    reason: false,
+    run: (client, name, options) => client.activateKey(name, options),
+  },
+  {
+    name: "suspend",
+    summary: "no use until resumed",
+    done: "suspended",
+    reason: true,
+    run: (client, name, options) => client.suspendKey(name, options),
+  },
+  {
+    name: "resume",
+    summary: "from suspended back to active",
+    done: "active again",
+    reason: false,
+    run: (client, name, options) => client.resumeKey(name, options),
+  },
+  {
+    name: "deactivate",
+    summary: "only checks and decrypts from now on",
+    done: "deactivated",
+    reason: true,
+    run: (client, name, options) => client.deactivateKey(name, options),
+  },
+  {
+    name: "compromise",
+    summary: "mark as known to others, for ever",
+    done: "marked compromised",
+    reason: true,
+    run: (client, name, options) => client.compromiseKey(name, options),
+  },
 ];
 
 const version = whole("--version", 1, 1_000_000);
-
-function path(name: string, verb: string): string {
-  return `/v1/keys/${encodeURIComponent(name)}/${verb}`;
-}
 
 function report(session: Session, key: Key, sentence: string): void {
   session.out.answer(key, () => {
@@ -38,9 +70,9 @@ function defineMove(command: Command, session: Session, move: Move): void {
     .description(move.summary)
     .option("--version <number>", "only this version", version);
   if (move.reason) sub.option("--reason <text>", "kept in the audit log");
-  sub.action(async (name: string, options: { readonly version?: number; readonly reason?: string }) => {
-    const api = await session.api();
-    const key = await api.post<Key>(path(name, move.name), given(options));
+  sub.action(async (name: string, options: MoveOptions) => {
+    const client = await session.client();
+    const key = await move.run(client, name, options);
     report(session, key, `Key ${name} is ${move.done}.`);
   });
 }
@@ -56,8 +88,8 @@ export function defineKeyLifecycle(command: Command, session: Session): void {
     .command("rotate <name>")
     .description("make a new version and use it from now on")
     .action(async (name: string) => {
-      const api = await session.api();
-      const key = await api.post<Key>(path(name, "rotate"));
+      const client = await session.client();
+      const key = await client.rotateKey(name);
       report(session, key, `Key ${name} rotated: version ${key.primaryVersion} is used from now on.`);
     });
   for (const move of MOVES) defineMove(command, session, move);
@@ -72,8 +104,8 @@ export function defineKeyLifecycle(command: Command, session: Session): void {
         name: string,
         options: { readonly now?: boolean; readonly waitDays?: number; readonly version?: number },
       ) => {
-        const api = await session.api();
-        const key = await api.post<Key>(path(name, "destroy"), given(options));
+        const client = await session.client();
+        const key = await client.destroyKey(name, options);
         report(session, key, destroySentence(key));
       },
     );
@@ -82,8 +114,8 @@ export function defineKeyLifecycle(command: Command, session: Session): void {
     .description("call off a destruction that waits")
     .option("--version <number>", "only this version", version)
     .action(async (name: string, options: { readonly version?: number }) => {
-      const api = await session.api();
-      const key = await api.post<Key>(path(name, "restore"), given(options));
+      const client = await session.client();
+      const key = await client.restoreKey(name, options);
       report(session, key, `Key ${name} will not be destroyed; it is ${key.state}.`);
     });
 }

@@ -1,13 +1,13 @@
 import type { Command } from "commander";
 import { whole } from "../../parse.ts";
 import type { Session } from "../../session.ts";
-import type { Key } from "../../views.ts";
+import type { Key, KeyAlgorithm } from "@casemate/sdk";
 import { printKey } from "./show.ts";
 
 interface ListOptions {
   readonly device?: string;
-  readonly state?: string;
-  readonly algorithm?: string;
+  readonly state?: Key["state"];
+  readonly algorithm?: KeyAlgorithm;
   readonly prefix?: string;
   readonly limit?: number;
 }
@@ -24,9 +24,9 @@ export function defineKeyList(command: Command, session: Session): void {
     .option("--prefix <text>", "only names that begin so")
     .option("--limit <count>", "at most so many", whole("--limit", 1, 1_000_000))
     .action(async ({ limit, ...filter }: ListOptions) => {
-      const api = await session.api();
+      const client = await session.client();
       const keys: Key[] = [];
-      for await (const key of api.pages<Key>("/v1/keys", { ...filter, limit: Math.min(limit ?? PAGE, PAGE) })) {
+      for await (const key of client.keys({ ...filter, limit: Math.min(limit ?? PAGE, PAGE) })) {
         keys.push(key);
         if (keys.length % PAGE === 0) session.out.progress(`${keys.length} keys …`);
         if (keys.length === limit) break;
@@ -53,8 +53,8 @@ export function defineKeyList(command: Command, session: Session): void {
     .command("show <name>")
     .description("everything about one key")
     .action(async (name: string) => {
-      const api = await session.api();
-      const key = await api.get<Key>(`/v1/keys/${encodeURIComponent(name)}`);
+      const client = await session.client();
+      const key = await client.getKey(name);
       session.out.answer(key, () => printKey(session, key));
     });
 }

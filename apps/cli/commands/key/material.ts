@@ -11,13 +11,8 @@ interface VersionOption {
 
 const version = whole("--version", 1, 1_000_000);
 
-function path(name: string, verb: string): string {
-  return `/v1/keys/${encodeURIComponent(name)}/${verb}`;
-}
-
 /** A secret goes to a file of mode 0600, or as hexadecimal to standard output when that was asked for by naming no file. */
-function hand(session: Session, answer: object, secret: string, out: string | undefined): void {
-  const bytes = Uint8Array.fromBase64(secret);
+function hand(session: Session, answer: object, bytes: Uint8Array, out: string | undefined): void {
   if (out !== undefined) writeOutput(session, out, bytes, 0o600);
   session.out.answer(answer, () => {
     if (out === undefined) session.out.line(bytes.toHex());
@@ -33,11 +28,8 @@ function defineAgree(command: Command, session: Session): void {
     .option("--out <file>", "raw secret, written with mode 0600 (default: hexadecimal on standard output)")
     .action(async (name: string, options: VersionOption & { readonly peer: string; readonly out?: string }) => {
       const peer = derOf(readFileSync(options.peer));
-      const api = await session.api();
-      const answer = await api.post<{ readonly secret: string }>(
-        path(name, "agree"),
-        given({ peer, version: options.version }),
-      );
+      const client = await session.client();
+      const answer = await client.agree(name, given({ peer, version: options.version }));
       hand(session, { name, ...answer }, answer.secret, options.out);
     });
 }
@@ -50,12 +42,9 @@ function defineKem(command: Command, session: Session): void {
     .option("--version <number>", "key version (default: the primary)", version)
     .option("--out <file>", "raw secret, written with mode 0600 (default: hexadecimal on standard output)")
     .action(async (name: string, options: VersionOption & { readonly ciphertext: string; readonly out?: string }) => {
-      const api = await session.api();
-      const answer = await api.post<{ readonly ciphertext: string; readonly sharedSecret: string }>(
-        path(name, "encapsulate"),
-        given({ version: options.version }),
-      );
-      writeOutput(session, options.ciphertext, Uint8Array.fromBase64(answer.ciphertext));
+      const client = await session.client();
+      const answer = await client.encapsulate(name, given({ version: options.version }));
+      writeOutput(session, options.ciphertext, answer.ciphertext);
       hand(session, { name, ...answer }, answer.sharedSecret, options.out);
     });
   command
@@ -66,25 +55,17 @@ function defineKem(command: Command, session: Session): void {
     .option("--out <file>", "raw secret, written with mode 0600 (default: hexadecimal on standard output)")
     .action(async (name: string, options: VersionOption & { readonly in?: string; readonly out?: string }) => {
       const ciphertext = await readInput(options.in);
-      const api = await session.api();
-      const answer = await api.post<{ readonly sharedSecret: string }>(
-        path(name, "decapsulate"),
-        given({ ciphertext, version: options.version }),
-      );
+      const client = await session.client();
+      const answer = await client.decapsulate(name, given({ ciphertext, version: options.version }));
       hand(session, { name, ...answer }, answer.sharedSecret, options.out);
     });
 }
 
 interface DataKeysOptions {
   readonly count: number;
-  readonly bytes: number;
+  readonly bytes: 16 | 24 | 32 | 64;
   readonly plaintext?: boolean;
   readonly context?: string;
-}
-
-interface DataKeys {
-  readonly version: number;
-  readonly keys: readonly { readonly wrapped: string; readonly plaintext?: string }[];
 }
 
 function defineDataKeys(command: Command, session: Session): void {
@@ -96,13 +77,14 @@ function defineDataKeys(command: Command, session: Session): void {
     .option("--plaintext", "give the plaintext too")
     .option("--context <text>", "bound in, and needed again to decrypt")
     .action(async (name: string, options: DataKeysOptions) => {
-      const api = await session.api();
+      const client = await session.client();
       const { count, bytes, plaintext } = options;
       const context = options.context === undefined ? undefined : new TextEncoder().encode(options.context);
-      const answer = await api.post<DataKeys>(path(name, "data-keys"), given({ count, bytes, plaintext, context }));
+      const answer = await client.createDataKeys(name, given({ count, bytes, plaintext, context }));
       session.out.answer(answer, () => {
         for (const key of answer.keys) {
-          session.out.line(key.plaintext === undefined ? key.wrapped : `${key.wrapped} ${key.plaintext}`);
+          const parts = [key.wrapped, ...(key.plaintext === undefined ? [] : [key.plaintext])];
+          session.out.line(parts.map((part) => part.toBase64()).join(" "));
         }
       });
     });

@@ -1,19 +1,12 @@
 import type { Command } from "commander";
 import { writeOutput } from "../../files.ts";
-import { whole } from "../../parse.ts";
-import { pem } from "../../pem.ts";
+import { given, whole } from "../../parse.ts";
 import type { Session } from "../../session.ts";
 
 interface PublicOptions {
   readonly version?: number;
   readonly out?: string;
   readonly der?: boolean;
-}
-
-interface PublicKey {
-  readonly version: number;
-  readonly publicKey: string;
-  readonly algorithm: string;
 }
 
 export function defineKeyPublic(command: Command, session: Session): void {
@@ -24,12 +17,10 @@ export function defineKeyPublic(command: Command, session: Session): void {
     .option("--der", "DER instead of PEM")
     .option("--out <file>", "file to write (default: standard output)")
     .action(async (name: string, options: PublicOptions) => {
-      const api = await session.api();
-      const query = options.version === undefined ? {} : { version: options.version };
-      const answer = await api.get<PublicKey>(`/v1/keys/${encodeURIComponent(name)}/public`, query);
-      const der = Uint8Array.fromBase64(answer.publicKey);
-      const text = pem("PUBLIC KEY", der);
-      if (session.out.json) session.out.answer({ name, ...answer, pem: text }, () => {});
-      else writeOutput(session, options.out, options.der === true ? der : new TextEncoder().encode(text));
+      const client = await session.client();
+      const answer = await client.getPublicKey(name, given({ version: options.version }));
+      const bytes = options.der === true ? answer.publicKey : new TextEncoder().encode(answer.pem);
+      if (session.out.json) session.out.answer({ name, ...answer }, () => {});
+      else writeOutput(session, options.out, bytes);
     });
 }

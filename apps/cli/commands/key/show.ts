@@ -1,5 +1,5 @@
 import type { Session } from "../../session.ts";
-import type { Key, KeyVersion } from "../../views.ts";
+import type { Key } from "@casemate/sdk";
 
 const COLOURS: Readonly<Record<string, "green" | "yellow" | "red" | "dim">> = {
   active: "green",
@@ -14,7 +14,7 @@ export function stateText(session: Session, state: string): string {
   return session.out.style(COLOURS[state] ?? "reset", state);
 }
 
-function plan(version: KeyVersion): string {
+function plan(version: Key["versions"][number]): string {
   const plans = [
     version.activateAt === undefined ? "" : `activates ${version.activateAt}`,
     version.deactivateAt === undefined ? "" : `deactivates ${version.deactivateAt}`,

@@ -2,7 +2,6 @@ import type { Command } from "commander";
 import { usage } from "../../failure.ts";
 import { given, instant, label, whole } from "../../parse.ts";
 import type { Session } from "../../session.ts";
-import type { Key } from "../../views.ts";
 import { printKey } from "./show.ts";
 
 interface UpdateOptions {
@@ -48,8 +47,8 @@ export function defineKeyUpdate(command: Command, session: Session): void {
       });
       if (Object.keys(change).length === 0)
         throw usage("nothing to change was given", "See `casemate key update --help`.");
-      const api = await session.api();
-      const key = await api.patch<Key>(`/v1/keys/${encodeURIComponent(name)}`, change);
+      const client = await session.client();
+      const key = await client.updateKey(name, change);
       session.out.answer(key, () => printKey(session, key));
     });
 }

@@ -1,0 +1,83 @@
+import { Agent, request as httpRequest, type ClientRequestArgs, type IncomingMessage } from "node:http";
+import { CasemateError } from "@casemate/foundation/errors";
+import type { Transport, TransportResponse } from "@casemate/sdk";
+import { notReachable } from "./failure.ts";
+
+export interface Target {
+  /** As people read it. */
+  readonly where: string;
+  readonly url: URL;
+  /** Unix socket to use instead of the URL's host. */
+  readonly socketPath?: string;
+  /** PEM to trust besides the system's. */
+  readonly ca?: string;
+}
+
+/** Failures that mean that nobody is there. */
+const NOBODY = new Set([
+  "ECONNREFUSED",
+  "ENOENT",
+  "ENOTFOUND",
+  "EHOSTUNREACH",
+  "ENETUNREACH",
+  "EAI_AGAIN",
+  "ETIMEDOUT",
+]);
+const TIMEOUT_MS = 120_000;
+
+/**
+ * How the CLI's requests travel: unix socket, plain HTTP on loopback, or TLS with a certificate of the user's choice, which fetch cannot take.
+ * One connection per request, since a verb asks once or twice and ends; with `connections`, so many are kept open until the process ends.
+ */
+export function nodeTransport(target: Target, connections = 0): Transport {
+  const { url, where, socketPath, ca } = target;
+  const secure = url.protocol === "https:";
+  const agent = connections > 0 && !secure ? new Agent({ keepAlive: true, maxSockets: connections }) : false;
+  const place = { ...(socketPath === undefined ? {} : { socketPath }), ...(ca === undefined ? {} : { ca }) };
+  return async ({ method, path, headers, body, signal }) => {
+    const request = secure ? (await import("node:https")).request : httpRequest;
+    const length = body === undefined ? {} : { "content-length": String(Buffer.byteLength(body)) };
+    const options: ClientRequestArgs = {
+      method,
+      agent,
+      timeout: TIMEOUT_MS,
+      headers: { ...headers, ...length },
+      ...(signal === undefined ? {} : { signal }),
+      ...place,
+    };
+    return new Promise((resolve, reject) => {
+      const sent = request(new URL(path, url), options, (response) => {
+        collect(response).then(resolve, reject);
+      });
+      sent.on("timeout", () =>
+        sent.destroy(new CasemateError("TIMEOUT", `no answer from ${where} within two minutes`)),
+      );
+      sent.on("error", (error: NodeJS.ErrnoException) => {
+        reject(NOBODY.has(error.code ?? "") ? notReachable(where, error) : connectionFailed(where, error));
+      });
+      sent.end(body);
+    });
+  };
+}
+
+function connectionFailed(where: string, error: NodeJS.ErrnoException): CasemateError {
+  if (error instanceof CasemateError) return error;
+  const certificate = error.code?.includes("CERT") === true || error.code?.includes("SELF_SIGNED") === true;
+  return new CasemateError("UNAVAILABLE", `the connection to ${where} failed: ${error.message}`, {
+    cause: error,
+    ...(certificate ? { hint: "Give the server's certificate with --ca-file FILE." } : {}),
+  });
+}
+
+async function collect(response: IncomingMessage): Promise<TransportResponse> {
+  const parts: Buffer[] = [];
+  for await (const part of response) parts.push(part as Buffer);
+  return {
+    status: response.statusCode ?? 0,
+    header(name) {
+      const value = response.headers[name.toLowerCase()];
+      return Array.isArray(value) ? value.join(", ") : value;
+    },
+    body: Buffer.concat(parts).toString("utf8"),
+  };
+}
