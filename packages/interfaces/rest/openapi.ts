@@ -163,6 +163,30 @@ const PLAIN_PATHS: JsonObject = {
   },
 };
 
+/** Beside the API itself. */
+const TEXT_PATHS: JsonObject = {
+  "/v1/openapi.json": {
+    get: {
+      operationId: "openapi",
+      tags: ["Server"],
+      summary: "This document",
+      security: [],
+      responses: {
+        "200": { description: "The document.", content: { "application/json": { schema: { type: "object" } } } },
+      },
+    },
+  },
+  "/metrics": {
+    get: {
+      operationId: "metrics",
+      tags: ["Server"],
+      summary: "Counters in the Prometheus text format; over TLS a token is needed",
+      security: [{}, { token: [] }],
+      responses: { "200": { description: "The counters.", content: { "text/plain": { schema: { type: "string" } } } } },
+    },
+  },
+};
+
 /** The document served at /v1/openapi.json. */
 export function openApiDocument(version: string): JsonObject {
   const paths: Record<string, Record<string, Json>> = {};
@@ -181,7 +205,7 @@ export function openApiDocument(version: string): JsonObject {
     servers: [{ url: "/" }],
     security: [{ token: [] }],
     "x-casemate-limits": { ...REST_LIMITS },
-    paths: { ...PLAIN_PATHS, ...paths },
+    paths: { ...PLAIN_PATHS, ...TEXT_PATHS, ...paths },
     components: {
       securitySchemes: { token: { type: "http", scheme: "bearer", description: "An API token of Casemate." } },
       parameters: {
