@@ -54,7 +54,7 @@ const CACHE_SIZE = 10_000;
 const CHECK_AT_ONCE = 2_000;
 
 /**
- * The keyring over its parts, which it then owns and closes.
+ * The keyring over its parts, which it then owns and closes; when it throws they are still the caller's.
  * @throws TAMPER_DETECTED, STORAGE_FAILED, DEVICE_FAILED.
  */
 export async function openKeyring(options: KeyringOptions): Promise<OpenKeyring> {

@@ -32,16 +32,26 @@ export async function temporaryKeyring(options: TemporaryOptions = {}): Promise<
   const device = softwareDevice();
   const audit = memoryAudit();
   const clock = manualClock(Date.UTC(2030, 0, 1));
-  const open = async (): Promise<OpenKeyring> =>
-    openKeyring({
-      store: wrapStore(await openSqliteStore(directory)),
-      audit,
-      policy: rolePolicy(),
-      devices: new Map([[device.identity.id, device]]),
-      clock,
-      ...rest,
-    });
-  let keyring = await open();
+  const open = async (): Promise<OpenKeyring> => {
+    const store = wrapStore(await openSqliteStore(directory));
+    try {
+      return await openKeyring({
+        store,
+        audit,
+        policy: rolePolicy(),
+        devices: new Map([[device.identity.id, device]]),
+        clock,
+        ...rest,
+      });
+    } catch (error) {
+      await store.close();
+      throw error;
+    }
+  };
+  let keyring = await open().catch((error: unknown) => {
+    rmSync(directory, { recursive: true, force: true });
+    throw error;
+  });
   const { token } = await keyring.bootstrapAdmin();
   const admin = await keyring.authenticate(token, "test");
   return {

@@ -1,6 +1,6 @@
 import type { Device, KeySpec } from "@casemate/devices/contract";
 import { fromBase64, toBase64, toUtf8 } from "@casemate/foundation/bytes";
-import { isCasemateError } from "@casemate/foundation/errors";
+import { CasemateError, isCasemateError } from "@casemate/foundation/errors";
 import { hkdfSync } from "node:crypto";
 import type { AuditLog } from "../ports.ts";
 import type { Change, Store } from "../store.ts";
@@ -45,7 +45,10 @@ const RECIPES: ReadonlyMap<string, { spec: KeySpec; answer: (device: Device, ref
     ],
   ]);
 
-/** The 32-byte key of row MACs, made in a device on the first start. undefined when no device can make one. */
+/**
+ * The 32-byte key of row MACs, made in a device on the first start. undefined while its device is not attached.
+ * @throws DEVICE_LOCKED, NOT_SUPPORTED when none of the devices could ever make one.
+ */
 export async function storageKey(
   store: Store,
   audit: AuditLog,
@@ -58,19 +61,26 @@ export async function storageKey(
     if (device === undefined || recipe === undefined) return undefined;
     return derive(await recipe.answer(device, known.ref));
   }
+  let absent = false;
   for (const [name, recipe] of RECIPES) {
     for (const device of devices.values()) {
       const { algorithm, usages } = recipe.spec;
       const support = device.algorithms.find((row) => row.algorithm === algorithm);
       if (support === undefined || !usages.every((usage) => support.usages.includes(usage))) continue;
       const made = await device.keys.generate(recipe.spec).catch(absentToUndefined);
-      if (made === undefined) continue;
+      if (made === undefined) {
+        absent = true;
+        continue;
+      }
       const secret = derive(await recipe.answer(device, made.ref));
       await writeInternal(store, audit, STORAGE, { device: device.identity.id, ref: made.ref, recipe: name });
       return secret;
     }
   }
-  return undefined;
+  if (absent) return undefined;
+  throw new CasemateError("NOT_SUPPORTED", "no attached device can hold the storage key", {
+    hint: "Attach one with HMAC-SHA-256, AES-CMAC or RSA, such as the virtual HSM.",
+  });
 }
 
 function absentToUndefined(error: unknown): undefined {

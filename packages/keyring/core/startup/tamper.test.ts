@@ -131,6 +131,28 @@ test("a first start on a locked device hands out the administrator token and sea
   await keyring.checkStorage();
 });
 
+test("devices that cannot hold a storage key are refused, absent ones are waited for", async () => {
+  const device = softwareDevice();
+  const signer = { ...device, algorithms: device.algorithms.filter((row) => row.algorithm === "ed25519") };
+  await assert.rejects(
+    temporaryKeyring({ devices: new Map([["hsm-1", signer]]) }),
+    (error) => isCasemateError(error) && error.code === "NOT_SUPPORTED",
+  );
+  device.setState("absent");
+  await using t = await temporaryKeyring({ devices: new Map([["hsm-1", device]]) });
+  assert.equal(t.keyring.sealed, true);
+});
+
+test("without HMAC the storage key is an RSA key, whose signatures are always the same", async () => {
+  const device = softwareDevice();
+  const rsa = { ...device, algorithms: device.algorithms.filter((row) => row.algorithm === "rsa-2048") };
+  await using t = await temporaryKeyring({ devices: new Map([["hsm-1", rsa]]) });
+  await t.keyring.createKey(t.admin, { name: "a", algorithm: "rsa-2048" });
+  const keyring = await t.reopen();
+  await keyring.checkStorage();
+  assert.equal(keyring.sealed, false);
+});
+
 test("a zeroized device takes its keys with it, and a new storage key is made when it is ready again", async () => {
   const device = softwareDevice();
   await using t = await temporaryKeyring({ devices: new Map([["hsm-1", device]]) });
