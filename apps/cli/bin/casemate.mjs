@@ -16,6 +16,8 @@ function cacheCompiledCode() {
   try {
     mkdirSync(directory, { recursive: true, mode: 0o700 });
     module.enableCompileCache(directory);
+    // For the server, which takes this process's place.
+    process.env.NODE_COMPILE_CACHE = directory;
   } catch {
     // Only speed is lost.
   }
