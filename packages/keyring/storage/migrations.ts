@@ -42,6 +42,11 @@ export function migrate(db: DatabaseSync, file: string, migrations: readonly str
       { hint: "Start the newer version of Casemate that wrote it." },
     );
   for (let next = found; next < migrations.length; next++) {
-    db.exec(`BEGIN IMMEDIATE; ${migrations[next]}; PRAGMA user_version = ${next + 1}; COMMIT`);
+    try {
+      db.exec(`BEGIN IMMEDIATE; ${migrations[next]}; PRAGMA user_version = ${next + 1}; COMMIT`);
+    } catch (error) {
+      if (db.isTransaction) db.exec("ROLLBACK");
+      throw error;
+    }
   }
 }
