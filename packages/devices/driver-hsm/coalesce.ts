@@ -5,10 +5,18 @@ import { CasemateError, isCasemateError } from "@casemate/foundation/errors";
 import { equalBytes } from "@casemate/foundation/bytes";
 import { ALGORITHMS, peekKeyRef, type Family } from "@casemate/protocols/hsm";
 
-/** Operations on these cost microseconds. For slower ones the message costs nothing beside the work, and a batch would only delay answers. */
-const FAST: ReadonlySet<Family> = new Set<Family>(["ec", "edwards", "aes", "hmac"]);
-/** Items per batch: enough to share the cost, few enough to answer early. */
-const MOST_ITEMS = 32;
+/**
+ * Items per batch: enough to share the cost of a message, few enough to answer early. Of the slower kinds a few, so that the
+ * two processes wake each other less often; of the slow ones none, because a message costs nothing beside them.
+ */
+const MOST_ITEMS: Readonly<Partial<Record<Family, number>>> = {
+  ec: 32,
+  edwards: 32,
+  aes: 32,
+  hmac: 32,
+  rsa: 4,
+  "ml-dsa": 4,
+};
 /** Larger items travel alone. */
 const MOST_BYTES = 8192;
 
@@ -24,10 +32,19 @@ export interface Coalescer<I, R> {
   one(group: string, ref: Uint8Array, item: I, size: number, send: (items: I[]) => Promise<Many<R>>): Promise<R>;
 }
 
-function groupOf(group: string, ref: Uint8Array): string | undefined {
+interface Group {
+  readonly name: string;
+  readonly most: number;
+}
+
+function groupOf(group: string, ref: Uint8Array): Group | undefined {
   const header = peekKeyRef(ref);
-  if (header === undefined || !FAST.has(ALGORITHMS[header.algorithm].family)) return undefined;
-  return group + Buffer.from(header.keyId.buffer, header.keyId.byteOffset, header.keyId.length).toString("latin1");
+  if (header === undefined) return undefined;
+  const { family, slow } = ALGORITHMS[header.algorithm];
+  const most = slow ? undefined : MOST_ITEMS[family];
+  if (most === undefined) return undefined;
+  const id = Buffer.from(header.keyId.buffer, header.keyId.byteOffset, header.keyId.length).toString("latin1");
+  return { name: group + id, most };
 }
 
 async function alone<I, R>(item: I, send: (items: I[]) => Promise<Many<R>>): Promise<R> {
@@ -65,8 +82,9 @@ export function createCoalescer<I, R>(): Coalescer<I, R> {
 
   return {
     one(group, ref, item, size, send) {
-      const name = size > MOST_BYTES ? undefined : groupOf(group, ref);
-      if (name === undefined) return alone(item, send);
+      const found = size > MOST_BYTES ? undefined : groupOf(group, ref);
+      if (found === undefined) return alone(item, send);
+      const { name, most } = found;
       let batch = waiting.get(name);
       if (batch !== undefined && !equalBytes(batch.ref, ref)) return alone(item, send);
       if (batch === undefined) {
@@ -81,7 +99,7 @@ export function createCoalescer<I, R>(): Coalescer<I, R> {
       const { promise, resolve, reject } = Promise.withResolvers<R>();
       batch.items.push(item);
       batch.settle.push({ resolve, reject });
-      if (batch.items.length >= MOST_ITEMS) {
+      if (batch.items.length >= most) {
         waiting.delete(name);
         flushOne(batch);
       }

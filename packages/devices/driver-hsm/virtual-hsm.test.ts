@@ -169,6 +169,30 @@ test("only the device built for tests takes a seed, and then repeats its keys", 
   assert.deepEqual((await one.keys.generate(ec)).publicKey, (await two.keys.generate(ec)).publicKey);
 });
 
+test("more keys than the secure heap holds all work, and it never fills beyond nine tenths", async (t) => {
+  const device = await open(t, await place(t), { secureHeapBytes: 65_536 });
+  const { wrap, sign } = device;
+  assert.ok(wrap !== undefined && sign !== undefined);
+  const rsa = { algorithm: "rsa-2048", exportable: true } as const;
+  const wrapping = await device.keys.generate({ algorithm: "aes-256", usages: ["wrap"], exportable: false });
+  const origin = await device.keys.generate({ ...rsa, usages: ["sign"] });
+  const wrapped = await wrap.export(wrapping.ref, "aes-kwp", origin.ref);
+  const refs: Uint8Array[] = [];
+  for (let i = 0; i < 150; i++)
+    refs.push((await wrap.import(wrapping.ref, "aes-kwp", wrapped, { ...rsa, usages: ["sign"] })).ref);
+  let most = 0;
+  for (const ref of refs.toReversed()) {
+    const [signature] = await sign.sign(ref, "rsa-pkcs1-sha256", "message", [toUtf8("x")]);
+    assert.ok(signature instanceof Uint8Array);
+    const { counters } = await device.status();
+    most = Math.max(most, (counters["secureHeapUsed"] ?? 0) / (counters["secureHeapBytes"] ?? 1));
+  }
+  assert.ok(most <= 0.9, `${most}`);
+  assert.ok(most > 0.2, "the test would not notice");
+  const { counters } = await device.status();
+  assert.ok((counters["keyLoads"] ?? 0) > 200, "keys were loaded again");
+});
+
 test("zeroizing leaves an empty, locked device and no root", async (t) => {
   const directory = await place(t);
   const device = await open(t, directory);

@@ -41,9 +41,7 @@ export const CURVES: ReadonlyMap<KeyAlgorithm, CurveRow> = new Map<KeyAlgorithm,
     {
       name: "secp521r1",
       bytes: 66,
-      order: BigInt(
-        "0x01fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffa51868783bf2f966b7fcc0148f709a5d03bb5c9b8899c47aebb6fb71e91386409",
-      ),
+      order: BigInt(`0x1${"f".repeat(65)}a51868783bf2f966b7fcc0148f709a5d03bb5c9b8899c47aebb6fb71e91386409`),
     },
   ],
   [

@@ -90,7 +90,10 @@ export class OpenDevice {
 
   async generate(request: RequestOf<"generate">): Promise<ReplyOf<"generate">> {
     checkUsages(request);
-    const material = await makeMaterial(request.algorithm, this.#tools.random);
+    const make = (): Promise<Uint8Array> => makeMaterial(request.algorithm, this.#tools.random);
+    const { family } = ALGORITHMS[request.algorithm];
+    const long = family === "rsa" || family === "slh-dsa";
+    const material = await (long ? this.#tools.scheduler.long(make) : make());
     const made = await this.#admit(request, material);
     this.generated += 1;
     return made;

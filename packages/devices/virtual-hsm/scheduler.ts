@@ -4,6 +4,8 @@
 const TICK_BUDGET_MS = 3;
 /** Operations of one batch that wait for the thread pool at the same time: the pool's own size. */
 const POOL_WIDTH = 4;
+/** Threads of the pool that work of tenths of seconds (key generation, SLH-DSA) may hold: the others stay for shorter work. */
+const LONG_WIDTH = 2;
 
 export interface Scheduler {
   /** Whether this tick has used its share. */
@@ -12,6 +14,8 @@ export interface Scheduler {
   each<I, R>(items: readonly I[], work: (item: I) => R): (R | Error)[] | Promise<(R | Error)[]>;
   /** The same for work that waits for the thread pool. */
   pooled<I, R>(items: readonly I[], work: (item: I) => Promise<R>): Promise<(R | Error)[]>;
+  /** Work that holds a thread of the pool for long: in turn, so that it never holds all of them. */
+  long<R>(work: () => Promise<R>): Promise<R>;
 }
 
 const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
@@ -45,8 +49,22 @@ export function createScheduler(now: () => number = () => performance.now()): Sc
     while (results.length < items.length && !exhausted()) results.push(attempt(work, items[results.length] as I));
   };
 
+  let longRunning = 0;
+  const longWaiting: (() => void)[] = [];
+
   return {
     exhausted,
+    async long(work) {
+      if (longRunning >= LONG_WIDTH) await new Promise<void>((resolve) => longWaiting.push(resolve));
+      else longRunning += 1;
+      try {
+        return await work();
+      } finally {
+        const next = longWaiting.shift();
+        if (next === undefined) longRunning -= 1;
+        else next();
+      }
+    },
     each(items, work) {
       const results: ReturnType<typeof work>[] = [];
       slice(items, work, results);

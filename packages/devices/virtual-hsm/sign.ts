@@ -157,7 +157,11 @@ export function signMany(
   const pooled = row.pooled?.(key, request.kind);
   const heavy = key.row.slow || (key.row.family === "rsa" && (request.inputs.length > 4 || scheduler.exhausted()));
   if (heavy && pooled !== undefined) {
-    return scheduler.pooled(request.inputs, (input) => signOnPool(pooled.hash, input, pooled.options));
+    const one = (input: Uint8Array): Promise<Uint8Array> => signOnPool(pooled.hash, input, pooled.options);
+    return scheduler.pooled(
+      request.inputs,
+      key.row.family === "slh-dsa" ? (input) => scheduler.long(() => one(input)) : one,
+    );
   }
   return scheduler.each(request.inputs, signer);
 }

@@ -1,0 +1,120 @@
+import assert from "node:assert/strict";
+import { createECDH, createPublicKey, generateKeyPairSync, hash, randomBytes, sign, verify } from "node:crypto";
+import { test } from "node:test";
+import { arithmeticEcSigner, decodeSignature, encodeSignature } from "./ec-arithmetic.ts";
+import { CURVES } from "./material.ts";
+import { createScheduler } from "./scheduler.ts";
+import { createSecureHeap, secureHeapNotes } from "./secure-heap.ts";
+
+for (const [name, curve] of CURVES)
+  test(`ECDSA by arithmetic and by OpenSSL agree on ${name}`, () => {
+    const { privateKey } = generateKeyPairSync("ec", { namedCurve: curve.name });
+    const publicKey = createPublicKey(privateKey);
+    const signer = arithmeticEcSigner(privateKey, curve);
+    for (const hashName of ["sha256", "sha384", "sha512"]) {
+      const message = randomBytes(20);
+      const digest = hash(hashName, message, "buffer");
+      assert.equal(verify(hashName, message, publicKey, signer.sign(digest)), true, hashName);
+      const theirs = sign(hashName, message, privateKey);
+      assert.equal(signer.verify(digest, theirs), true, hashName);
+      assert.equal(
+        signer.verify(
+          digest.map((byte, index) => (index === 2 ? byte ^ 4 : byte)),
+          theirs,
+        ),
+        false,
+      );
+      const [r, s] = decodeSignature(theirs) ?? [0n, 0n];
+      for (const [badR, badS] of [
+        [0n, s],
+        [r, 0n],
+        [r + curve.order, s],
+        [r, s + curve.order],
+        [s, r],
+      ] as const)
+        assert.equal(signer.verify(digest, encodeSignature(badR, badS)), false);
+    }
+  });
+
+test("the orders are those of the curves: one less is a private key, the order itself is none", () => {
+  for (const { name, bytes, order } of CURVES.values()) {
+    const scalar = (value: bigint): Uint8Array => Uint8Array.fromHex(value.toString(16).padStart(bytes * 2, "0"));
+    const ecdh = createECDH(name);
+    ecdh.setPrivateKey(scalar(order - 1n));
+    assert.throws(() => ecdh.setPrivateKey(scalar(order)), name);
+  }
+});
+
+test("a signature that is not strict DER is none", () => {
+  const good = encodeSignature(0x80n, 0x1234n);
+  assert.deepEqual(decodeSignature(good), [0x80n, 0x1234n]);
+  const bad = [
+    "",
+    "30",
+    "3000",
+    "3006020101",
+    "300602010102010100",
+    "3007020200010201 01".replace(" ", ""),
+    "30060201ff020101",
+  ];
+  for (const hex of bad) assert.equal(decodeSignature(Uint8Array.fromHex(hex)), undefined, hex);
+});
+
+test("the secure heap evicts until the next key fits below nine tenths", () => {
+  let used = 900;
+  let keys = 9;
+  const heap = createSecureHeap({ measure: () => ({ total: 1000, used }), collect: () => (used = keys * 100) });
+  const evict = (): number => {
+    if (keys === 0) return 0;
+    keys -= 1;
+    return 1;
+  };
+  heap.makeRoom(100, evict);
+  assert.equal(keys, 8);
+  assert.throws(() => heap.makeRoom(1000, evict), /secure heap is full/);
+  createSecureHeap({ measure: () => ({ total: 0, used: 0 }) }).makeRoom(100, () => assert.fail("nothing to protect"));
+});
+
+test("the notes say which keys the secure heap does not cover", () => {
+  const notes = secureHeapNotes(createSecureHeap({ measure: () => ({ total: 65_536, used: 0 }) })).join(" ");
+  for (const word of ["RSA", "AES", "HMAC", "ML-DSA", "ML-KEM", "SLH-DSA"]) assert.ok(notes.includes(word), word);
+});
+
+test("long batches give way to others", async () => {
+  const scheduler = createScheduler();
+  const busy = (): void => {
+    const end = performance.now() + 1;
+    while (performance.now() < end);
+  };
+  const order: string[] = [];
+  const batch = Promise.resolve(scheduler.each(Array.from({ length: 20 }), busy)).then(() => order.push("batch"));
+  setImmediate(() => order.push("other"));
+  await batch;
+  assert.deepEqual(order, ["other", "batch"]);
+});
+
+test("an error of one item stays with it", async () => {
+  const scheduler = createScheduler();
+  const odd = (item: number): number => {
+    if (item === 2) throw new RangeError("two");
+    return item;
+  };
+  assert.deepEqual(await scheduler.each([1, 2, 3], odd), [1, new RangeError("two"), 3]);
+  assert.deepEqual(await scheduler.pooled([1, 2, 3], async (item) => odd(item)), [1, new RangeError("two"), 3]);
+});
+
+test("no more than two long pieces of work run at the same time", async () => {
+  const scheduler = createScheduler();
+  let running = 0;
+  let most = 0;
+  const piece = async (): Promise<void> => {
+    running += 1;
+    most = Math.max(most, running);
+    await new Promise((resolve) => setImmediate(resolve));
+    running -= 1;
+  };
+  await Promise.all(Array.from({ length: 9 }, () => scheduler.long(piece)));
+  assert.equal(most, 2);
+  await assert.rejects(scheduler.long(() => Promise.reject(new Error("x"))));
+  await scheduler.long(piece);
+});
