@@ -49,6 +49,17 @@ test("a policy that does not fit the schema is refused and nothing changes", asy
   await assert.rejects(t.keyring.setPolicy(t.admin, "none", ""), failing("NOT_FOUND"));
 });
 
+test("nobody locks himself out of the policies", async () => {
+  await using t = await temporaryKeyring({ policy: await createPolicyEngine() });
+  const forbid = "forbid (principal, action, resource)";
+  await assert.rejects(t.keyring.setPolicy(t.admin, "all", `${forbid};`), failing("CONFIG_INVALID"));
+  await t.keyring.setPolicy(t.admin, "all", `${forbid} unless { principal in Role::"admin" };`);
+  const user = await as(t, "user");
+  await assert.rejects(t.keyring.listKeys(user, {}), failing("FORBIDDEN"));
+  await t.keyring.setPolicy(t.admin, "all", "");
+  await t.keyring.listKeys(user, {});
+});
+
 test("a policy is tried out without being kept", async () => {
   await using t = await temporaryKeyring({ policy: await createPolicyEngine() });
   const check = { principal: "user", roles: ["user"], action: "key.sign", key: "a" } as const;

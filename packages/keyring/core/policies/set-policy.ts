@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { CasemateError } from "@casemate/foundation/errors";
 import { commit, type Core } from "../core.ts";
 import type { Change, Row, Store } from "../store.ts";
-import type { Keyring } from "../types.ts";
+import type { Caller, Keyring } from "../types.ts";
 
 const MAX_POLICIES = 1000;
 
@@ -20,12 +20,28 @@ export function setPolicy(core: Core): Keyring["setPolicy"] {
         const removing = text.trim() === "";
         if (removing && row === undefined)
           throw new CasemateError("NOT_FOUND", `no policy is called ${id.slice(0, 128)}`);
-        if (!removing) core.policy.validate(id, text);
+        if (!removing) {
+          core.policy.validate(id, text);
+          refuseLockOut(core, caller, id, text);
+        }
         const generation = await commit(core, [change(id, text, removing, row)]);
         note.details = { ...note.details, generation };
         await loadPolicies(core.store, core.policy);
       }),
     );
+}
+
+/** Whoever sets a policy must be able to take it back. */
+function refuseLockOut(core: Core, caller: Caller, id: string, text: string): void {
+  const [after] = core.policy.tryOut(text, [{ caller, action: "policy.set", resource: { type: "keyring" } }]);
+  if (after?.allowed === true) return;
+  throw new CasemateError(
+    "CONFIG_INVALID",
+    `policy ${id} would forbid ${caller.principal} to set policies: it could not be taken back`,
+    {
+      hint: 'Except those who administer, for example: unless { principal in Role::"admin" }.',
+    },
+  );
 }
 
 export async function loadPolicies(store: Store, policy: Core["policy"]): Promise<void> {
