@@ -15,17 +15,23 @@ test("bytes survive the way through base64", () => {
 
 test("only the one spelling of bytes is taken: anything else is refused, naming the field", () => {
   fc.assert(
-    fc.property(fc.string({ unit: fc.constantFrom(..."AQgw+/=-_ \n\u00e9"), maxLength: 12 }), (text) => {
-      let bytes: Uint8Array;
-      try {
-        bytes = bytesFrom(text, "field", LIMIT);
-      } catch (error) {
-        assert.equal((error as { code: string }).code, "BAD_REQUEST");
-        assert.match((error as Error).message, /^field /);
-        return;
-      }
-      assert.equal(base64Of(bytes), text);
-    }),
+    fc.property(
+      fc.string({
+        unit: fc.constantFrom("A", "Q", "g", "w", "+", "/", "=", "-", "_", " ", "\n", "\u00e9"),
+        maxLength: 12,
+      }),
+      (text) => {
+        let bytes: Uint8Array;
+        try {
+          bytes = bytesFrom(text, "field", LIMIT);
+        } catch (error) {
+          assert.equal((error as { code: string }).code, "BAD_REQUEST");
+          assert.match((error as Error).message, /^field /);
+          return;
+        }
+        assert.equal(base64Of(bytes), text);
+      },
+    ),
     { numRuns: 2000 },
   );
 });

@@ -9,7 +9,8 @@ import {
 } from "@casemate/devices/contract";
 import { ERROR_CODES } from "@casemate/foundation/errors";
 import type { KeyState, Role } from "@casemate/keyring/core";
-import Type, { type TSchema, type TUnsafe } from "typebox";
+import type { TSchema, TUnsafe } from "typebox";
+import { Type } from "./schema-builder.ts";
 import { REST_LIMITS as LIMIT } from "./limits.ts";
 
 const KEY_STATES = [

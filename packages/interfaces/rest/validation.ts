@@ -1,7 +1,8 @@
 /** Checks of parameters, query and body against an operation's schemas, compiled at first use. */
 import { CasemateError } from "@casemate/foundation/errors";
-import Type, { type TObject, type TSchema } from "typebox";
-import { Compile } from "typebox/compile";
+import type { TObject, TSchema } from "typebox";
+import { Type } from "./schema-builder.ts";
+import { Compile } from "typebox/schema";
 import type { Operation } from "./operation.ts";
 
 type Values = Readonly<Record<string, unknown>>;
@@ -20,7 +21,7 @@ function compiled(schema: TSchema, part: string): Check {
     part,
     check: (value) => validator.Check(value),
     explain(value) {
-      const errors = validator.Errors(value);
+      const [, errors] = validator.Errors(value);
       const unknown = errors.find(({ keyword }) => keyword === "additionalProperties");
       const [first] = errors;
       if (unknown !== undefined) {

@@ -1,6 +1,6 @@
 /** Who may do what: API tokens and policies. */
 import { ACTIONS } from "@casemate/keyring/core";
-import Type from "typebox";
+import { Type } from "../schema-builder.ts";
 import { REST_LIMITS as LIMIT } from "../limits.ts";
 import { operation, type Operation } from "../operation.ts";
 import { choice, identifier, keyName, pageOf, pageQuery, principal, ref, role } from "../schemas.ts";

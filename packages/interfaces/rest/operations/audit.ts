@@ -1,5 +1,5 @@
 /** The audit log: records, checkpoints and proofs. */
-import Type from "typebox";
+import { Type } from "../schema-builder.ts";
 import { REST_LIMITS as LIMIT } from "../limits.ts";
 import { operation, type Operation } from "../operation.ts";
 import { pageOf, pageQuery, ref } from "../schemas.ts";

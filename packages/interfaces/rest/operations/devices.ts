@@ -1,6 +1,6 @@
 /** Devices: what they are, what they hold, unlocking, locking and zeroizing. */
 import type { Action, DeviceView, Keyring, Caller } from "@casemate/keyring/core";
-import Type from "typebox";
+import { Type } from "../schema-builder.ts";
 import { base64Of, bytesFrom } from "../base64.ts";
 import { operation, type Operation } from "../operation.ts";
 import { bytes, identifier, ref } from "../schemas.ts";

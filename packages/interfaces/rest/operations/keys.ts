@@ -1,7 +1,7 @@
 /** The catalogue of keys: create, import, adopt, read, list, change. */
 import { CasemateError, isCasemateError } from "@casemate/foundation/errors";
 import type { CreateKey } from "@casemate/keyring/core";
-import Type from "typebox";
+import { Type } from "../schema-builder.ts";
 import { bytesFrom } from "../base64.ts";
 import { REST_LIMITS as LIMIT } from "../limits.ts";
 import { operation, type Operation, type UseCase } from "../operation.ts";

@@ -1,6 +1,6 @@
 /** Moves through a key's life: rotation, the transitions, destruction and restoring. */
 import type { Action, Transition } from "@casemate/keyring/core";
-import Type from "typebox";
+import { Type } from "../schema-builder.ts";
 import { REST_LIMITS as LIMIT } from "../limits.ts";
 import { operation, type Operation } from "../operation.ts";
 import { ref, version } from "../schemas.ts";

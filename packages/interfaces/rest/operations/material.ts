@@ -1,5 +1,5 @@
 /** Public keys, key agreement, encapsulation, wrapped and refused exports, data keys, randomness. */
-import Type from "typebox";
+import { Type } from "../schema-builder.ts";
 import { base64Of, bytesFrom } from "../base64.ts";
 import { REST_LIMITS as LIMIT } from "../limits.ts";
 import { preferred } from "../media.ts";

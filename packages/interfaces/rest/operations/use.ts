@@ -2,7 +2,8 @@
 import type { Many } from "@casemate/devices/contract";
 import { CasemateError, isCasemateError } from "@casemate/foundation/errors";
 import type { Action, Caller, Keyring, UseResult } from "@casemate/keyring/core";
-import Type, { type TProperties, type TSchema } from "typebox";
+import type { TProperties, TSchema } from "typebox";
+import { Type } from "../schema-builder.ts";
 import { base64Of, bytesFrom } from "../base64.ts";
 import { REST_LIMITS as LIMIT } from "../limits.ts";
 import { preferred } from "../media.ts";
