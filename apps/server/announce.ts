@@ -6,10 +6,11 @@ export interface Announcement {
   readonly socket: string | undefined;
   readonly paths: DataPaths;
   readonly devices: ReadonlyMap<string, Device>;
-  readonly keys: number;
   readonly firstRun: boolean;
   readonly readyMs: number;
   readonly remarks: readonly string[];
+  /** How the program is called here: `casemate`, or through npx inside the repository. */
+  readonly program: string;
 }
 
 interface Row {
@@ -34,14 +35,14 @@ function table(rows: readonly Row[]): string[] {
   );
 }
 
-function nextSteps(locked: readonly Row[], keys: number): string[] {
-  const unlock = locked.map(({ id }) => `casemate device unlock ${id}`);
-  if (keys > 0) return [...unlock, "casemate key list", "casemate audit verify"];
+function nextSteps(locked: readonly Row[], firstRun: boolean): string[] {
+  const unlock = locked.map(({ id }) => `device unlock ${id}`);
+  if (!firstRun) return [...unlock, "key list", "audit verify"];
   return [
     ...unlock,
-    "casemate key create release --algorithm ec-p256 --use sign",
-    "casemate sign release --in package.json --out package.json.sig",
-    "casemate key public release > release.pem",
+    "key create release --algorithm ec-p256 --use sign",
+    "sign release --in package.json --out package.json.sig",
+    "key public release > release.pem",
   ];
 }
 
@@ -73,7 +74,7 @@ export async function announce({ json, ...facts }: Announcement & { readonly jso
     "",
     ...remarks.map((remark) => `Note: ${remark}`),
     "Type next, in another terminal:",
-    ...nextSteps(locked, facts.keys).map((step) => `  ${step}`),
+    ...nextSteps(locked, firstRun).map((step) => `  ${facts.program} ${step}`),
     "",
   ];
   return lines.join("\n");

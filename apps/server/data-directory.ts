@@ -14,6 +14,8 @@ export interface DataPaths {
   /** Where p11-kit's client connects. */
   readonly pkcs11: string;
   readonly audit: string;
+  /** Sealed answers of creating calls, for a day. */
+  readonly idempotency: string;
   /** Devices beyond hsm-1, and how hsm-1 is unlocked. */
   readonly devices: string;
   /** Sealed state of a virtual device. */
@@ -42,6 +44,7 @@ export function dataPaths(root: string): DataPaths {
     socket: join(root, "casemate.sock"),
     pkcs11: join(root, "pkcs11.sock"),
     audit: join(root, "audit"),
+    idempotency: join(root, "idempotency.db"),
     devices: join(root, "devices.json"),
     deviceState: (id) => join(root, "devices", id),
     rootKey: (id) => join(root, "roots", `${id}.key`),

@@ -132,7 +132,8 @@ export async function startServer(options: RunOptions, paths: DataPaths, log: Lo
   chooseRoot(paths, options.root);
   const parts = await openParts(paths, log);
   const { keyring, devices, rest: interfaces } = parts;
-  const rest = await interfaces.createRestServer({ keyring, version, clock: systemClock, log });
+  const idempotency = interfaces.openIdempotencyFile(paths.idempotency);
+  const rest = await interfaces.createRestServer({ keyring, version, clock: systemClock, log, idempotency });
   let pkcs11: Pkcs11Door | undefined;
   const closeAll = async (): Promise<void> => {
     await pkcs11?.close();
@@ -170,7 +171,7 @@ export async function startServer(options: RunOptions, paths: DataPaths, log: Lo
         socket: fits ? paths.socket : undefined,
         paths,
         devices: devices.map,
-        keys: 0,
+        program: process.env["npm_execpath"] === undefined ? "casemate" : "npx casemate",
         firstRun: first,
         readyMs: performance.now(),
         remarks,

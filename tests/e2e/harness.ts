@@ -6,6 +6,8 @@ import { join } from "node:path";
 
 export const REPOSITORY: string = join(import.meta.dirname, "../..");
 const PROGRAM = join(REPOSITORY, "apps/cli/bin/casemate.mjs");
+/** Of the repository and not of the account: tests leave nothing in a home directory. */
+const COMPILED = join(REPOSITORY, "node_modules/.cache/compile");
 const READY_MS = 30_000;
 const STOP_MS = 15_000;
 
@@ -25,7 +27,12 @@ export interface RunOptions {
 /** The environment without anything of the caller's own Casemate. */
 export function environment(more: Readonly<Record<string, string>> = {}): Record<string, string> {
   const kept = Object.entries(process.env).filter(([name]) => !name.startsWith("CASEMATE_") && name !== "NODE_OPTIONS");
-  return { ...(Object.fromEntries(kept) as Record<string, string>), NO_COLOR: "1", ...more };
+  return {
+    ...(Object.fromEntries(kept) as Record<string, string>),
+    NO_COLOR: "1",
+    NODE_COMPILE_CACHE: COMPILED,
+    ...more,
+  };
 }
 
 function collect(child: ChildProcess, input: string | Uint8Array | undefined): Promise<Ran> {

@@ -68,6 +68,28 @@ test("state survives a restart, the files are the owner's alone, and a stopped s
   }
 });
 
+test("a creating call repeated after a restart is not done twice", async () => {
+  using directory = temporary();
+  const create = async (): Promise<{ status: number; id: string }> => {
+    const server = await startServer(directory.path);
+    try {
+      const token = readFileSync(join(directory.path, "admin.token"), "utf8").trim();
+      const response = await fetch(`${server.announced.url}/v1/keys`, {
+        method: "POST",
+        headers: { authorization: `Bearer ${token}`, "content-type": "application/json", "idempotency-key": "once" },
+        body: JSON.stringify({ name: "one", algorithm: "ed25519" }),
+      });
+      return { status: response.status, id: ((await response.json()) as { id: string }).id };
+    } finally {
+      await server.stop();
+    }
+  };
+  const made = await create();
+  const repeated = await create();
+  assert.equal(made.status, 201);
+  assert.deepEqual(repeated, made);
+});
+
 test("a second server on the same data directory is refused, and is told who has it", async () => {
   using directory = temporary();
   const server = await startServer(directory.path);
