@@ -1,35 +1,44 @@
 // RFC 4648 §4: strict, padded base64 for bytes in JSON.
 import { CasemateError } from "@casemate/foundation/errors";
 
-const STRICT = { lastChunkHandling: "strict" } as const;
+/** Last letters before one `=` and before two: those whose unused bits are zero. */
+const LAST_OF_TWO_BYTES = "AEIMQUYcgkosw048";
+const LAST_OF_ONE_BYTE = "AQgw";
 
 /**
- * Decodes strictly: padding needed, no white space, no stray bits.
+ * Decodes strictly: padding needed, no white space, no other alphabet, no stray bits. `at` is the item of a batch.
  * @throws BAD_REQUEST naming `field`; TOO_LARGE above `limit` bytes.
  */
-export function bytesFrom(text: string, field: string, limit: number): Uint8Array {
-  const length = text.length;
-  const padding = length > 0 && text.charCodeAt(length - 1) === 61 ? (text.charCodeAt(length - 2) === 61 ? 2 : 1) : 0;
+export function bytesFrom(text: string, field: string, limit: number, at?: number): Uint8Array {
+  const { length } = text;
+  const padding = text.endsWith("==") ? 2 : text.endsWith("=") ? 1 : 0;
   const expected = (length >> 2) * 3 - padding;
-  if (expected > limit) {
-    throw new CasemateError("TOO_LARGE", `${field} has ${expected} bytes, the limit is ${limit}`, {
-      hint: "send less, or sign a digest of it with kind=digest",
-      details: { field, limit },
-    });
+  if (expected > limit) throw tooLarge(expected, field, limit, at);
+  if ((length & 3) === 0 && !text.includes("-") && !text.includes("_")) {
+    // Buffer's decoder is the fastest by far, and forgiving: whatever it skips shows as a shorter result.
+    const bytes = Buffer.from(text, "base64");
+    const last = text.charAt(length - 1 - padding);
+    const strayBits =
+      (padding === 1 && !LAST_OF_TWO_BYTES.includes(last)) || (padding === 2 && !LAST_OF_ONE_BYTE.includes(last));
+    if (bytes.length === expected && !strayBits) return bytes;
   }
-  if ((length & 3) === 0) {
-    try {
-      const bytes = Uint8Array.fromBase64(text, STRICT);
-      // White space is skipped by the decoder and shows as a shorter result.
-      if (bytes.length === expected) return bytes;
-    } catch {
-      // Falls through to the one refusal below: the decoder's own words add nothing.
-    }
-  }
-  throw new CasemateError("BAD_REQUEST", `${field} is not padded base64 (RFC 4648 §4)`, {
+  const where = nameOf(field, at);
+  throw new CasemateError("BAD_REQUEST", `${where} is not padded base64 (RFC 4648 §4)`, {
     hint: "encode the bytes with the alphabet A-Z a-z 0-9 + / and = padding, without line breaks",
-    details: { field },
+    details: { field: where },
   });
+}
+
+export function tooLarge(size: number, field: string, limit: number, at?: number): CasemateError {
+  const where = nameOf(field, at);
+  return new CasemateError("TOO_LARGE", `${where} has ${size} bytes, the limit is ${limit}`, {
+    hint: "send less, or sign a digest of it with kind=digest",
+    details: { field: where, limit },
+  });
+}
+
+function nameOf(field: string, at: number | undefined): string {
+  return at === undefined ? field : `items/${at}/${field}`;
 }
 
 export function base64Of(bytes: Uint8Array): string {

@@ -4,7 +4,7 @@ import { CasemateError, isCasemateError } from "@casemate/foundation/errors";
 import type { Action, Caller, Keyring, UseResult } from "@casemate/keyring/core";
 import type { TProperties, TSchema } from "typebox";
 import { Type } from "../schema-builder.ts";
-import { base64Of, bytesFrom } from "../base64.ts";
+import { base64Of, bytesFrom, tooLarge } from "../base64.ts";
 import { REST_LIMITS as LIMIT } from "../limits.ts";
 import { preferred } from "../media.ts";
 import { RawReply, type Input, type Operation } from "../operation.ts";
@@ -162,19 +162,14 @@ const macVerify: Verb<boolean> = {
 type Wire = Readonly<Record<string, string | Uint8Array | undefined>>;
 
 /** Binary fields of one item, from base64 text or raw octets. */
-function itemFrom(fields: readonly Field[], wire: Wire, at: string): Item {
+function itemFrom(fields: readonly Field[], wire: Wire, at?: number): Item {
   const item: Record<string, Uint8Array> = {};
   for (const { name, limit } of fields) {
     const value = wire[name];
     if (value === undefined) continue;
-    if (typeof value === "string") {
-      item[name] = bytesFrom(value, at + name, limit);
-    } else {
-      if (value.length > limit) {
-        throw new CasemateError("TOO_LARGE", `${at}${name} has ${value.length} bytes, the limit is ${limit}`);
-      }
-      item[name] = value;
-    }
+    if (typeof value === "string") item[name] = bytesFrom(value, name, limit, at);
+    else if (value.length > limit) throw tooLarge(value.length, name, limit, at);
+    else item[name] = value;
   }
   return item;
 }
@@ -237,7 +232,7 @@ function single<T extends Uint8Array | boolean>(verb: Verb<T>): Operation {
     response: Type.Object({ ...answered, [output]: outputSchema(verb) }),
     handle: (anything) => {
       const { params, body, accept } = anything as Anything;
-      const items = [itemFrom(fields, body as Wire, "")];
+      const items = [itemFrom(fields, body as Wire)];
       const options = optionsFrom(verb, body);
       return async (keyring, caller) => {
         const used = await verb.call(keyring, caller, params.name, options, items);
@@ -280,7 +275,7 @@ function batch<T extends Uint8Array | boolean>(verb: Verb<T>): Operation {
     }),
     handle: (anything) => {
       const { params, body } = anything as Anything;
-      const items = (body["items"] as readonly Wire[]).map((wire, at) => itemFrom(fields, wire, `items/${at}/`));
+      const items = (body["items"] as readonly Wire[]).map((wire, at) => itemFrom(fields, wire, at));
       const options = optionsFrom(verb, body);
       return async (keyring, caller) => {
         const used = await verb.call(keyring, caller, params.name, options, items);
