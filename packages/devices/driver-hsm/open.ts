@@ -1,4 +1,4 @@
-import { closeSync, constants, fsync, openSync } from "node:fs";
+import { closeSync, constants, fstatSync, fsync, openSync } from "node:fs";
 import { promisify } from "node:util";
 import { superviseBoundary, type BoundaryProcess } from "@casemate/devices/boundary";
 import type { AlgorithmSupport, Device, DeviceEvent, DeviceIdentity, DeviceState } from "@casemate/devices/contract";
@@ -35,14 +35,20 @@ const contractState = (state: WireState): DeviceState => (state === "starting" ?
 
 /** Opens the key file for the boundary to read and, on the first run, to fill. Nothing here reads it. */
 function openKeyFile(path: string): number {
+  let descriptor: number;
   try {
-    return openSync(path, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o600);
+    descriptor = openSync(path, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o600);
   } catch (cause) {
     throw new CasemateError("CONFIG_INVALID", `the key file ${path} cannot be opened for reading and writing`, {
       cause,
       hint: "check its path, owner and mode",
     });
   }
+  if ((fstatSync(descriptor).mode & 0o077) === 0) return descriptor;
+  closeSync(descriptor);
+  throw new CasemateError("CONFIG_INVALID", `the key file ${path} is open to other users`, {
+    hint: `chmod 600 ${path}; whoever could read it before may have the root key`,
+  });
 }
 
 /**

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { createPublicKey, randomBytes, verify } from "node:crypto";
-import { mkdtemp, readFile, readdir, rm, stat, writeFile } from "node:fs/promises";
+import { mkdtemp, open as openFile, readFile, readdir, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { kill } from "node:process";
@@ -10,7 +10,10 @@ import { launchBoundary } from "@casemate/devices/boundary";
 import type { Device, DeviceEvent, NewKey } from "@casemate/devices/contract";
 import { isChallengeOf, openVirtualHsm, sealPassphrase, type VirtualHsmOptions } from "@casemate/devices/driver-hsm";
 import { toUtf8 } from "@casemate/foundation/bytes";
+import { decode, encode } from "@casemate/foundation/codec";
 import { isCasemateError } from "@casemate/foundation/errors";
+import { NOTICES, OPERATIONS, usageFlags } from "@casemate/protocols/hsm";
+import { createCall } from "./calls.ts";
 
 const entry = fileURLToPath(new URL("../virtual-hsm/main.ts", import.meta.url));
 const testEntry = fileURLToPath(new URL("../virtual-hsm/test-main.ts", import.meta.url));
@@ -132,6 +135,66 @@ test("frames of nonsense do not bring the process down", async (t) => {
   await assert.rejects(boundary.channel.request(4, new Uint8Array([0, 0, 0, 1])), /starting|cannot work|locked/);
 });
 
+test("valid frames with changed bytes do not bring a working process down", async (t) => {
+  const file = await openFile(join(await place(t), "root.key"), "w+", 0o600);
+  t.after(() => file.close());
+  const boundary = await launchBoundary({ entry, secureHeapBytes: 0, descriptors: [file.fd] });
+  t.after(() => boundary.stop());
+  const call = createCall(boundary.channel);
+  boundary.channel.onNotify((op, body) => {
+    if (op !== NOTICES.stateSave.op) return;
+    const { sequence } = decode(NOTICES.stateSave.body, body);
+    void call("stateSaved", { sequence, outcome: "kept" });
+  });
+  await call("restore", { root: "key-file", generations: [] });
+  const usages = (usage: "sign" | "encrypt") => ({ usages: usageFlags([usage]), exportable: false });
+  const { ref } = await call("generate", { algorithm: "ec-p256", ...usages("sign") });
+  const aes = await call("generate", { algorithm: "aes-256", ...usages("encrypt") });
+  const data = new Uint8Array(40).fill(1);
+  const context = new Uint8Array();
+  const frames: readonly (readonly [number, Uint8Array])[] = [
+    [
+      OPERATIONS.sign.op,
+      encode(OPERATIONS.sign.request, { ref, scheme: "ecdsa-sha256", kind: "message", inputs: [data, data] }),
+    ],
+    [
+      OPERATIONS.verify.op,
+      encode(OPERATIONS.verify.request, {
+        ref,
+        scheme: "ecdsa-raw",
+        kind: "digest",
+        items: [{ input: data, signature: data }],
+      }),
+    ],
+    [
+      OPERATIONS.encrypt.op,
+      encode(OPERATIONS.encrypt.request, {
+        ref: aes.ref,
+        scheme: "aes-gcm",
+        items: [{ data, context, iv: context }],
+      }),
+    ],
+    [
+      OPERATIONS.decrypt.op,
+      encode(OPERATIONS.decrypt.request, { ref: aes.ref, scheme: "aes-ctr", items: [{ data, context }] }),
+    ],
+    [OPERATIONS.stateSaved.op, encode(OPERATIONS.stateSaved.request, { sequence: 99n, outcome: "full" })],
+  ];
+  const noise = randomBytes(8000);
+  const answers = await Promise.allSettled(
+    Array.from({ length: 2000 }, (_, index) => {
+      const [op, body] = frames[index % frames.length] ?? [0, data];
+      const changed = Uint8Array.from(body);
+      for (let i = 0; i < 1 + (index % 3); i++)
+        changed[noise.readUInt16BE(index * 4) % changed.length] = noise[index * 4 + i + 1] ?? 0;
+      return boundary.channel.request(op, index % 7 === 0 ? changed.subarray(0, changed.length - 1) : changed);
+    }),
+  );
+  for (const answer of answers)
+    if (answer.status === "rejected") assert.ok(isCasemateError(answer.reason) && answer.reason.code !== "INTERNAL");
+  assert.equal((await call("status", {})).state, "operational");
+});
+
 test("with a passphrase as root the device waits, opens, and locks again", async (t) => {
   const directory = await place(t);
   const extra = { entry: testEntry, root: { kind: "passphrase" } } as const;
@@ -191,6 +254,15 @@ test("more keys than the secure heap holds all work, and it never fills beyond n
   assert.ok(most > 0.2, "the test would not notice");
   const { counters } = await device.status();
   assert.ok((counters["keyLoads"] ?? 0) > 200, "keys were loaded again");
+});
+
+test("a key file that others may read is refused", async (t) => {
+  const directory = await place(t);
+  await writeFile(join(directory, "root.key"), "", { mode: 0o644 });
+  await assert.rejects(
+    open(t, directory),
+    (error: unknown) => isCasemateError(error) && error.code === "CONFIG_INVALID",
+  );
 });
 
 test("zeroizing leaves an empty, locked device and no root", async (t) => {

@@ -16,6 +16,7 @@ import { NONCE_BYTES, type Nonces } from "./nonces.ts";
 import { refuse } from "./refuse.ts";
 import type { HashName } from "./rsa-padding.ts";
 import type { Scheduler } from "./scheduler.ts";
+import { stateId } from "./sealed-state.ts";
 
 const TAG_BYTES = 16;
 const BLOCK_BYTES = 16;
@@ -215,7 +216,7 @@ export function encryptMany(
       return encrypt({ data, context, iv: nonces[next++] as Uint8Array });
     });
   };
-  const nonces = tools.nonces.take(key.id, request.items.filter((item) => item.iv.length === 0).length);
+  const nonces = tools.nonces.take(stateId(key.id), request.items.filter((item) => item.iv.length === 0).length);
   return nonces instanceof Promise ? nonces.then(seal) : seal(nonces);
 }
 

@@ -5,6 +5,7 @@ import { gcmSeal } from "./cipher.ts";
 import type { LoadedKey } from "./loaded-key.ts";
 import type { Nonces } from "./nonces.ts";
 import { refuse } from "./refuse.ts";
+import { stateId } from "./sealed-state.ts";
 
 const SIZES: readonly number[] = [16, 24, 32, 64];
 
@@ -33,6 +34,6 @@ export function makeDataKeys(
       plaintext.fill(0);
       return { wrapped, plaintext: undefined };
     });
-  const nonces = tools.nonces.take(key.id, request.count);
+  const nonces = tools.nonces.take(stateId(key.id), request.count);
   return nonces instanceof Promise ? nonces.then(seal) : seal(nonces);
 }

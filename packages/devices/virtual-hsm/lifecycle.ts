@@ -10,6 +10,7 @@ import {
   type WireState,
 } from "@casemate/protocols/hsm";
 import { createKeyFile, eraseKeyFile, noteCounter, readKeyFile } from "./key-file.ts";
+import { CounterTable, IdSet } from "./packed-tables.ts";
 import { OpenDevice, type DeviceTools } from "./open-device.ts";
 import { lockRoot, openRoot } from "./passphrase.ts";
 import { createPersistence, type Persistence } from "./persistence.ts";
@@ -263,8 +264,8 @@ export class Lifecycle {
     const state: DeviceState = {
       serial: random.bytes(8),
       identity: identity.export({ format: "der", type: "pkcs8" }),
-      destroyed: new Set(),
-      counters: new Map(),
+      destroyed: new IdSet(),
+      counters: new CounterTable(),
     };
     const keys = deriveRootKeys(root);
     const device = new OpenDevice(state, keys, this.#persistence, this.#options);

@@ -5,6 +5,7 @@
  */
 import type { Random } from "@casemate/foundation/effects";
 import { LIMITS } from "@casemate/protocols/hsm";
+import type { CounterTable } from "./packed-tables.ts";
 import type { Persistence } from "./persistence.ts";
 import { refuse } from "./refuse.ts";
 
@@ -12,6 +13,8 @@ export const NONCE_BYTES = 12;
 const PREFIX_BYTES = 8;
 /** Invocations reserved by one save. */
 const BLOCK = 65_536;
+/** Keys whose stock is at hand; another one's is dropped, its unused numbers with it. */
+const MAX_STOCKS = 16_384;
 /** Invocations of one key, ever (SP 800-38D §8.3). */
 export const KEY_USES = 2 ** 32;
 
@@ -31,7 +34,7 @@ export interface Nonces {
 interface Options {
   readonly random: Random;
   /** Reserved so far, by key id: part of the sealed state. */
-  readonly reserved: Map<string, number>;
+  readonly reserved: CounterTable;
   readonly persistence: Persistence;
   /** For tests: a smaller limit. */
   readonly keyUses?: number;
@@ -45,6 +48,15 @@ export function createNonces(options: Options): Nonces {
   const fresh = (keyId: string): Stock => {
     const start = reserved.get(keyId) ?? 0;
     return { next: start, end: start, prefix: random.bytes(PREFIX_BYTES), refill: undefined };
+  };
+
+  const dropOldest = (): void => {
+    if (stocks.size < MAX_STOCKS) return;
+    for (const [keyId, { refill: busy }] of stocks) {
+      if (busy !== undefined) continue;
+      stocks.delete(keyId);
+      return;
+    }
   };
 
   const exhausted = (): Error =>
@@ -92,7 +104,10 @@ export function createNonces(options: Options): Nonces {
   return {
     take(keyId, count) {
       let stock = stocks.get(keyId);
-      if (stock === undefined) stocks.set(keyId, (stock = fresh(keyId)));
+      if (stock === undefined) {
+        dropOldest();
+        stocks.set(keyId, (stock = fresh(keyId)));
+      }
       if (stock.next + count > limit) throw exhausted();
       if (stock.next + count <= stock.end) {
         const nonces = cut(stock, count);

@@ -16,7 +16,7 @@ import type { Persistence } from "./persistence.ts";
 import { refuse } from "./refuse.ts";
 import type { RootKeys } from "./root.ts";
 import type { Scheduler } from "./scheduler.ts";
-import type { DeviceState } from "./sealed-state.ts";
+import { stateId, type DeviceState } from "./sealed-state.ts";
 import type { SecureHeap } from "./secure-heap.ts";
 import { signMany, verifyMany } from "./sign.ts";
 import { Vault, type NewKeySpec } from "./vault.ts";
@@ -60,7 +60,7 @@ export class OpenDevice {
       random: tools.random,
       heap: tools.heap,
       makeSigner: tools.makeSigner,
-      isDestroyed: (id) => state.destroyed.has(id),
+      isDestroyed: (id) => state.destroyed.has(stateId(id)),
     });
     this.#nonces = createNonces({
       random: tools.random,
@@ -104,14 +104,15 @@ export class OpenDevice {
   }
 
   async destroy({ ref }: RequestOf<"destroy">): Promise<ReplyOf<"destroy">> {
-    const id = this.vault.identify(ref);
+    const fullId = this.vault.identify(ref);
+    const id = stateId(fullId);
     const { destroyed } = this.state;
     if (destroyed.has(id) && !this.#destroying.has(id)) throw refuse("NOT_FOUND", "the key was destroyed before");
     if (destroyed.size >= LIMITS.destroyed)
       throw refuse("DEVICE_FULL", `the device remembers ${LIMITS.destroyed} destroyed keys and has no room for more`);
     destroyed.add(id);
     this.#destroying.add(id);
-    this.vault.forget(id);
+    this.vault.forget(fullId);
     this.#nonces.forget(id);
     // Refused from now on; durable, and said so, only when the host kept the state.
     await this.#persistence.save();

@@ -16,12 +16,13 @@ import {
   type Infer,
 } from "@casemate/foundation/codec";
 import type { Random } from "@casemate/foundation/effects";
-import { KEY_ID_BYTES, LIMITS } from "@casemate/protocols/hsm";
+import { LIMITS } from "@casemate/protocols/hsm";
+import { CounterTable, IdSet, STATE_ID_BYTES } from "./packed-tables.ts";
 import { refuse } from "./refuse.ts";
 
 const SPEC = "virtual HSM state v1";
 const VERSION = 1;
-const COUNTER_ENTRY = KEY_ID_BYTES + 8;
+const COUNTER_ENTRY = STATE_ID_BYTES + 8;
 
 const envelopeHead = {
   version: u8,
@@ -44,9 +45,9 @@ const contentCodec = struct("state", SPEC, {
   serial: fixed(8),
   /** PKCS#8 DER of the identity key. */
   identity: bytes(u16, 512),
-  /** Key ids end to end. */
-  destroyed: bytes(u32, LIMITS.destroyed * KEY_ID_BYTES),
-  /** Key id ‖ u64 reserved AES-GCM invocations, end to end. */
+  /** State ids end to end. */
+  destroyed: bytes(u32, LIMITS.destroyed * STATE_ID_BYTES),
+  /** State id ‖ u64 reserved AES-GCM invocations, end to end. */
   counters: bytes(u32, LIMITS.counters * COUNTER_ENTRY),
 });
 
@@ -55,48 +56,18 @@ export type Envelope = Infer<typeof envelopeCodec>;
 export interface DeviceState {
   serial: Uint8Array;
   identity: Uint8Array;
-  /** Key ids, in latin1. */
-  readonly destroyed: Set<string>;
-  /** Key id in latin1 → AES-GCM invocations reserved so far. */
-  readonly counters: Map<string, number>;
+  readonly destroyed: IdSet;
+  /** AES-GCM invocations reserved so far. */
+  readonly counters: CounterTable;
 }
+
+/**
+ * What the state calls a key id, both in latin1: the first half of the random id. Enough that no two keys of a device ever share it,
+ * and half the bytes to keep for every key that was destroyed.
+ */
+export const stateId = (id: string): string => id.slice(0, STATE_ID_BYTES);
 
 export const idText = (id: Uint8Array): string => Buffer.from(id.buffer, id.byteOffset, id.length).toString("latin1");
-const idBytes = (id: string): Uint8Array => Buffer.from(id, "latin1");
-
-function packDestroyed(ids: ReadonlySet<string>): Uint8Array {
-  const out = Buffer.alloc(ids.size * KEY_ID_BYTES);
-  let offset = 0;
-  for (const id of ids) offset += out.write(id, offset, "latin1");
-  return out;
-}
-
-function unpackDestroyed(packed: Uint8Array): Set<string> {
-  const ids = new Set<string>();
-  for (let i = 0; i + KEY_ID_BYTES <= packed.length; i += KEY_ID_BYTES)
-    ids.add(idText(packed.subarray(i, i + KEY_ID_BYTES)));
-  return ids;
-}
-
-function packCounters(counters: ReadonlyMap<string, number>): Uint8Array {
-  const out = Buffer.alloc(counters.size * COUNTER_ENTRY);
-  let offset = 0;
-  for (const [id, used] of counters) {
-    out.set(idBytes(id), offset);
-    out.writeBigUInt64BE(BigInt(used), offset + KEY_ID_BYTES);
-    offset += COUNTER_ENTRY;
-  }
-  return out;
-}
-
-function unpackCounters(packed: Uint8Array): Map<string, number> {
-  const view = Buffer.from(packed.buffer, packed.byteOffset, packed.length);
-  const counters = new Map<string, number>();
-  for (let i = 0; i + COUNTER_ENTRY <= packed.length; i += COUNTER_ENTRY)
-    counters.set(idText(packed.subarray(i, i + KEY_ID_BYTES)), Number(view.readBigUInt64BE(i + KEY_ID_BYTES)));
-  return counters;
-}
-
 export interface SealOptions {
   readonly key: Uint8Array;
   readonly root: Envelope["root"];
@@ -111,8 +82,8 @@ export function sealState(state: DeviceState, options: SealOptions, random: Rand
   const content = encode(contentCodec, {
     serial: state.serial,
     identity: state.identity,
-    destroyed: packDestroyed(state.destroyed),
-    counters: packCounters(state.counters),
+    destroyed: state.destroyed.packed(),
+    counters: state.counters.packed(),
   });
   const cipher = createCipheriv("aes-256-gcm", options.key, nonce);
   cipher.setAAD(encode(headCodec, head));
@@ -149,8 +120,8 @@ export function openState(envelope: Envelope, key: Uint8Array): DeviceState {
     const state = {
       serial: fields.serial.slice(),
       identity: fields.identity.slice(),
-      destroyed: unpackDestroyed(fields.destroyed),
-      counters: unpackCounters(fields.counters),
+      destroyed: new IdSet(fields.destroyed),
+      counters: new CounterTable(fields.counters),
     };
     content.fill(0);
     return state;

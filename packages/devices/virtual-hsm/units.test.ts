@@ -1,9 +1,14 @@
 import assert from "node:assert/strict";
 import { createECDH, createPublicKey, generateKeyPairSync, hash, randomBytes, sign, verify } from "node:crypto";
 import { test } from "node:test";
+import fc from "fast-check";
 import { arithmeticEcSigner, decodeSignature, encodeSignature } from "./ec-arithmetic.ts";
+import { systemRandom } from "@casemate/foundation/effects";
+import { LIMITS } from "@casemate/protocols/hsm";
 import { CURVES } from "./material.ts";
 import { createScheduler } from "./scheduler.ts";
+import { CounterTable, IdSet } from "./packed-tables.ts";
+import { openState, readEnvelope, sealState } from "./sealed-state.ts";
 import { createSecureHeap, secureHeapNotes } from "./secure-heap.ts";
 
 for (const [name, curve] of CURVES)
@@ -78,6 +83,56 @@ test("the secure heap evicts until the next key fits below nine tenths", () => {
 test("the notes say which keys the secure heap does not cover", () => {
   const notes = secureHeapNotes(createSecureHeap({ measure: () => ({ total: 65_536, used: 0 }) })).join(" ");
   for (const word of ["RSA", "AES", "HMAC", "ML-DSA", "ML-KEM", "SLH-DSA"]) assert.ok(notes.includes(word), word);
+});
+
+test("a state that remembers all it may fits into a frame and comes back whole", () => {
+  const many = (count: number): string[] =>
+    Array.from({ length: count }, (_, index) => {
+      const id = Buffer.alloc(8);
+      id.writeUInt32BE(index);
+      return id.toString("latin1");
+    });
+  const state = {
+    serial: new Uint8Array(8),
+    identity: new Uint8Array(48),
+    destroyed: new IdSet(),
+    counters: new CounterTable(),
+  };
+  for (const id of many(LIMITS.destroyed)) state.destroyed.add(id);
+  for (const [index, id] of many(LIMITS.counters).entries()) state.counters.set(id, index + 2 ** 31);
+  const key = new Uint8Array(32);
+  const options = { key, root: "key-file", counter: 3n, lock: new Uint8Array(), tries: 0 } as const;
+  const started = performance.now();
+  const sealed = sealState(state, options, systemRandom);
+  assert.ok(performance.now() - started < 500, "a save would stop the device");
+  assert.ok(sealed.length <= LIMITS.state, `${sealed.length}`);
+  const back = openState(readEnvelope(sealed), key);
+  assert.equal(back.destroyed.size, LIMITS.destroyed);
+  assert.equal(Buffer.compare(back.counters.packed(), state.counters.packed()), 0);
+});
+
+test("the counter table does what a map does", () => {
+  const step = fc.tuple(fc.constantFrom("set", "delete"), fc.integer({ min: 0, max: 9 }), fc.nat());
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 200 }), (steps) => {
+      const table = new CounterTable();
+      const model = new Map<string, number>();
+      for (const [what, who, count] of steps) {
+        const id = `key 000${who}`;
+        if (what === "set") {
+          table.set(id, count);
+          model.set(id, count);
+        } else {
+          table.delete(id);
+          model.delete(id);
+        }
+      }
+      const again = new CounterTable(table.packed());
+      assert.equal(again.size, model.size);
+      for (let who = 0; who < 10; who++) assert.equal(again.get(`key 000${who}`), model.get(`key 000${who}`));
+    }),
+    { numRuns: 100 },
+  );
 });
 
 test("long batches give way to others", async () => {

@@ -27,9 +27,9 @@ export const LIMITS = {
   /** Generations of sealed state offered at start. */
   generations: 2,
   /** Destroyed keys a device remembers. */
-  destroyed: 300_000,
+  destroyed: 500_000,
   /** Keys whose AES-GCM counter a device keeps. */
-  counters: 100_000,
+  counters: 200_000,
   /** An unlock message: ephemeral key, nonce, encrypted passphrase, tag. */
   unlock: 2048,
   text: 2048,
