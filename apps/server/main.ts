@@ -43,9 +43,11 @@ export async function run(options: RunOptions): Promise<number> {
   const log = openLog(options.log ?? paths.log, options.logLevel);
   const server = await startServer(options, paths, log);
   try {
-    say(await announce({ ...server.announcement, json: options.json }));
+    // Before anybody is told that it is ready: who reads that may send a signal at once.
+    const asked = untilAskedToEnd();
     reloadOnHangUp(server);
-    const name = await untilAskedToEnd();
+    say(await announce({ ...server.announcement, json: options.json }));
+    const name = await asked;
     for (const again of ENDING) process.once(again, () => process.exit(INTERRUPTED));
     if (!options.json) say(`${name}: finishing requests under way …\n`);
   } finally {
