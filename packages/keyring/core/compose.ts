@@ -38,7 +38,7 @@ import { sign } from "./use/sign.ts";
 import { verify } from "./use/verify.ts";
 import { exportKey, wrapKey } from "./use/wrap-key.ts";
 
-/** `opened` is called when a device was unlocked. */
+/** `opened` is called when a device was unlocked, or took the storage key with it. */
 export function composeUseCases(
   core: Core,
   opened: () => Promise<void>,
@@ -76,7 +76,7 @@ export function composeUseCases(
     deviceChallenge: deviceChallenge(core),
     unlockDevice: unlockDevice(core, opened),
     lockDevice: lockDevice(core),
-    zeroizeDevice: zeroizeDevice(core),
+    zeroizeDevice: zeroizeDevice(core, opened),
     createToken: createToken(core),
     listTokens: listTokens(core),
     revokeToken: revokeToken(core),

@@ -19,6 +19,8 @@ export interface Core {
   readonly devices: ReadonlyMap<string, Device>;
   readonly clock: Clock;
   readonly random: Random;
+  /** See KeyringOptions. */
+  readonly reseal: boolean;
   readonly keys: KeyCache;
   readonly tokens: TokenCache;
   readonly counters: UseCounters;

@@ -14,8 +14,8 @@ import { openObjects } from "./open-objects.ts";
 import { loadPolicies } from "./policies/set-policy.ts";
 import type { AuditLog, PolicyEngine } from "./ports.ts";
 import { Recorder } from "./recorder.ts";
-import { storageKey, useCheckpointKey } from "./startup/internal-keys.ts";
-import { checkHistory, checkUnkeyed } from "./startup/history.ts";
+import { dropInternalKeys, lostIn, storageKey, useCheckpointKey } from "./startup/internal-keys.ts";
+import { checkHistory, checkUnkeyed, recordDrop } from "./startup/history.ts";
 import type { Store } from "./store.ts";
 import { bootstrapAdmin } from "./tokens/bootstrap-admin.ts";
 import { flushTokens } from "./tokens/flush-tokens.ts";
@@ -34,6 +34,11 @@ export interface KeyringOptions {
   readonly random?: Random;
   /** For what has no caller to answer to. Gets no secrets. */
   readonly log?: (message: string, error?: unknown) => void;
+  /**
+   * When the device with the storage key has lost it (zeroized elsewhere, replaced), accept the rows as they are and
+   * seal them under a new key. They cannot be verified then: a decision for the owner, made once.
+   */
+  readonly reseal?: boolean;
   /** Keys and tokens kept ready; the default is 10 000 of each. */
   readonly cacheSize?: number;
 }
@@ -67,11 +72,12 @@ export async function openKeyring(options: KeyringOptions): Promise<OpenKeyring>
     });
     return opening;
   };
-  /** After an unlocking or a restart of a device, while something waits for it. */
+  /** After an unlocking, a restart or a zeroization of a device: what waits for one may go on. */
   const reopen = async (): Promise<void> => {
-    if (!core.guard.sealed) return;
-    await open();
-    if (!core.guard.sealed) await core.recorder.append(system("storage.open", await standing(core)));
+    if (core.guard.sealed) await open();
+    else if (core.store.state === "new") await rekey(core);
+    else return;
+    if (core.store.state === "open") await core.recorder.append(system("storage.open", await standing(core)));
   };
   await open();
   if (core.guard.sealed) core.log("sealed until a device is unlocked: only unlocking is answered");
@@ -117,6 +123,7 @@ function assemble(options: KeyringOptions): Core {
     metrics,
     recorder,
     clock,
+    reseal: options.reseal ?? false,
     random: options.random ?? systemRandom,
     tokens,
     counters: new UseCounters(store, locks, (changes) => store.commit(changes, audit.head)),
@@ -138,18 +145,13 @@ function assemble(options: KeyringOptions): Core {
 
 /** What needs the storage key's device: verified rows, policies, the checkpoint key, unfinished work. */
 async function unseal(core: Core, schedule: Schedule): Promise<void> {
-  const { store, audit, devices } = core;
+  const { store, audit } = core;
   if (store.state !== "open") {
     if (store.state === "new") await checkUnkeyed(audit);
-    const key = await storageKey(store, audit, devices).catch((error: unknown) => {
-      if (isCasemateError(error) && NOT_NOW.has(error.code)) return undefined;
-      throw error;
-    });
-    if (key === undefined) {
+    if (!(await keyStore(core))) {
       core.guard.seal("the device that holds the storage key is locked or not attached");
       return;
     }
-    await store.useKey(key);
     // What was read before could not be verified.
     core.keys.clear();
     core.tokens.clear();
@@ -160,10 +162,35 @@ async function unseal(core: Core, schedule: Schedule): Promise<void> {
   if (rows <= CHECK_AT_ONCE) await store.check();
   else checkLater(core);
   await loadPolicies(store, core.policy);
-  if (!(await useCheckpointKey(store, audit, devices)))
-    core.log("no device has Ed25519: checkpoints of the audit log are not signed");
+  await signCheckpoints(core);
   core.guard.seal(undefined);
   await schedule.resume();
+}
+
+/** The storage key went with a zeroized device: a new one, as soon as a device can hold it. Until then rows have no MAC. */
+async function rekey(core: Core): Promise<void> {
+  if (!(await keyStore(core))) return;
+  await signCheckpoints(core);
+}
+
+/** False while the device with the storage key cannot be asked. */
+async function keyStore(core: Core): Promise<boolean> {
+  const { store, audit, devices } = core;
+  const key = await storageKey(store, audit, devices).catch(async (error: unknown) => {
+    if (isCasemateError(error) && NOT_NOW.has(error.code)) return undefined;
+    const device = lostIn(error);
+    if (device === undefined || !core.reseal) throw error;
+    await dropInternalKeys(store, audit, device, () => recordDrop(core, `device ${device} lost the storage key`));
+    return storageKey(store, audit, devices);
+  });
+  if (key === undefined) return false;
+  await store.useKey(key);
+  return true;
+}
+
+async function signCheckpoints({ store, audit, devices, log }: Core): Promise<void> {
+  if (!(await useCheckpointKey(store, audit, devices)))
+    log("no device ready has Ed25519: checkpoints of the audit log are not signed");
 }
 
 function checkLater(core: Core): void {
@@ -189,7 +216,7 @@ async function standing(core: Core): Promise<Record<string, boolean | number>> {
 async function close(core: Core, unwatch: () => void): Promise<void> {
   unwatch();
   try {
-    if (core.store.state === "open") {
+    if (core.store.state !== "sealed") {
       await core.counters.flush(true);
       await flushTokens(core, 1);
       await core.store.commit([], core.audit.head);

@@ -61,8 +61,11 @@ export interface Store {
   readonly state: StoreState;
   /** Sets the 32-byte key of row MACs, verifies the head, and seals all rows of a new store. @throws TAMPER_DETECTED. */
   useKey(key: Uint8Array): Promise<void>;
-  /** Back to `new`, because the device that held the storage key was zeroized: rows lose their MACs until the next key. */
-  dropKey(): Promise<void>;
+  /**
+   * Back to `new`, because the device that held the storage key has lost it: rows lose their MACs until the next key.
+   * Works while sealed too; `changes` are made in the same transaction.
+   */
+  dropKey(changes: readonly Change[], audit: AuditHead): Promise<void>;
   head(): Promise<StoreHead>;
   get(collection: Collection, column: string, value: string): Promise<Row | undefined>;
   find(collection: Collection, query: StoreQuery): Promise<readonly Row[]>;

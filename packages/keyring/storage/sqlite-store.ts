@@ -23,6 +23,8 @@ import { storageError } from "./sqlite-errors.ts";
 import { Statements, type StoredRow } from "./statements.ts";
 
 const DATABASE_FILE = "casemate.db";
+/** Rows in memory at once while all of them are sealed. */
+const SEAL_SLICE = 1000;
 
 export interface SqliteOptions {
   /** Largest size of the database in pages of 4 KiB; for tests of a full disk. */
@@ -97,18 +99,19 @@ class SqliteStore implements Store {
     });
   }
 
-  async dropKey(): Promise<void> {
+  async dropKey(changes: readonly Change[], audit: AuditHead): Promise<void> {
     this.#run(() => {
-      const key = this.#key;
+      const before = { key: this.#key, head: this.#head };
       this.#key = undefined;
+      this.#head = { ...this.#head, digest: 0n };
       try {
         this.#transaction(() => {
-          const { generation, audit, rows } = this.#head;
           for (const collection of Object.keys(COLLECTIONS)) this.#db.exec(`UPDATE ${collection} SET mac = NULL`);
-          this.#writeHead({ generation: generation + 1, audit, rows }, 0n);
+          this.#apply(changes, audit);
         });
       } catch (error) {
-        this.#key = key;
+        this.#key = before.key;
+        this.#head = before.head;
         throw error;
       }
       this.#head = this.#readHead();
@@ -141,24 +144,7 @@ class SqliteStore implements Store {
         hint: "Unlock the device first.",
       });
     return this.#run(() => {
-      let { rows, digest } = this.#head;
-      this.#transaction(() => {
-        for (const change of changes) {
-          const before = this.#previous(change);
-          if (before?.mac !== undefined && before.mac !== null) digest = removeMac(digest, before.mac);
-          if (change.kind === "delete") {
-            this.#statements.delete(change.collection, change.id);
-            rows -= 1;
-            continue;
-          }
-          const mac = this.#key === undefined ? null : rowMac(this.#key, change.collection, change.row);
-          if (mac !== null) digest = addMac(digest, mac);
-          if (before === undefined) rows += 1;
-          if (before === undefined) this.#statements.insert(change.collection, change.row, mac);
-          else this.#statements.update(change.collection, change.row, mac);
-        }
-        this.#writeHead({ generation: this.#head.generation + 1, audit, rows }, digest);
-      });
+      this.#transaction(() => this.#apply(changes, audit));
       this.#head = this.#readHead();
       return this.#head.generation;
     });
@@ -197,6 +183,26 @@ class SqliteStore implements Store {
     }
   }
 
+  #apply(changes: readonly Change[], audit: AuditHead): void {
+    let { rows, digest } = this.#head;
+    for (const change of changes) {
+      const before = this.#previous(change);
+      if (before !== undefined && before.mac !== null) digest = removeMac(digest, before.mac);
+      if (change.kind === "delete") {
+        this.#statements.delete(change.collection, change.id);
+        rows -= 1;
+        continue;
+      }
+      const mac = this.#key === undefined ? null : rowMac(this.#key, change.collection, change.row);
+      if (mac !== null) digest = addMac(digest, mac);
+      if (before === undefined) {
+        rows += 1;
+        this.#statements.insert(change.collection, change.row, mac);
+      } else this.#statements.update(change.collection, change.row, mac);
+    }
+    this.#writeHead({ generation: this.#head.generation + 1, audit, rows }, digest);
+  }
+
   /** The row a change replaces, at the revision it expects. */
   #previous(change: Change): StoredRow | undefined {
     const [id, expected] =
@@ -210,10 +216,16 @@ class SqliteStore implements Store {
   #sealAll(head: StoreHead, key: Uint8Array): void {
     let digest = 0n;
     for (const collection of Object.keys(COLLECTIONS) as Collection[]) {
-      for (const { row } of this.#statements.find(collection, { order: "id", limit: -1 })) {
-        const mac = rowMac(key, collection, row);
-        digest = addMac(digest, mac);
-        this.#statements.update(collection, row, mac);
+      let after = "";
+      for (;;) {
+        const slice = this.#statements.find(collection, { order: "id", after, limit: SEAL_SLICE });
+        for (const { row } of slice) {
+          const mac = rowMac(key, collection, row);
+          digest = addMac(digest, mac);
+          this.#statements.update(collection, row, mac);
+          after = row.id;
+        }
+        if (slice.length < SEAL_SLICE) break;
       }
     }
     this.#writeHead({ ...head, generation: head.generation + 1 }, digest);

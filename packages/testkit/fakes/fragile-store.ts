@@ -31,7 +31,7 @@ export function fragileStore(inner: Store): FragileStore {
       fatal = { commit: commits + commit, when };
     },
     useKey: (key) => inner.useKey(key),
-    dropKey: () => inner.dropKey(),
+    dropKey: (...args) => inner.dropKey(...args),
     head: () => inner.head(),
     async get(...args) {
       alive();

@@ -2,6 +2,7 @@ import { fromRow } from "../catalogue/key-record.ts";
 import { saveKey } from "../catalogue/save.ts";
 import { deviceOf, type Core } from "../core.ts";
 import { gone, settled } from "../lifecycle/destroy-key.ts";
+import { recordDrop } from "../startup/history.ts";
 import { dropInternalKeys } from "../startup/internal-keys.ts";
 import { withVersion } from "../lifecycle/versions.ts";
 import type { Keyring } from "../types.ts";
@@ -10,19 +11,20 @@ import { deviceView } from "./device-view.ts";
 
 const SLICE = 200;
 
-/** The device first; then every key of it is marked destroyed. Interrupted in between, it can be asked again. */
-export function zeroizeDevice(core: Core): Keyring["zeroizeDevice"] {
+/**
+ * The device first; then every key of it is marked destroyed. Interrupted in between, it can be asked again.
+ * `rekey` is told when the storage key went with it.
+ */
+export function zeroizeDevice(core: Core, rekey: () => Promise<void>): Keyring["zeroizeDevice"] {
   return (caller, id) =>
     core.guard.keyring(caller, "device.zeroize", `device/${id.slice(0, 128)}`, async (note) => {
       const device = deviceOf(core, id);
       await facet(device, device.zeroize, "be zeroized").zeroize();
       const keys = await markDestroyed(core, id);
-      const keyed = !(await dropInternalKeys(core.store, core.audit, id));
-      if (!keyed) {
-        await core.store.dropKey();
-        core.guard.seal(`device ${id}, which held the storage key, was zeroized`);
-      }
-      note.details = { keys, keyed };
+      note.details = { keys };
+      const dropped = () => recordDrop(core, `device ${id} was zeroized`);
+      if (await dropInternalKeys(core.store, core.audit, id, dropped))
+        await rekey().catch((error: unknown) => core.log("the storage key could not be replaced yet", error));
       return deviceView(core, device);
     });
 }

@@ -38,7 +38,7 @@ export class Schedule {
   }
 
   async #run(): Promise<void> {
-    if (this.#core.store.state !== "open") return;
+    if (this.#core.guard.sealed) return;
     await this.#core.recorder.ready();
     await this.#due(this.#core.clock.now());
     await this.#core.counters.flush();

@@ -1,9 +1,23 @@
 import { CasemateError } from "@casemate/foundation/errors";
+import type { Core } from "../core.ts";
 import type { AuditLog } from "../ports.ts";
 import type { Store } from "../store.ts";
 
 const SLICE = 1000;
 const HINT = "Restore database and audit log together, from the same backup.";
+
+/** Says that rows lose their MACs, before they do: `checkUnkeyed` looks for it. @throws STORAGE_FULL, STORAGE_FAILED. */
+export function recordDrop(core: Core, reason: string): Promise<void> {
+  return core.recorder.append({
+    principal: "casemate",
+    source: "keyring",
+    action: "storage.drop",
+    resource: "",
+    outcome: "ok",
+    count: 1,
+    details: { keyed: false, reason },
+  });
+}
 
 /** Newest records looked through for the last word on the storage key. */
 const KEYED_SCAN = 5_000_000;

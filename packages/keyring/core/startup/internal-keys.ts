@@ -59,7 +59,7 @@ export async function storageKey(
     const device = devices.get(known.device);
     const recipe = RECIPES.get(known.recipe ?? "hmac");
     if (device === undefined || recipe === undefined) return undefined;
-    return derive(await recipe.answer(device, known.ref));
+    return derive(await recipe.answer(device, known.ref).catch(lost(known.device)), known.device);
   }
   let absent = false;
   for (const [name, recipe] of RECIPES) {
@@ -72,7 +72,7 @@ export async function storageKey(
         absent = true;
         continue;
       }
-      const secret = derive(await recipe.answer(device, made.ref));
+      const secret = derive(await recipe.answer(device, made.ref), device.identity.id);
       await writeInternal(store, audit, STORAGE, { device: device.identity.id, ref: made.ref, recipe: name });
       return secret;
     }
@@ -88,13 +88,40 @@ function absentToUndefined(error: unknown): undefined {
   throw error;
 }
 
-function derive(answer: unknown): Uint8Array {
-  if (isCasemateError(answer)) throw answer;
-  if (!(answer instanceof Uint8Array)) throw new TypeError("the storage key gave no answer");
-  return new Uint8Array(hkdfSync("sha256", answer, new Uint8Array(0), "casemate row mac v1", 32));
+const NOT_READY: ReadonlySet<string> = new Set(["DEVICE_ABSENT", "DEVICE_LOCKED", "DEVICE_TAMPERED"]);
+
+function notReadyToUndefined(error: unknown): undefined {
+  if (isCasemateError(error) && NOT_READY.has(error.code)) return undefined;
+  throw error;
 }
 
-/** Lets the audit log sign its checkpoints with an Ed25519 key of the first device that can. @throws DEVICE_*. */
+/** Errors that say nothing about the key itself. */
+const PASSING: ReadonlySet<string> = new Set([
+  ...NOT_READY,
+  "DEVICE_RESTARTED",
+  "TIMEOUT",
+  "UNAVAILABLE",
+  "DEVICE_FULL",
+]);
+
+function lost(device: string): (error: unknown) => never {
+  return (error) => {
+    if (isCasemateError(error) && PASSING.has(error.code)) throw error;
+    throw new CasemateError("DEVICE_FAILED", `device ${device} does not know the storage key any more`, {
+      hint: "Restore the state of the device from the same backup as the database.",
+      cause: error,
+      details: { lostStorageKey: device },
+    });
+  };
+}
+
+function derive(answer: unknown, device: string): Uint8Array {
+  if (answer instanceof Uint8Array)
+    return new Uint8Array(hkdfSync("sha256", answer, new Uint8Array(0), "casemate row mac v1", 32));
+  return lost(device)(answer ?? new TypeError("the storage key gave no answer"));
+}
+
+/** Lets the audit log sign its checkpoints with an Ed25519 key of the first device that is ready and can; false without one. */
 export async function useCheckpointKey(
   store: Store,
   audit: AuditLog,
@@ -104,12 +131,10 @@ export async function useCheckpointKey(
   if (key === undefined) {
     for (const device of devices.values()) {
       if (!device.algorithms.some((row) => row.algorithm === "ed25519" && row.usages.includes("sign"))) continue;
-      const made = await device.keys.generate({
-        algorithm: "ed25519",
-        usages: ["sign"],
-        exportable: false,
-        label: CHECKPOINT,
-      });
+      const made = await device.keys
+        .generate({ algorithm: "ed25519", usages: ["sign"], exportable: false, label: CHECKPOINT })
+        .catch(notReadyToUndefined);
+      if (made === undefined) continue;
       key = { device: device.identity.id, ...made };
       await writeInternal(store, audit, CHECKPOINT, key);
       break;
@@ -134,15 +159,34 @@ export async function useCheckpointKey(
   return true;
 }
 
-/** Forgets Casemate's own keys in a device that was zeroized. True when the storage key was among them. */
-export async function dropInternalKeys(store: Store, audit: AuditLog, device: string): Promise<boolean> {
+/**
+ * Forgets Casemate's own keys in a device that was zeroized or lost them. Where the storage key was among them,
+ * `dropped` is awaited first, then rows lose their MACs in the same transaction. True in that case.
+ */
+export async function dropInternalKeys(
+  store: Store,
+  audit: AuditLog,
+  device: string,
+  dropped: () => Promise<void>,
+): Promise<boolean> {
   const changes: Change[] = [];
+  let storage = false;
   for (const row of await store.find("internal", { order: "id", limit: 100 })) {
     if ((JSON.parse(row.body) as { device: string }).device !== device) continue;
     changes.push({ kind: "delete", collection: "internal", id: row.id, revision: row.revision });
+    if (row.id === STORAGE) storage = true;
   }
-  if (changes.length > 0) await store.commit(changes, audit.head);
-  return changes.some((change) => change.kind === "delete" && change.id === STORAGE);
+  if (storage) {
+    await dropped();
+    await store.dropKey(changes, audit.head);
+  } else if (changes.length > 0) await store.commit(changes, audit.head);
+  return storage;
+}
+
+/** The device that should know the storage key and does not; undefined when the error says something else. */
+export function lostIn(error: unknown): string | undefined {
+  const device = isCasemateError(error) ? error.details["lostStorageKey"] : undefined;
+  return typeof device === "string" ? device : undefined;
 }
 
 async function readInternal(store: Store, id: string): Promise<InternalKey | undefined> {

@@ -4,7 +4,9 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { test } from "node:test";
 import { isCasemateError } from "@casemate/foundation/errors";
-import { softwareDevice, temporaryKeyring, type TemporaryKeyring } from "@casemate/testkit/fakes";
+import { openKeyring } from "@casemate/keyring/core";
+import { openSqliteStore } from "@casemate/keyring/storage";
+import { rolePolicy, softwareDevice, temporaryKeyring, type TemporaryKeyring } from "@casemate/testkit/fakes";
 
 function named(pattern: RegExp) {
   return (error: unknown): boolean => {
@@ -157,15 +159,58 @@ test("a zeroized device takes its keys with it, and a new storage key is made wh
   const device = softwareDevice();
   await using t = await temporaryKeyring({ devices: new Map([["hsm-1", device]]) });
   await t.keyring.createKey(t.admin, { name: "a", algorithm: "ed25519" });
+  const before = t.audit.signer?.publicKey;
   await t.keyring.zeroizeDevice(t.admin, "hsm-1");
-  assert.equal(t.keyring.sealed, true);
-  device.setState("operational");
-  while (t.keyring.sealed) await new Promise((resolve) => setImmediate(resolve));
   assert.equal((await t.keyring.getKey(t.admin, "a")).state, "destroyed");
+  assert.notDeepEqual(t.audit.signer?.publicKey, before);
   await t.keyring.createKey(t.admin, { name: "b", algorithm: "ed25519" });
   const keyring = await t.reopen();
   await keyring.checkStorage();
   assert.equal((await keyring.getKey(await keyring.authenticate(t.adminToken, "test"), "b")).state, "active");
+});
+
+test("a device that lost the storage key is named at start, and only its owner's word seals the rows anew", async () => {
+  const device = softwareDevice();
+  const devices = new Map([["hsm-1", device]]);
+  await using t = await temporaryKeyring({ devices });
+  await t.keyring.createKey(t.admin, { name: "a", algorithm: "ed25519" });
+  await t.keyring.close();
+  await device.zeroize?.zeroize();
+  await assert.rejects(
+    t.reopen(),
+    (error) => isCasemateError(error) && error.code === "DEVICE_FAILED" && /hsm-1.*storage key/.test(error.message),
+  );
+  const resealed = await openKeyring({
+    store: await openSqliteStore(t.directory),
+    audit: t.audit,
+    policy: rolePolicy(),
+    devices,
+    clock: t.clock,
+    reseal: true,
+  });
+  await resealed.checkStorage();
+  await resealed.close();
+  const keyring = await t.reopen();
+  await keyring.checkStorage();
+});
+
+test("a zeroized device that stays locked leaves the rest at work, and the rows are sealed when it is ready", async () => {
+  const device = softwareDevice();
+  const zeroize = {
+    async zeroize() {
+      await device.zeroize?.zeroize();
+      device.setState("locked");
+    },
+  };
+  await using t = await temporaryKeyring({ devices: new Map([["hsm-1", { ...device, zeroize }]]) });
+  await t.keyring.createKey(t.admin, { name: "a", algorithm: "ed25519" });
+  await t.keyring.zeroizeDevice(t.admin, "hsm-1");
+  assert.equal((await t.keyring.getKey(t.admin, "a")).state, "destroyed");
+  await t.keyring.createToken(t.admin, { principal: "x", roles: ["user"] });
+  device.setState("operational");
+  while (t.audit.entries.at(-1)?.action !== "storage.open") await new Promise((resolve) => setImmediate(resolve));
+  await t.keyring.checkStorage();
+  await t.keyring.createKey(t.admin, { name: "b", algorithm: "ed25519" });
 });
 
 test("what a device reports is on record", async () => {
