@@ -4,7 +4,7 @@ import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
-import { casemate, startServer, temporary } from "./harness.ts";
+import { REPOSITORY, casemate, run, startServer, temporary } from "./harness.ts";
 
 test("without a server, status exits with 3 and says how to start one", async () => {
   using directory = temporary();
@@ -196,4 +196,19 @@ test("neither the token nor a message stands in the log or in the audit log", as
       assert.ok(!content.includes(secret), `${file} holds what must not be kept`);
     }
   }
+});
+
+test("an older Node on the path finds the one that npm brought", async (t: TestContext) => {
+  const found = await run("bash", ["-c", "type -ap node"]);
+  for (const node of found.stdout.trim().split("\n")) {
+    const version = await run(node, ["--version"]);
+    if (Number(/^v(\d+)/.exec(version.stdout)?.[1]) >= 26) continue;
+    const program = join(REPOSITORY, "apps/cli/bin/casemate.mjs");
+    using directory = temporary();
+    const ran = await run(node, [program, "status"], { env: { CASEMATE_DATA: directory.path } });
+    assert.equal(ran.status, 3, ran.stderr);
+    t.diagnostic(`${node} is ${version.stdout.trim()}`);
+    return;
+  }
+  t.skip("no Node older than 26 is installed here");
 });

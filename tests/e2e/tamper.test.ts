@@ -1,0 +1,93 @@
+/** Changes to the data directory behind the server's back, as `audit verify` and the next start see them. */
+import assert from "node:assert/strict";
+import { cpSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, describe, test } from "node:test";
+import { casemate, startServer, temporary } from "./harness.ts";
+
+describe("a data directory that was changed", () => {
+  const directory = temporary();
+  const good = join(directory.path, "good");
+  const older = join(directory.path, "older");
+  const checkpoint = join(directory.path, "checkpoint");
+  let segment = "";
+
+  before(async () => {
+    const first = await startServer(good);
+    await casemate(good, ["key", "create", "a", "--algorithm", "ed25519"]);
+    await first.stop();
+    cpSync(good, older, { recursive: true, filter: (path) => !path.endsWith(".sock") });
+    const second = await startServer(good);
+    for (const name of ["b", "c", "d"]) await casemate(good, ["key", "create", name, "--algorithm", "ed25519"]);
+    await casemate(good, ["audit", "checkpoint", "--out", checkpoint]);
+    await second.stop();
+    segment =
+      readdirSync(join(good, "audit")).find((name) => readFileSync(join(good, "audit", name)).includes("key/b")) ?? "";
+    assert.notEqual(segment, "");
+  });
+  after(() => directory[Symbol.dispose]());
+
+  /** A copy to spoil. */
+  const copy = (name: string): string => {
+    const to = join(directory.path, name);
+    cpSync(good, to, { recursive: true, filter: (path) => !path.endsWith(".sock") });
+    return to;
+  };
+  const starts = (data: string) => casemate(data, ["up", "--listen", "127.0.0.1:0"]);
+
+  test("the untouched copy verifies, also against the checkpoint kept elsewhere", async () => {
+    const { status, stdout, stderr } = await casemate(copy("same"), ["audit", "verify", "--checkpoint", checkpoint]);
+    assert.equal(status, 0, stderr);
+    assert.match(stdout, /^chain ok, \d+ records, checkpoint signed by hsm-1/);
+  });
+
+  test("a changed record is named", async () => {
+    const data = copy("changed");
+    const file = join(data, "audit", segment);
+    const text = readFileSync(file, "utf8");
+    const bad = text.split("\n").findIndex((line) => line.includes("key/b")) - 1;
+    writeFileSync(file, text.replace("key/b", "key/x"));
+    const { status, stderr } = await casemate(data, ["audit", "verify"]);
+    assert.equal(status, 1);
+    assert.match(stderr, new RegExp(`record ${bad}\\b[\\s\\S]*TAMPER_DETECTED`));
+  });
+
+  test("records that were cut off are missed by the verifier and by the next start", async () => {
+    const data = copy("cut");
+    const file = join(data, "audit", segment);
+    const lines = readFileSync(file, "utf8").split("\n");
+    writeFileSync(file, `${lines.slice(0, -4).join("\n")}\n`);
+    const { status, stderr } = await casemate(data, ["audit", "verify"]);
+    assert.equal(status, 1);
+    assert.match(stderr, /missing[\s\S]*TAMPER_DETECTED/);
+    const started = await starts(data);
+    assert.equal(started.status, 1);
+    assert.match(started.stderr, /TAMPER_DETECTED/);
+  });
+
+  test("an older database with the newer log is refused, and so is an older log with the newer database", async () => {
+    const oldDatabase = copy("old-database");
+    for (const name of readdirSync(oldDatabase).filter((file) => file.startsWith("casemate.db")))
+      rmSync(join(oldDatabase, name));
+    for (const name of readdirSync(older).filter((file) => file.startsWith("casemate.db"))) {
+      cpSync(join(older, name), join(oldDatabase, name));
+    }
+    const first = await starts(oldDatabase);
+    assert.equal(first.status, 1);
+    assert.match(first.stderr, /rolled back[\s\S]*TAMPER_DETECTED/);
+
+    const oldLog = copy("old-log");
+    rmSync(join(oldLog, "audit"), { recursive: true });
+    cpSync(join(older, "audit"), join(oldLog, "audit"), { recursive: true });
+    const second = await starts(oldLog);
+    assert.equal(second.status, 1);
+    assert.match(second.stderr, /TAMPER_DETECTED/);
+  });
+
+  test("everything put back together verifies by itself, and not against the checkpoint kept elsewhere", async () => {
+    assert.equal((await casemate(older, ["audit", "verify"])).status, 0);
+    const { status, stderr } = await casemate(older, ["audit", "verify", "--checkpoint", checkpoint]);
+    assert.equal(status, 1);
+    assert.match(stderr, /TAMPER_DETECTED/);
+  });
+});
