@@ -168,6 +168,7 @@ test("bytes that are not one clear HTTP request are refused, counted and audited
     setTimeout(() => socket.destroy(), 50);
   });
   await new Promise((resolve) => socket.on("close", resolve));
+  assert.ok(!server.logged.some(({ level }) => level === "error"), "and is no bug");
   assert.equal((await get({ port })).status, 200);
   const metrics = await get({ port, path: "/metrics" });
   const count = Number(/^casemate_rest_broken_requests_total (\d+)$/m.exec(metrics.text)?.[1]);

@@ -107,7 +107,8 @@ async function answer(
     body = JSON.stringify(result);
     common.push("content-type", JSON_TYPE);
   } catch (error) {
-    if (response.destroyed) return;
+    // The client went away before it had asked for anything.
+    if (response.destroyed && !context.auditedByKeyring) return;
     const problem = await refusal(services, context, error);
     status = problem.status;
     body = JSON.stringify(problem);
@@ -129,13 +130,14 @@ function read(request: IncomingMessage, length: number): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     let first: Buffer | undefined;
     let rest: Buffer[] | undefined;
+    const gone = (cause?: unknown): void =>
+      reject(new CasemateError("BAD_REQUEST", "the body did not come to its end", { cause }));
+    if (request.destroyed) return gone();
+    request.on("error", gone);
     request.on("data", (chunk: Buffer) => {
       if (first === undefined) first = chunk;
       else (rest ??= [first]).push(chunk);
     });
     request.on("end", () => resolve(rest === undefined ? (first ?? Buffer.alloc(0)) : Buffer.concat(rest, length)));
-    request.on("error", (cause) =>
-      reject(new CasemateError("BAD_REQUEST", "the body did not come to its end", { cause })),
-    );
   });
 }
