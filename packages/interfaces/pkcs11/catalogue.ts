@@ -6,7 +6,7 @@ import { createPublicKey, type KeyObject } from "node:crypto";
 import { CKA, CKK, CKO } from "@casemate/protocols/p11-rpc";
 import type { Ports } from "./context.ts";
 import { curveByParams, keyOfPoint } from "./curves.ts";
-import { keyObjects } from "./key-object.ts";
+import { INTERNAL, keyObjects } from "./key-object.ts";
 import { matches, type DeviceKey, type P11Object } from "./object.ts";
 import { bytesOf, fromWireTemplate, numberOf, valueKey, type Template } from "./values.ts";
 
@@ -249,7 +249,9 @@ export function viewKey(caller: Caller): string {
 
 /** Answers whether anything of the key is left. */
 function putKey(view: View, key: KeyView): boolean {
-  const living = key.versions.filter((version) => version.state !== "destroyed" && version.destroyAt === undefined);
+  const living = key.versions.filter(
+    (version) => version.state !== "destroyed" && version.destroyAt === undefined && key.labels[INTERNAL] === undefined,
+  );
   const group = groupOfKey(key.name);
   if (living.length === 0) {
     view.remove(group);

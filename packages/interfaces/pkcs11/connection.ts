@@ -114,6 +114,7 @@ export class Connection {
         "pkcs11: failed",
       );
     }
+    this.application.ports.log.debug?.({ call: call?.name, rv, why: String(error) }, "pkcs11: refused");
     this.#error(serial, rv === CKR.OK ? CKR.GENERAL_ERROR : rv);
   }
 

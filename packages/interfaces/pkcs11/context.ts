@@ -9,6 +9,8 @@ export type Maybe<T> = T | Promise<T>;
 
 /** What the server reports; a pino logger fits. */
 export interface Pkcs11Log {
+  /** Refused calls, with the reason that the return value cannot carry. */
+  debug?(details: Readonly<Record<string, unknown>>, message: string): void;
   info(details: Readonly<Record<string, unknown>>, message: string): void;
   warn(details: Readonly<Record<string, unknown>>, message: string): void;
 }

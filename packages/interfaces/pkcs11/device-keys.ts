@@ -8,7 +8,7 @@ import { CKA, CKK } from "@casemate/protocols/p11-rpc";
 import type { Application } from "./application.ts";
 import type { TokenObject } from "./catalogue.ts";
 import { curveByParams } from "./curves.ts";
-import { attributeLabel, MADE_HERE, NOT_LOCAL, type Half } from "./key-object.ts";
+import { attributeLabel, INTERNAL, MADE_HERE, NOT_LOCAL, type Half } from "./key-object.ts";
 import type { Slot } from "./slots.ts";
 import { failure } from "./status.ts";
 import { bytesOf, numberOf, type Template } from "./values.ts";
@@ -59,6 +59,8 @@ const USAGE_ATTRIBUTES: readonly (readonly [number, Usage])[] = [
   [CKA.DERIVE, "agree"],
 ];
 
+const USAGE_TYPES: ReadonlySet<number> = new Set(USAGE_ATTRIBUTES.map(([type]) => type));
+
 /** What the key is for: all that the templates ask; what is usual when they ask nothing. */
 function usagesOf(algorithm: KeyAlgorithm, ...templates: readonly Template[]): readonly Usage[] {
   const symmetric = algorithm.startsWith("aes-") || algorithm.startsWith("hmac-");
@@ -79,6 +81,9 @@ function usagesOf(algorithm: KeyAlgorithm, ...templates: readonly Template[]): r
       if (template.get(type) === true) asked.add(symmetric && usage === "sign" ? "mac" : usage);
     }
   }
+  // A key that wraps keys does not also decrypt data: it would hand out what it wraps. Programs that ask for all by
+  // habit get the use of data; the key's attributes then say that it does not wrap.
+  if (asked.has("encrypt")) asked.delete("wrap");
   const usages = possible.filter((usage) => asked.has(usage));
   if (usages.length > 0) return usages;
   // Nothing asked that it can do: what most programs mean.
@@ -111,6 +116,8 @@ function labelsOf(slot: Slot, halves: Readonly<Partial<Record<Half, Template>>>)
     for (const [type, value] of template) {
       if (!KEPT.has(type)) continue;
       if (value instanceof Uint8Array && value.length === 0) continue;
+      // What a key may do follows from its usages; a template can only narrow it.
+      if (value === true && USAGE_TYPES.has(type)) continue;
       const [name, text] = attributeLabel(half as Half, type, value);
       labels[name] = text;
     }
@@ -209,6 +216,7 @@ async function importKey(
     name,
     algorithm: "rsa-3072",
     usages: ["wrap"],
+    labels: { [INTERNAL]: "true" },
     ...(device === undefined ? {} : { device }),
   };
   try {

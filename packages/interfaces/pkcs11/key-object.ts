@@ -1,6 +1,6 @@
 // Implements: PKCS #11 v3.0 §4.7 to §4.10, the attributes of keys that the keyring holds in a device.
 import { createHash, createPublicKey, type KeyObject } from "node:crypto";
-import { fromBase64Url, fromHex, toBase64Url, toUtf8 } from "@casemate/foundation/bytes";
+import { fromBase64Url, toBase64Url, toUtf8 } from "@casemate/foundation/bytes";
 import type { KeyAlgorithm } from "@casemate/devices/contract";
 import type { KeyVersionView, KeyView } from "@casemate/keyring/core";
 import { CK_UNAVAILABLE, CKA, CKK, CKM, CKO } from "@casemate/protocols/p11-rpc";
@@ -199,6 +199,7 @@ export function keyObjects(key: KeyView, version: KeyVersionView): readonly P11O
         ...shared,
         ...derived,
         [CKA.PRIVATE, false],
+        [CKA.DERIVE, false],
         [CKA.SUBJECT, EMPTY],
         [CKA.TRUSTED, false],
         [CKA.ENCRYPT, can("encrypt")],
@@ -222,8 +223,9 @@ function parsePublicKey(spki: Uint8Array): KeyObject | undefined {
   }
 }
 
-/** CKA_ID as the ObjectStore indexes it, and back. */
+/** CKA_ID as the ObjectStore indexes it. */
 export const idText = (id: Uint8Array): string => id.toHex();
-export const idBytes = (text: string): Uint8Array => fromHex(text);
+/** Set on keys that this interface needs for itself; applications do not see them. */
+export const INTERNAL = `${PREFIX}.internal`;
 /** Home of the slot where an application made the key. */
 export const MADE_HERE = `${PREFIX}.made`;

@@ -1,6 +1,5 @@
 // Implements: PKCS #11 v3.0 §5.6, sessions and the operations that run in them.
 import type { Hash as NodeHash } from "node:crypto";
-import { CKR } from "@casemate/protocols/p11-rpc";
 import type { CipherStream } from "./cipher-stream.ts";
 import type { WholeCipher } from "./cipher-engine.ts";
 import type { Hash } from "./mechanisms.ts";
@@ -114,9 +113,4 @@ export class Session {
   mustBeFree(kind: keyof Operations): void {
     if (this.operations[kind] !== undefined) throw failure("OPERATION_ACTIVE");
   }
-}
-
-/** Whether a failure leaves the operation running: only what says so in the standard does. */
-export function survives(rv: number): boolean {
-  return rv === CKR.BUFFER_TOO_SMALL;
 }

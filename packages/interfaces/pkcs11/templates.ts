@@ -97,6 +97,24 @@ const DEFAULTS: ReadonlyMap<number, Defaults> = new Map<number, Defaults>([
   ],
 ]);
 
+const USAGES: readonly number[] = [
+  CKA.ENCRYPT,
+  CKA.DECRYPT,
+  CKA.SIGN,
+  CKA.SIGN_RECOVER,
+  CKA.VERIFY,
+  CKA.VERIFY_RECOVER,
+  CKA.WRAP,
+  CKA.UNWRAP,
+  CKA.DERIVE,
+];
+/** What a key may do when its template says nothing about its use, as programs expect. */
+const USUAL: ReadonlyMap<number, readonly number[]> = new Map([
+  [CKO.PUBLIC_KEY, [CKA.ENCRYPT, CKA.VERIFY]],
+  [CKO.PRIVATE_KEY, [CKA.DECRYPT, CKA.SIGN, CKA.DERIVE]],
+  [CKO.SECRET_KEY, [CKA.ENCRYPT, CKA.DECRYPT, CKA.SIGN, CKA.VERIFY, CKA.DERIVE]],
+]);
+
 /** Attributes that only the token sets. */
 const OWN: ReadonlySet<number> = new Set([
   CKA.LOCAL,
@@ -190,6 +208,9 @@ export function complete(objectClass: number, template: Template, origin: Origin
   const values = VALUES.get(objectClass);
   if (defaults === undefined || values === undefined) throw failure("ATTRIBUTE_VALUE_INVALID", `class ${objectClass}`);
   const attributes = new Map<number, Value>([[CKA.CLASS, objectClass], [CKA.PRIVATE, origin.loggedIn], ...defaults]);
+  if (!USAGES.some((type) => template.has(type))) {
+    for (const type of USUAL.get(objectClass) ?? []) attributes.set(type, true);
+  }
   for (const [type, value] of template) {
     if (OWN.has(type)) throw failure("ATTRIBUTE_READ_ONLY", `0x${type.toString(16)}`);
     const before = attributes.get(type);
