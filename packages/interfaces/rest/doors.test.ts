@@ -3,7 +3,7 @@ import { X509Certificate } from "node:crypto";
 import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { Agent, request as plainRequest } from "node:http";
 import { request as tlsRequest } from "node:https";
-import { connect, createServer } from "node:net";
+import { connect, createServer, type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -81,6 +81,22 @@ test("plain HTTP beyond loopback is refused, and so are a bad key and a taken po
   await assert.rejects(listen({ tls: { certificate: "x", key: "y" } }), { code: "CONFIG_INVALID" });
   const { port } = await listen({});
   await assert.rejects(listen({ port }), { code: "CONFIG_INVALID" });
+});
+
+test("localhost is served on both loopback addresses, or not at all", async (t) => {
+  await using server = await restBench();
+  const { port = 0, url } = await server.rest.listen({ kind: "tcp", host: "localhost", port: 0 });
+  assert.equal(url, `http://localhost:${port}`);
+  assert.equal((await get({ port, host: "127.0.0.1" })).status, 200);
+  const other = createServer();
+  t.after(() => other.close());
+  const ipv6 = await new Promise<boolean>((resolve) => {
+    other.once("error", () => resolve(false)).listen(0, "::1", () => resolve(true));
+  });
+  if (!ipv6) return t.diagnostic("this machine has no IPv6 loopback");
+  assert.equal((await get({ port, host: "::1" })).status, 200);
+  const taken = (other.address() as AddressInfo).port;
+  await assert.rejects(server.rest.listen({ kind: "tcp", host: "localhost", port: taken }), { code: "CONFIG_INVALID" });
 });
 
 test("over plain HTTP only loopback names are taken as Host, against DNS rebinding", async () => {

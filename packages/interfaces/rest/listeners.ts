@@ -86,10 +86,15 @@ export class Listeners {
       loopbackHostOnly: tls === undefined,
       metricsNeedToken: !loopback,
     };
-    const server = tls === undefined ? createServer(this.#options) : this.#tlsServer(tls);
-    this.#guard(server, door, tls === undefined ? "connection" : "secureConnection");
-    await this.#listening(server, { host, port }, `${host}:${port}`);
-    const bound = (server.address() as AddressInfo).port;
+    const open = async (address: string, at: number): Promise<number> => {
+      const server = tls === undefined ? createServer(this.#options) : this.#tlsServer(tls);
+      this.#guard(server, door, tls === undefined ? "connection" : "secureConnection");
+      await this.#listening(server, { host: address, port: at }, `${address}:${at}`);
+      return (server.address() as AddressInfo).port;
+    };
+    const bound = await open(host === "localhost" ? "127.0.0.1" : host, port);
+    // Clients may take either address for the name; whoever else held the other one would be given their tokens.
+    if (host === "localhost") await open("::1", bound).catch(unlessWithoutIpv6);
     const name = isIP(host) === 6 ? `[${host}]` : host;
     return { url: `${tls === undefined ? "http" : "https"}://${name}:${bound}`, port: bound };
   }
@@ -211,6 +216,12 @@ export class Listeners {
       () => socket.destroy(),
     );
   }
+}
+
+/** Lets a machine without IPv6 pass. */
+function unlessWithoutIpv6(error: CasemateError): void {
+  const { code } = error.cause as NodeJS.ErrnoException;
+  if (code !== "EADDRNOTAVAIL" && code !== "EAFNOSUPPORT") throw error;
 }
 
 /** A socket file that nobody serves is left over from a crash. @throws CONFIG_INVALID when it is alive or no socket. */
