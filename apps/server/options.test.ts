@@ -22,6 +22,7 @@ test("half a certificate, an unknown level and a missing data directory are refu
     data: "/d",
     listen: { host: "localhost", port: 8730 },
     logLevel: "info",
+    reseal: false,
     json: false,
   });
 });

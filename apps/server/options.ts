@@ -19,6 +19,8 @@ export interface RunOptions {
   readonly logLevel: LogLevel;
   /** What unlocks hsm-1, on the first run alone. */
   readonly root?: "key-file" | "passphrase";
+  /** Accept stored rows that can no longer be verified, once, and seal them anew. */
+  readonly reseal: boolean;
   /** Announce in JSON. */
   readonly json: boolean;
 }
@@ -65,6 +67,7 @@ export function parseOptions(argv: readonly string[]): RunOptions {
       log: { type: "string" },
       "log-level": { type: "string" },
       root: { type: "string" },
+      reseal: { type: "boolean" },
       json: { type: "boolean" },
     },
   });
@@ -84,6 +87,7 @@ export function parseOptions(argv: readonly string[]): RunOptions {
     ...(root === undefined
       ? {}
       : { root: among<"key-file" | "passphrase">("--root", root, ["key-file", "passphrase"]) }),
+    reseal: values.reseal === true,
     json: values.json === true,
   };
 }

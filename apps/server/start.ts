@@ -60,7 +60,7 @@ async function closeBegun(begun: readonly Promise<{ close(): Promise<void> }>[])
   for (const result of settled) if (result.status === "fulfilled") await result.value.close().catch(() => undefined);
 }
 
-async function openParts(paths: DataPaths, log: Log) {
+async function openParts(paths: DataPaths, log: Log, reseal: boolean) {
   const store = await ownDataDirectory(paths);
   const { audit: expected } = await store.head();
   // What needs neither the other's result runs side by side: the boundary process starts while code is being loaded.
@@ -80,6 +80,7 @@ async function openParts(paths: DataPaths, log: Log) {
       policy: engine,
       devices: set.map,
       clock: systemClock,
+      reseal,
       log: (message, error) => log.warn({ err: error }, message),
     });
     return { keyring, devices: set, audit: auditLog, rest: await rest };
@@ -130,7 +131,7 @@ export async function startServer(options: RunOptions, paths: DataPaths, log: Lo
   const { version } = manifest;
   const remarks = [...hardenServer()];
   chooseRoot(paths, options.root);
-  const parts = await openParts(paths, log);
+  const parts = await openParts(paths, log, options.reseal);
   const { keyring, devices, rest: interfaces } = parts;
   const idempotency = interfaces.openIdempotencyFile(paths.idempotency);
   const rest = await interfaces.createRestServer({ keyring, version, clock: systemClock, log, idempotency });

@@ -90,6 +90,35 @@ test("a creating call repeated after a restart is not done twice", async () => {
   assert.deepEqual(repeated, made);
 });
 
+test("zeroizing destroys every key at once, and the device is a new one at the next start", async () => {
+  using directory = temporary();
+  const data = directory.path;
+  const states = async (): Promise<readonly string[]> => {
+    const { stdout } = await casemate(data, ["key", "list", "--json"]);
+    return (JSON.parse(stdout) as readonly { name: string; state: string }[]).map(
+      ({ name, state }) => `${name} ${state}`,
+    );
+  };
+  const first = await startServer(data);
+  try {
+    assert.equal((await casemate(data, ["key", "create", "a", "--algorithm", "ed25519"])).status, 0);
+    const zeroized = await casemate(data, ["device", "zeroize", "hsm-1", "--yes", "hsm-1"]);
+    assert.match(zeroized.stdout, /Device hsm-1 is locked/);
+    assert.deepEqual(await states(), ["a destroyed"]);
+    assert.equal((await casemate(data, ["sign", "a"], { input: "m" })).status, 1);
+  } finally {
+    await first.stop();
+  }
+  const second = await startServer(data);
+  try {
+    assert.equal((await casemate(data, ["key", "create", "b", "--algorithm", "ed25519"])).status, 0);
+    assert.deepEqual(await states(), ["a destroyed", "b active"]);
+  } finally {
+    await second.stop();
+  }
+  assert.equal((await casemate(data, ["audit", "verify"])).status, 0);
+});
+
 test("a second server on the same data directory is refused, and is told who has it", async () => {
   using directory = temporary();
   const server = await startServer(directory.path);

@@ -10,6 +10,7 @@ interface UpOptions {
   readonly log?: string;
   readonly logLevel?: string;
   readonly root?: string;
+  readonly reseal?: boolean;
 }
 
 /** The server's own process entry, started in place of this process. */
@@ -24,7 +25,7 @@ function serverArguments(session: Session, options: UpOptions): string[] {
     ["--root", options.root],
   ];
   const set = flags.filter((flag): flag is readonly [string, string] => flag[1] !== undefined);
-  return [...set.flat(), ...(session.out.json ? ["--json"] : [])];
+  return [...set.flat(), ...(options.reseal === true ? ["--reseal"] : []), ...(session.out.json ? ["--json"] : [])];
 }
 
 export function define(command: Command, session: Session): void {
@@ -35,6 +36,7 @@ export function define(command: Command, session: Session): void {
     .option("--log <file>", "JSON log: a file, or - for standard error (default: server.log in the data directory)")
     .option("--log-level <level>", "error, warn, info or debug (default: info)")
     .option("--root <kind>", "first run only: what unlocks hsm-1, key-file or passphrase")
+    .option("--reseal", "once, after the device with the storage key was zeroized: accept the records as they are")
     .action((options: UpOptions) => {
       const entry = fileURLToPath(import.meta.resolve("@casemate/server/process"));
       const flags = ["--disable-warning=ExperimentalWarning"];
