@@ -38,6 +38,8 @@ export interface Pkcs11Server {
 }
 
 const MAX_CONNECTIONS = 4096;
+/** Applications that start at once: a full queue refuses a unix socket at once instead of letting it wait. */
+const BACKLOG = 4096;
 
 /** The interface's own caller, asked for again when its token was refused. */
 function serviceOf(keyring: Keyring, token: string | undefined, log: Pkcs11Log): () => Promise<Caller | undefined> {
@@ -78,7 +80,7 @@ async function listen(server: Server, path: string): Promise<void> {
   try {
     await new Promise<void>((resolve, reject) => {
       server.once("error", reject);
-      server.listen(path, () => {
+      server.listen({ path, backlog: BACKLOG }, () => {
         server.off("error", reject);
         resolve();
       });
