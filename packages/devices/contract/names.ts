@@ -88,5 +88,5 @@ export type WrapScheme = (typeof WRAP_SCHEMES)[number];
 export const USAGES = ["sign", "encrypt", "mac", "agree", "kem", "wrap"] as const;
 export type Usage = (typeof USAGES)[number];
 
-/** Whether the bytes to sign are the message or its digest under the scheme's hash. */
+/** Whether the bytes to sign are the message or its digest under the scheme's hash; for ML-DSA the 64-byte μ of FIPS 204 §6.2. */
 export type InputKind = "message" | "digest";

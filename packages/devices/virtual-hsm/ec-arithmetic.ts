@@ -1,6 +1,6 @@
 /** ECDSA of digests (FIPS 186-5 §6.4) for machines without FFI: scalar × base point by OpenSSL, the rest by BigInt. */
 import { ECDH, createECDH, createPublicKey } from "node:crypto";
-import type { EcSigner, EcSignerFactory } from "./ec-signer.ts";
+import type { DigestSigner, EcSignerFactory } from "./digest-signer.ts";
 import type { CurveRow } from "./material.ts";
 
 interface Curve extends CurveRow {
@@ -114,7 +114,7 @@ function decodePoint(curve: Curve, point: Uint8Array): Point {
   return [toBig(point.subarray(1, 1 + curve.bytes)), toBig(point.subarray(1 + curve.bytes))];
 }
 
-export const arithmeticEcSigner: EcSignerFactory = (privateKey, row): EcSigner => {
+export const arithmeticEcSigner: EcSignerFactory = (privateKey, row): DigestSigner => {
   const curve: Curve = { ...row, ...(FIELDS.get(row.name) as { p: bigint; a: bigint }) };
   const n = curve.order;
   return {

@@ -1,6 +1,6 @@
 import { createPublicKey, type KeyObject } from "node:crypto";
 import { ALGORITHMS, type AlgorithmRow, type KeyAlgorithm, type Usage, type UsageFlags } from "@casemate/protocols/hsm";
-import type { EcSigner, EcSignerFactory } from "./ec-signer.ts";
+import type { DigestSigner, EcSignerFactory, MuSignerFactory } from "./digest-signer.ts";
 import { CURVES, isSecret, loadPrivate, loadSecret } from "./material.ts";
 import { refuse } from "./refuse.ts";
 
@@ -13,9 +13,10 @@ export class LoadedKey {
   readonly exportable: boolean;
   readonly #usages: UsageFlags;
   readonly #key: KeyObject;
-  readonly #makeSigner: EcSignerFactory;
+  readonly #makeEcSigner: EcSignerFactory;
+  readonly #makeMuSigner: MuSignerFactory | undefined;
   #public: KeyObject | undefined;
-  #signer: EcSigner | undefined;
+  #signer: DigestSigner | undefined;
   #holds = 0;
   #released = false;
 
@@ -26,7 +27,8 @@ export class LoadedKey {
     readonly usages: UsageFlags;
     readonly exportable: boolean;
     readonly material: Uint8Array;
-    readonly makeSigner: EcSignerFactory;
+    readonly makeEcSigner: EcSignerFactory;
+    readonly makeMuSigner: MuSignerFactory | undefined;
   }) {
     this.id = options.id;
     this.ref = options.ref;
@@ -34,7 +36,8 @@ export class LoadedKey {
     this.row = ALGORITHMS[options.algorithm];
     this.exportable = options.exportable;
     this.#usages = options.usages;
-    this.#makeSigner = options.makeSigner;
+    this.#makeEcSigner = options.makeEcSigner;
+    this.#makeMuSigner = options.makeMuSigner;
     this.#key = isSecret(this.row) ? loadSecret(options.material) : loadPrivate(options.material);
   }
 
@@ -57,10 +60,16 @@ export class LoadedKey {
   }
 
   /** Signs and verifies digests; EC keys only. */
-  get ecSigner(): EcSigner {
+  get ecSigner(): DigestSigner {
     const curve = CURVES.get(this.algorithm);
     if (curve === undefined) throw refuse("NOT_SUPPORTED", `${this.algorithm} is not an EC key`);
-    return (this.#signer ??= this.#makeSigner(this.#key, curve));
+    return (this.#signer ??= this.#makeEcSigner(this.#key, curve));
+  }
+
+  /** Signs and verifies message representatives; undefined for other keys, and where the machine cannot. */
+  get muSigner(): DigestSigner | undefined {
+    if (this.row.family !== "ml-dsa" || this.#makeMuSigner === undefined) return undefined;
+    return (this.#signer ??= this.#makeMuSigner(this.#key, this.algorithm));
   }
 
   /** @throws KEY_USAGE */

@@ -5,7 +5,7 @@ import type { Random } from "@casemate/foundation/effects";
 import { ALGORITHMS, LIMITS, usageNames, type ReplyOf, type RequestOf } from "@casemate/protocols/hsm";
 import { decryptMany, encryptMany } from "./cipher.ts";
 import { makeDataKeys } from "./data-keys.ts";
-import type { EcSignerFactory } from "./ec-signer.ts";
+import type { EcSignerFactory, MuSignerFactory } from "./digest-signer.ts";
 import { agree, decapsulateWith, encapsulateTo } from "./exchange.ts";
 import type { LoadedKey } from "./loaded-key.ts";
 import { checkMany, macMany } from "./mac.ts";
@@ -26,7 +26,8 @@ export interface DeviceTools {
   readonly random: Random;
   readonly heap: SecureHeap;
   readonly scheduler: Scheduler;
-  readonly makeSigner: EcSignerFactory;
+  readonly makeEcSigner: EcSignerFactory;
+  readonly makeMuSigner: MuSignerFactory | undefined;
   /** For tests: AES-GCM uses of one key. */
   readonly keyUses?: number;
 }
@@ -59,7 +60,8 @@ export class OpenDevice {
       key: keys.blobs,
       random: tools.random,
       heap: tools.heap,
-      makeSigner: tools.makeSigner,
+      makeEcSigner: tools.makeEcSigner,
+      makeMuSigner: tools.makeMuSigner,
       isDestroyed: (id) => state.destroyed.has(stateId(id)),
     });
     this.#nonces = createNonces({

@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { nativeCalls } from "@casemate/foundation/ffi";
 import { arithmeticEcSigner } from "./ec-arithmetic.ts";
-import type { EcSignerFactory } from "./ec-signer.ts";
-import { nativeEcSigner } from "./native-ec.ts";
+import type { EcSignerFactory } from "./digest-signer.ts";
+import { nativeEcSigner } from "./native-signers.ts";
 import { runSelfTests } from "./self-test.ts";
 
 test("the self tests pass with either ECDSA signer", () => {

@@ -5,7 +5,7 @@
 import * as crypto from "node:crypto";
 import { equalBytes, fromBase64, fromHex, toUtf8 } from "@casemate/foundation/bytes";
 import { CasemateError } from "@casemate/foundation/errors";
-import type { EcSignerFactory } from "./ec-signer.ts";
+import type { EcSignerFactory } from "./digest-signer.ts";
 import { CURVES, type CurveRow } from "./material.ts";
 import { RSA_KEY, RSA_SIGNATURE, SLH_DSA_KEY } from "./self-test-keys.ts";
 

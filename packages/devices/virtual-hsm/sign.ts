@@ -2,6 +2,7 @@
 import { constants, hash, sign, verify, type KeyObject } from "node:crypto";
 import type { Random } from "@casemate/foundation/effects";
 import type { SignRequest, SignScheme, VerifyRequest } from "@casemate/protocols/hsm";
+import type { DigestSigner } from "./digest-signer.ts";
 import type { LoadedKey } from "./loaded-key.ts";
 import { refuse } from "./refuse.ts";
 import * as rsa from "./rsa-padding.ts";
@@ -84,8 +85,10 @@ function rawDigest(input: Uint8Array): Uint8Array {
   );
 }
 
-function refuseDigest(key: LoadedKey, kind: Kind): void {
-  if (kind === "message") return;
+/** What signs digests under `pure`: nothing but ML-DSA can, and its digest is μ. */
+function muSigner(key: LoadedKey): DigestSigner {
+  const signer = key.muSigner;
+  if (signer !== undefined) return signer;
   throw refuse(
     "NOT_SUPPORTED",
     `${key.algorithm} signs messages, not digests: its signature covers the whole message in a way of its own`,
@@ -117,14 +120,16 @@ const SCHEMES: Readonly<Record<SignScheme, SchemeRow>> = {
   },
   pure: {
     signer(key, kind) {
-      refuseDigest(key, kind);
-      return (input) => sign(null, input, key.private);
+      if (kind === "message") return (input) => sign(null, input, key.private);
+      const signer = muSigner(key);
+      return (input) => signer.sign(input);
     },
     verifier(key, kind) {
-      refuseDigest(key, kind);
-      return (input, signature) => verify(null, input, key.public, signature);
+      if (kind === "message") return (input, signature) => verify(null, input, key.public, signature);
+      const signer = muSigner(key);
+      return (input, signature) => signer.verify(input, signature);
     },
-    pooled: (key) => ({ hash: null, options: { key: key.private } }),
+    pooled: (key, kind) => (kind === "message" ? { hash: null, options: { key: key.private } } : undefined),
   },
 };
 

@@ -16,7 +16,7 @@ import {
   type KeyRefFields,
   type UsageFlags,
 } from "@casemate/protocols/hsm";
-import type { EcSignerFactory } from "./ec-signer.ts";
+import type { EcSignerFactory, MuSignerFactory } from "./digest-signer.ts";
 import { LoadedKey } from "./loaded-key.ts";
 import { secureBytes } from "./material.ts";
 import { refuse } from "./refuse.ts";
@@ -38,7 +38,8 @@ export interface VaultOptions {
   readonly key: Uint8Array;
   readonly random: Random;
   readonly heap: SecureHeap;
-  readonly makeSigner: EcSignerFactory;
+  readonly makeEcSigner: EcSignerFactory;
+  readonly makeMuSigner: MuSignerFactory | undefined;
   isDestroyed(id: string): boolean;
 }
 
@@ -130,7 +131,8 @@ export class Vault {
         usages: fields.usages,
         exportable: fields.exportable,
         material,
-        makeSigner: this.#options.makeSigner,
+        makeEcSigner: this.#options.makeEcSigner,
+        makeMuSigner: this.#options.makeMuSigner,
       });
       this.#loaded.set(id, key);
       this.loads += 1;

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { constants, hash, publicDecrypt, verify, type KeyObject } from "node:crypto";
+import { constants, createHash, hash, publicDecrypt, verify, type KeyObject } from "node:crypto";
 import {
   KEY_ALGORITHMS,
   type AlgorithmSupport,
@@ -9,8 +9,10 @@ import {
   type SignFacet,
   type SignScheme,
 } from "@casemate/devices/contract";
+import { isCasemateError } from "@casemate/foundation/errors";
 import { changed, failsWith, publicKeyOf, rejectsWith, value, type Bench, type Case } from "./bench.ts";
 
+const shake = (data: Uint8Array): Uint8Array => createHash("shake256", { outputLength: 64 }).update(data).digest();
 const MESSAGE = new TextEncoder().encode("a message of the device contract");
 
 function signFacet(device: Device): SignFacet {
@@ -152,7 +154,7 @@ export const signCases: readonly Case[] = [
   {
     name: "sign refuses a digest where the scheme covers the message itself",
     async run(bench) {
-      const algorithm = signing(bench, (row) => row.sign.includes("pure"));
+      const algorithm = signing(bench, (row) => row.algorithm.startsWith("ed"));
       if (algorithm === undefined) return "the device has no such scheme";
       const { ref } = await bench.key(algorithm, "sign");
       await rejectsWith(
@@ -160,6 +162,32 @@ export const signCases: readonly Case[] = [
         signFacet(bench.device).sign(ref, "pure", "digest", [new Uint8Array(64)]),
         algorithm,
       );
+    },
+  },
+  {
+    name: "sign ml-dsa takes the message representative as its digest",
+    async run(bench) {
+      const algorithm = signing(bench, (row) => row.algorithm.startsWith("ml-dsa"));
+      if (algorithm === undefined) return "the device has no ML-DSA";
+      const key = await bench.key(algorithm, "sign");
+      // FIPS 204 algorithm 7: tr = H(pk), M' = 0 ‖ 0 ‖ M for an empty context, μ = H(tr ‖ M').
+      const tr = shake(publicKeyOf(key).export({ format: "raw-public" }));
+      const mu = shake(Buffer.concat([tr, new Uint8Array(2), MESSAGE]));
+      const facet = signFacet(bench.device);
+      const call = facet.sign(key.ref, "pure", "digest", [mu, mu.subarray(1)]);
+      const refused = await call.then(
+        () => undefined,
+        (error: unknown) => error,
+      );
+      if (isCasemateError(refused) && refused.code === "NOT_SUPPORTED") return "the device signs whole messages only";
+      const answers = await call;
+      assert.equal(verify(null, MESSAGE, publicKeyOf(key), value(answers)), true);
+      failsWith("BAD_REQUEST", answers, 1, "63 bytes");
+      const items = [
+        { input: mu, signature: value(answers) },
+        { input: tr, signature: value(answers) },
+      ];
+      assert.deepEqual(await facet.verify(key.ref, "pure", "digest", items), [true, false]);
     },
   },
   {
