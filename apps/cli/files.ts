@@ -1,6 +1,18 @@
 import { createHash } from "node:crypto";
-import { createReadStream, readFileSync, statSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  createReadStream,
+  createWriteStream,
+  openSync,
+  readFileSync,
+  readSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { buffer } from "node:stream/consumers";
+import { pipeline } from "node:stream/promises";
 import { usage } from "./failure.ts";
 import type { Session } from "./session.ts";
 
@@ -31,4 +43,39 @@ export async function digestOf(file: string, hash: string): Promise<Uint8Array> 
 export function writeOutput(session: Session, file: string | undefined, bytes: Uint8Array, mode = 0o644): void {
   if (file === undefined || file === "-") session.out.bytes(bytes);
   else writeFileSync(file, bytes, { mode });
+}
+
+/** The first bytes of a named ordinary file; undefined for anything else. */
+export function startOf(file: string | undefined, length: number): Uint8Array | undefined {
+  if (sizeOf(file) === undefined || file === undefined) return undefined;
+  const descriptor = openSync(file, "r");
+  try {
+    const start = new Uint8Array(length);
+    return start.subarray(0, readSync(descriptor, start, 0, length, 0));
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
+/**
+ * Writes piece by piece: to standard output, or beside the named file, which is replaced only when all went well. A plaintext whose end turns
+ * out to be missing is never found under the name that was asked for.
+ */
+export async function writePieces(
+  file: string | undefined,
+  pieces: AsyncIterable<Uint8Array>,
+  mode: number,
+): Promise<void> {
+  if (file === undefined || file === "-") {
+    await pipeline(pieces, process.stdout, { end: false });
+    return;
+  }
+  const unfinished = `${file}.${process.pid}.unfinished`;
+  try {
+    await pipeline(pieces, createWriteStream(unfinished, { mode, flags: "wx" }));
+    renameSync(unfinished, file);
+  } catch (error) {
+    rmSync(unfinished, { force: true });
+    throw error;
+  }
 }

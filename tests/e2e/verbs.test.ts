@@ -94,6 +94,22 @@ const USES: readonly Row[] = [
     },
   },
   { type: "decrypt aes --in @ct --context files/2", exits: 1, says: /DECRYPT_FAILED/ },
+  {
+    type: "encrypt aes --in @large --out @large.ct --context files/2",
+    says: /Encrypted under a data key of aes version 1/,
+    check: (_, at) => assert.ok(statSync(at("large.ct")).size > 3_000_000),
+  },
+  {
+    type: "decrypt aes --in @large.ct --out @large.pt --context files/2",
+    check: (_, at) => {
+      assert.deepEqual(readFileSync(at("large.pt")), readFileSync(at("large")));
+      assert.equal(statSync(at("large.pt")).mode & 0o777, 0o600);
+    },
+  },
+  { type: "decrypt aes --in @large.ct --context files/3", exits: 1, says: /DECRYPT_FAILED/ },
+  { type: "encrypt hmac --in @large --out @nowhere", exits: 1, says: /KEY_USAGE|NOT_SUPPORTED/ },
+  { type: "encrypt aes --in @message --envelope --out @small.ct" },
+  { type: "decrypt aes --in @small.ct", says: /^a message$/ },
   { type: "mac hmac --in @message", says: /^[0-9a-f]{64}\n$/ },
   { type: "mac hmac --in @message --out @mac" },
   { type: "mac hmac --in @message --check @mac", says: /Code ok/ },

@@ -1,6 +1,8 @@
+import { createReadStream } from "node:fs";
 import type { CipherScheme } from "@casemate/sdk";
 import type { Command } from "commander";
-import { readInput, writeOutput } from "../files.ts";
+import { isEnvelope, open, type Source } from "../envelope.ts";
+import { readInput, startOf, writeOutput, writePieces } from "../files.ts";
 import { given, whole } from "../parse.ts";
 import type { Session } from "../session.ts";
 
@@ -13,6 +15,23 @@ interface DecryptOptions {
   readonly raw?: boolean;
 }
 
+const START_BYTES = 64;
+
+/** What `encrypt` made of a large file: the device unwraps its data key, the rest is decrypted here. */
+async function decryptEnvelope(session: Session, key: string, source: Source, options: DecryptOptions): Promise<void> {
+  const client = await session.client();
+  const context = options.context === undefined ? undefined : new TextEncoder().encode(options.context);
+  const pieces = open(
+    source,
+    async (wrapped) => (await client.decrypt(key, given({ data: wrapped, context }))).plaintext,
+  );
+  session.out.progress("decrypting …");
+  await writePieces(options.out, pieces, 0o600);
+  session.out.progress("");
+  if (session.out.json && options.out !== undefined)
+    session.out.answer({ key, envelope: true, out: options.out }, () => {});
+}
+
 export function define(command: Command, session: Session): void {
   command
     .argument("<key>", "name of the key")
@@ -23,7 +42,16 @@ export function define(command: Command, session: Session): void {
     .option("--version <number>", "key version, for a --raw ciphertext", whole("--version", 1, 1_000_000))
     .option("--raw", "the ciphertext was made elsewhere and carries no key version")
     .action(async (key: string, options: DecryptOptions) => {
+      const start = startOf(options.in, START_BYTES);
+      if (options.in !== undefined && start !== undefined && isEnvelope(start)) {
+        await decryptEnvelope(session, key, createReadStream(options.in), options);
+        return;
+      }
       const data = await readInput(options.in);
+      if (isEnvelope(data)) {
+        await decryptEnvelope(session, key, [data], options);
+        return;
+      }
       const client = await session.client();
       const { scheme, version, raw } = options;
       const context = options.context === undefined ? undefined : new TextEncoder().encode(options.context);

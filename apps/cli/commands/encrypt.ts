@@ -1,6 +1,10 @@
+import { createReadStream } from "node:fs";
+import { CasemateError } from "@casemate/foundation/errors";
 import type { CipherScheme } from "@casemate/sdk";
 import type { Command } from "commander";
-import { readInput, writeOutput } from "../files.ts";
+import { seal } from "../envelope.ts";
+import { usage } from "../failure.ts";
+import { readInput, sizeOf, writeOutput, writePieces } from "../files.ts";
 import { given, whole } from "../parse.ts";
 import type { Session } from "../session.ts";
 
@@ -10,6 +14,42 @@ interface EncryptOptions {
   readonly context?: string;
   readonly scheme?: CipherScheme;
   readonly version?: number;
+  readonly envelope?: boolean;
+}
+
+/** Larger files go under a data key of their own. */
+const ENVELOPE_FROM_BYTES = 512 * 1024;
+
+function contextOf(options: EncryptOptions): Uint8Array | undefined {
+  return options.context === undefined ? undefined : new TextEncoder().encode(options.context);
+}
+
+/** A file of any size: encrypted here under a fresh data key, of which only the wrapped form is kept. */
+async function encryptEnvelope(session: Session, key: string, file: string, options: EncryptOptions): Promise<void> {
+  if (options.scheme !== undefined || options.version !== undefined) {
+    throw usage(
+      `${file} is encrypted under a data key, which --scheme and --version say nothing about`,
+      "Leave them out.",
+    );
+  }
+  if (options.out === undefined && process.stdout.isTTY) throw usage("name a file for the ciphertext with --out");
+  const client = await session.client();
+  const request = given({ count: 1, bytes: 32 as const, plaintext: true, context: contextOf(options) });
+  const { version, keys } = await client.createDataKeys(key, request);
+  const [made] = keys;
+  if (made?.plaintext === undefined) throw new CasemateError("DEVICE_FAILED", "the device gave no data key");
+  const { wrapped, plaintext } = made;
+  try {
+    session.out.progress(`encrypting ${file} …`);
+    await writePieces(options.out, seal(wrapped, plaintext, createReadStream(file)), 0o644);
+    session.out.progress("");
+  } finally {
+    plaintext.fill(0);
+  }
+  if (options.out === undefined) return;
+  session.out.answer({ key, version, envelope: true, out: options.out }, () =>
+    session.out.line(`Encrypted under a data key of ${key} version ${version}: ${options.out}.`),
+  );
 }
 
 export function define(command: Command, session: Session): void {
@@ -20,11 +60,17 @@ export function define(command: Command, session: Session): void {
     .option("--context <text>", "bound in and needed again to decrypt: associated data, or the label of OAEP")
     .option("--scheme <name>", "aes-gcm, rsa-oaep-sha256, … (default: the key's own)")
     .option("--version <number>", "key version (default: the primary)", whole("--version", 1, 1_000_000))
+    .option("--envelope", "under a data key of its own, as large files always are (AES keys only)")
     .action(async (key: string, options: EncryptOptions) => {
+      const large = (sizeOf(options.in) ?? 0) > ENVELOPE_FROM_BYTES;
+      if (options.in !== undefined && (large || options.envelope === true)) {
+        await encryptEnvelope(session, key, options.in, options);
+        return;
+      }
       const data = await readInput(options.in);
       const client = await session.client();
       const { scheme, version } = options;
-      const context = options.context === undefined ? undefined : new TextEncoder().encode(options.context);
+      const context = contextOf(options);
       const answer = await client.encrypt(key, given({ data, context, scheme, version }));
       const bytes = answer.ciphertext;
       for (const warning of answer.warnings) session.out.note(`Note: ${warning}`);
