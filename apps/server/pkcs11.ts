@@ -37,13 +37,9 @@ export interface Pkcs11Door {
   close(): Promise<void>;
 }
 
-/** Opens the PKCS#11 socket in the data directory. A sealed keyring or a long path leaves it closed, and says so. */
-export async function openPkcs11(keyring: OpenKeyring, paths: DataPaths, log: Log): Promise<Pkcs11Door> {
-  const closed = (remark: string): Pkcs11Door => ({ remark, close: () => Promise.resolve() });
-  if (Buffer.byteLength(paths.pkcs11) > SOCKET_PATH_BYTES) {
-    return closed("the data directory's path is too long for a unix socket; PKCS#11 applications cannot connect");
-  }
-  if (keyring.sealed) return closed("PKCS#11 is closed until a device is unlocked and the server is started again");
+const LOOK_AGAIN_MS = 500;
+
+async function openDoor(keyring: OpenKeyring, paths: DataPaths, log: Log): Promise<Pkcs11Door> {
   const { createPkcs11Server } = await import("@casemate/interfaces/pkcs11");
   const own = await ownToken(keyring);
   const server = await createPkcs11Server({
@@ -59,4 +55,32 @@ export async function openPkcs11(keyring: OpenKeyring, paths: DataPaths, log: Lo
       await own.revoke();
     },
   };
+}
+
+/** A sealed keyring answers no application: the socket appears when a device was unlocked. */
+function openOnceUnsealed(keyring: OpenKeyring, paths: DataPaths, log: Log): Pkcs11Door {
+  let door: Promise<Pkcs11Door> | undefined;
+  const timer = setInterval(() => {
+    if (keyring.sealed) return;
+    clearInterval(timer);
+    door = openDoor(keyring, paths, log);
+    door.catch((error: unknown) => log.error({ err: error }, "the PKCS#11 socket could not be opened"));
+  }, LOOK_AGAIN_MS);
+  return {
+    remark: "PKCS#11 applications can connect once a device is unlocked",
+    async close() {
+      clearInterval(timer);
+      const opened = await door?.catch(() => undefined);
+      await opened?.close();
+    },
+  };
+}
+
+/** Opens the PKCS#11 socket in the data directory: at once, or when a sealed keyring opens. A path too long for a socket is said. */
+export async function openPkcs11(keyring: OpenKeyring, paths: DataPaths, log: Log): Promise<Pkcs11Door> {
+  if (Buffer.byteLength(paths.pkcs11) > SOCKET_PATH_BYTES) {
+    const remark = "the data directory's path is too long for a unix socket; PKCS#11 applications cannot connect";
+    return { remark, close: () => Promise.resolve() };
+  }
+  return keyring.sealed ? openOnceUnsealed(keyring, paths, log) : openDoor(keyring, paths, log);
 }

@@ -137,9 +137,14 @@ export async function startServer(options: RunOptions, paths: DataPaths, log: Lo
   const rest = await interfaces.createRestServer({ keyring, version, clock: systemClock, log, idempotency });
   let pkcs11: Pkcs11Door | undefined;
   const closeAll = async (): Promise<void> => {
-    await pkcs11?.close();
-    await rest.close();
-    await keyring.close();
+    // One that fails must not keep the others open: the keyring's end signs the last checkpoint.
+    for (const end of [() => pkcs11?.close(), () => rest.close(), () => keyring.close()]) {
+      try {
+        await end();
+      } catch (error) {
+        log.error({ err: error }, "closing");
+      }
+    }
   };
   try {
     const first = await firstRun(paths, keyring);

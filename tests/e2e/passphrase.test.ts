@@ -1,12 +1,19 @@
 /** A virtual HSM whose root of trust is a passphrase, as its owner meets it. */
 import assert from "node:assert/strict";
-import { readFileSync, readdirSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { casemate, startServer, temporary } from "./harness.ts";
 import { searchMemory } from "./memory.ts";
 
 const PASSPHRASE = "correct horse battery staple";
+
+async function appears(path: string): Promise<void> {
+  for (const end = Date.now() + 10_000; !existsSync(path); await sleep(50)) {
+    assert.ok(Date.now() < end, `${path} does not appear`);
+  }
+}
 
 test("a device with a passphrase waits for it after each start, and the passphrase is nowhere on disk", async () => {
   using directory = temporary();
@@ -25,6 +32,7 @@ test("a device with a passphrase waits for it after each start, and the passphra
     assert.match(early.stderr, /DEVICE_LOCKED[\s\S]*casemate device unlock/);
     const unlocked = await unlock(right);
     assert.equal(unlocked.status, 0, unlocked.stderr);
+    await appears(join(data, "pkcs11.sock"));
     assert.equal((await casemate(data, ["key", "create", "k", "--algorithm", "ed25519"])).status, 0);
     assert.equal((await casemate(data, ["device", "lock", "hsm-1"])).status, 0);
     assert.match((await casemate(data, ["sign", "k"], { input: "m" })).stderr, /DEVICE_LOCKED/);

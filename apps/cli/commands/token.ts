@@ -38,11 +38,14 @@ export function define(command: Command, session: Session): void {
 
   command
     .command("list")
-    .description("all tokens, without their secrets")
-    .action(async () => {
+    .description("tokens that are valid, without their secrets")
+    .option("--all", "expired and revoked ones too")
+    .action(async (options: { readonly all?: boolean }) => {
       const client = await session.client();
       const tokens: Token[] = [];
-      for await (const token of client.tokens()) tokens.push(token);
+      for await (const token of client.tokens()) {
+        if (options.all === true || stateOf(token) === "valid") tokens.push(token);
+      }
       session.out.answer(tokens, () =>
         session.out.table(
           tokens,
