@@ -3,7 +3,7 @@ import { CKA, CKS } from "@casemate/protocols/p11-rpc";
 import type { Caller } from "@casemate/keyring/core";
 import type { Catalogue, TokenObject } from "./catalogue.ts";
 import type { Ports } from "./context.ts";
-import { isPrivate, isToken, matches, type P11Object } from "./object.ts";
+import { isPrivate, isToken, matches, SECRETS, type P11Object } from "./object.ts";
 import type { Pins } from "./pins.ts";
 import { Session } from "./session.ts";
 import { WHOLE_KEYRING, type Login, type Slot, type Slots } from "./slots.ts";
@@ -181,8 +181,12 @@ export class Application {
     present.session.objects.delete(uid);
     const { material, attributes } = present.object;
     if (material?.kind === "secret") material.bytes.dispose();
-    const value = attributes.get(CKA.VALUE);
-    if (material !== undefined && value instanceof Uint8Array) value.fill(0);
+    if (material?.kind === "private") {
+      for (const type of SECRETS) {
+        const value = attributes.get(type);
+        if (value instanceof Uint8Array) value.fill(0);
+      }
+    }
     this.forgetHandle(present.session.slot, uid);
   }
 

@@ -30,7 +30,7 @@ export interface P11Object {
 }
 
 /** Values that only ever leave a key which is neither sensitive nor unextractable. */
-const SECRETS: ReadonlySet<number> = new Set([
+export const SECRETS: ReadonlySet<number> = new Set([
   CKA.VALUE,
   CKA.PRIVATE_EXPONENT,
   CKA.PRIME_1,

@@ -20,11 +20,13 @@ async function empty(application: Application, so: Caller, slot: Slot): Promise<
   const { catalogue } = application.shared;
   for (;;) {
     const { items } = await objects.find(so, { tokenLabel: slot.home, limit: 1000 });
-    for (const record of items) {
+    // The security officer's own PIN stays (PKCS #11 v3.0 §5.5.7).
+    const going = items.filter((record) => record.class !== PIN_RECORD_CLASS || record.label !== "pin:so");
+    for (const record of going) {
       await objects.remove(so, record.id);
       catalogue.removeRecord(record.id);
     }
-    if (items.length < 1000) break;
+    if (items.length < 1000 || going.length === 0) break;
   }
   let cursor: string | undefined;
   do {
