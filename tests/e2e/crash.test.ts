@@ -1,4 +1,4 @@
-/** `kill -9` under load: what was acknowledged is there afterwards. CASEMATE_CRASHES sets how often. */
+/** `kill -9` of server and boundary under load: what was acknowledged is there afterwards. CASEMATE_CRASHES sets how often. */
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { request } from "node:http";
@@ -46,6 +46,16 @@ async function load(server: RunningServer, token: string, round: number, done: A
   await Promise.all(Array.from({ length: IN_FLIGHT }, (_, id) => worker(id)));
 }
 
+/** The boundary process first, in every other round; the server goes on with a new one until its own turn. */
+function killSoon(server: RunningServer, round: number): void {
+  const at = 50 + Math.random() * 400;
+  if (round % 2 === 1) {
+    const children = readFileSync(`/proc/${server.pid}/task/${server.pid}/children`, "utf8").trim().split(" ");
+    setTimeout(() => children.forEach((pid) => process.kill(Number(pid), "SIGKILL")), at * Math.random());
+  }
+  setTimeout(() => process.kill(server.pid, "SIGKILL"), at);
+}
+
 test(`after ${CRASHES} kills under load every acknowledged key and destruction is there and the log verifies`, async (t: TestContext) => {
   using directory = temporary();
   const data = join(directory.path, "data");
@@ -54,7 +64,7 @@ test(`after ${CRASHES} kills under load every acknowledged key and destruction i
     const server = await startServer(data);
     const token = readFileSync(join(data, "admin.token"), "utf8").trim();
     const loading = load(server, token, round, done);
-    setTimeout(() => process.kill(server.pid, "SIGKILL"), 50 + Math.random() * 400);
+    killSoon(server, round);
     await loading;
     await server.stop("SIGKILL");
   }

@@ -71,6 +71,7 @@ export interface Announced {
   readonly dataDirectory: string;
   readonly readyMs: number;
   readonly firstRun: boolean;
+  readonly remarks: readonly string[];
   readonly devices: readonly { readonly id: string; readonly kind: string; readonly state: string }[];
 }
 

@@ -119,6 +119,22 @@ test("zeroizing destroys every key at once, and the device is a new one at the n
   assert.equal((await casemate(data, ["audit", "verify"])).status, 0);
 });
 
+test("a data directory whose path is too long for sockets works over loopback, and that is said", async () => {
+  using directory = temporary();
+  const data = join(directory.path, "a".repeat(60), "b".repeat(60));
+  const server = await startServer(data);
+  try {
+    assert.equal(server.announced.socket, undefined);
+    assert.match(server.announced.remarks.join("\n"), /too long for a unix socket/);
+    const { status, stdout, stderr } = await casemate(data, ["key", "list", "--json"]);
+    assert.equal(status, 0, stderr);
+    assert.deepEqual(JSON.parse(stdout), []);
+  } finally {
+    assert.equal(await server.stop(), 0);
+  }
+  assert.equal((await casemate(data, ["status"])).status, 3);
+});
+
 test("a second server on the same data directory is refused, and is told who has it", async () => {
   using directory = temporary();
   const server = await startServer(directory.path);
