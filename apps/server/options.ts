@@ -12,6 +12,8 @@ export interface RunOptions {
   /** Data directory, absolute. */
   readonly data: string;
   readonly listen: Address;
+  /** Also serve `casemate pkcs11 bridge --remote` here, by TLS. */
+  readonly pkcs11Listen?: Address;
   /** PEM files; absent on loopback means plain HTTP, elsewhere a certificate made by itself. */
   readonly tls?: { readonly cert: string; readonly key: string };
   /** JSON log: a file, `-` for standard error; absent means server.log in the data directory. */
@@ -62,6 +64,7 @@ export function parseOptions(argv: readonly string[]): RunOptions {
     options: {
       data: { type: "string" },
       listen: { type: "string" },
+      "pkcs11-listen": { type: "string" },
       "tls-cert": { type: "string" },
       "tls-key": { type: "string" },
       log: { type: "string" },
@@ -81,6 +84,7 @@ export function parseOptions(argv: readonly string[]): RunOptions {
   return {
     data,
     listen: listen === undefined ? DEFAULT_ADDRESS : parseAddress(listen),
+    ...(values["pkcs11-listen"] === undefined ? {} : { pkcs11Listen: parseAddress(values["pkcs11-listen"]) }),
     ...(cert === undefined || key === undefined ? {} : { tls: { cert, key } }),
     ...(log === undefined ? {} : { log }),
     logLevel: among<LogLevel>("--log-level", values["log-level"] ?? "info", LEVELS),

@@ -1,6 +1,8 @@
 import type { OpenKeyring } from "@casemate/keyring/core";
 import type { DataPaths } from "./data-directory.ts";
 import type { Log } from "./log.ts";
+import type { RunOptions } from "./options.ts";
+import { tlsFor } from "./tls.ts";
 
 const PRINCIPAL = "pkcs11";
 const SOCKET_PATH_BYTES = 107;
@@ -39,17 +41,26 @@ export interface Pkcs11Door {
 
 const LOOK_AGAIN_MS = 500;
 
-async function openDoor(keyring: OpenKeyring, paths: DataPaths, log: Log): Promise<Pkcs11Door> {
+async function openDoor(keyring: OpenKeyring, paths: DataPaths, log: Log, options: RunOptions): Promise<Pkcs11Door> {
   const { createPkcs11Server } = await import("@casemate/interfaces/pkcs11");
   const own = await ownToken(keyring);
+  const remote = options.pkcs11Listen;
+  const material = remote === undefined ? undefined : await tlsFor(options.tls, remote.host, paths);
   const server = await createPkcs11Server({
     keyring,
     objects: keyring.objects,
     socketPath: paths.pkcs11,
     log,
     serviceToken: own.token,
+    ...(remote === undefined || material === undefined
+      ? {}
+      : { remote: { ...remote, key: material.key, cert: material.certificate } }),
   });
+  const at = remote === undefined ? undefined : `${remote.host}:${server.remotePort ?? remote.port}`;
   return {
+    ...(at === undefined
+      ? {}
+      : { remark: `PKCS#11 from other machines: casemate pkcs11 bridge --remote ${at}; ${material?.remark ?? ""}` }),
     async close() {
       await server.close();
       await own.revoke();
@@ -58,12 +69,12 @@ async function openDoor(keyring: OpenKeyring, paths: DataPaths, log: Log): Promi
 }
 
 /** A sealed keyring answers no application: the socket appears when a device was unlocked. */
-function openOnceUnsealed(keyring: OpenKeyring, paths: DataPaths, log: Log): Pkcs11Door {
+function openOnceUnsealed(keyring: OpenKeyring, paths: DataPaths, log: Log, options: RunOptions): Pkcs11Door {
   let door: Promise<Pkcs11Door> | undefined;
   const timer = setInterval(() => {
     if (keyring.sealed) return;
     clearInterval(timer);
-    door = openDoor(keyring, paths, log);
+    door = openDoor(keyring, paths, log, options);
     door.catch((error: unknown) => log.error({ err: error }, "the PKCS#11 socket could not be opened"));
   }, LOOK_AGAIN_MS);
   return {
@@ -77,10 +88,15 @@ function openOnceUnsealed(keyring: OpenKeyring, paths: DataPaths, log: Log): Pkc
 }
 
 /** Opens the PKCS#11 socket in the data directory: at once, or when a sealed keyring opens. A path too long for a socket is said. */
-export async function openPkcs11(keyring: OpenKeyring, paths: DataPaths, log: Log): Promise<Pkcs11Door> {
+export async function openPkcs11(
+  keyring: OpenKeyring,
+  paths: DataPaths,
+  log: Log,
+  options: RunOptions,
+): Promise<Pkcs11Door> {
   if (Buffer.byteLength(paths.pkcs11) > SOCKET_PATH_BYTES) {
     const remark = "the data directory's path is too long for a unix socket; PKCS#11 applications cannot connect";
     return { remark, close: () => Promise.resolve() };
   }
-  return keyring.sealed ? openOnceUnsealed(keyring, paths, log) : openDoor(keyring, paths, log);
+  return keyring.sealed ? openOnceUnsealed(keyring, paths, log, options) : openDoor(keyring, paths, log, options);
 }

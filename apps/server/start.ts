@@ -155,7 +155,7 @@ export async function startServer(options: RunOptions, paths: DataPaths, log: Lo
     const fits = Buffer.byteLength(paths.socket) <= SOCKET_PATH_BYTES;
     if (fits) await rest.listen({ kind: "unix", path: paths.socket });
     else remarks.push(`the data directory's path is too long for a unix socket; the CLI uses ${url}`);
-    pkcs11 = await openPkcs11(keyring, paths, log);
+    pkcs11 = await openPkcs11(keyring, paths, log, options);
     if (pkcs11.remark !== undefined) remarks.push(pkcs11.remark);
     const running: Running = {
       pid: process.pid,

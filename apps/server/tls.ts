@@ -30,9 +30,14 @@ function read(file: string): string {
 /** The files that were named, a certificate made here and kept in the data directory, or nothing on loopback. */
 export async function tlsMaterial({ tls, listen }: RunOptions, paths: DataPaths): Promise<TlsMaterial | undefined> {
   if (tls !== undefined) return { certificate: read(tls.cert), key: read(tls.key) };
-  if (isLoopback(listen.host)) return undefined;
+  return isLoopback(listen.host) ? undefined : tlsFor(tls, listen.host, paths);
+}
+
+/** The files that were named, or a certificate made here and kept in the data directory. */
+export async function tlsFor(tls: RunOptions["tls"], name: string, paths: DataPaths): Promise<TlsMaterial> {
+  if (tls !== undefined) return { certificate: read(tls.cert), key: read(tls.key) };
   const { serverCertificate } = await import("@casemate/interfaces/rest");
-  const hosts = [...new Set([listen.host, hostname(), "localhost", "127.0.0.1"])].filter((host) => !ANY.has(host));
+  const hosts = [...new Set([name, hostname(), "localhost", "127.0.0.1"])].filter((host) => !ANY.has(host));
   const { certificate, key, fingerprint } = serverCertificate({ directory: paths.tls, hosts, clock: systemClock });
   const forClients = join(paths.tls, "certificate.pem");
   writeFileSync(forClients, certificate, { mode: 0o644 });

@@ -5,6 +5,7 @@ import type { Session } from "../session.ts";
 
 interface UpOptions {
   readonly listen?: string;
+  readonly pkcs11Listen?: string;
   readonly tlsCert?: string;
   readonly tlsKey?: string;
   readonly log?: string;
@@ -18,6 +19,7 @@ function serverArguments(session: Session, options: UpOptions): string[] {
   const flags: (readonly [string, string | undefined])[] = [
     ["--data", dataDirectory(session.options.data, session.env)],
     ["--listen", options.listen],
+    ["--pkcs11-listen", options.pkcs11Listen],
     ["--tls-cert", options.tlsCert],
     ["--tls-key", options.tlsKey],
     ["--log", options.log],
@@ -31,6 +33,7 @@ function serverArguments(session: Session, options: UpOptions): string[] {
 export function define(command: Command, session: Session): void {
   command
     .option("--listen <host:port>", "TCP address (default: localhost:8730); other than loopback needs TLS")
+    .option("--pkcs11-listen <host:port>", "also serve `casemate pkcs11 bridge --remote` here, by TLS 1.3")
     .option("--tls-cert <file>", "PEM certificate chain")
     .option("--tls-key <file>", "PEM private key of the certificate")
     .option("--log <file>", "JSON log: a file, or - for standard error (default: server.log in the data directory)")

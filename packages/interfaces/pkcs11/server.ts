@@ -1,6 +1,6 @@
 // Casemate as a PKCS#11 token: a server of p11-kit's RPC protocol on a unix socket.
 import { chmodSync, rmSync } from "node:fs";
-import { connect, createServer, type Server } from "node:net";
+import { connect, createServer, type Server, type Socket } from "node:net";
 import { CasemateError, isCasemateError } from "@casemate/foundation/errors";
 import { systemClock, systemRandom, type Clock, type Random } from "@casemate/foundation/effects";
 import type { Caller, Keyring, ObjectStore } from "@casemate/keyring/core";
@@ -8,6 +8,7 @@ import type { Shared } from "./application.ts";
 import { Catalogue, PIN_RECORD_CLASS } from "./catalogue.ts";
 import { Connection } from "./connection.ts";
 import type { Pkcs11Log, Ports } from "./context.ts";
+import { openRemote, type RemoteOptions } from "./remote.ts";
 import { Pins } from "./pins.ts";
 import { Slots } from "./slots.ts";
 
@@ -24,6 +25,8 @@ export interface Pkcs11ServerOptions {
    * and nothing is seen before a login.
    */
   readonly serviceToken?: string;
+  /** Also listen for bridges of other machines. */
+  readonly remote?: RemoteOptions;
   /** Connections held at once; the default is 4096. */
   readonly maxConnections?: number;
   readonly clock?: Clock;
@@ -32,6 +35,8 @@ export interface Pkcs11ServerOptions {
 
 export interface Pkcs11Server {
   readonly socketPath: string;
+  /** Port of the TLS listener, where there is one. */
+  readonly remotePort?: number;
   /** Open connections. */
   readonly connections: number;
   close(): Promise<void>;
@@ -137,22 +142,26 @@ export async function createPkcs11Server(options: Pkcs11ServerOptions): Promise<
   };
   await restoreLabels(shared);
   const connections = new Set<Connection>();
-  const server = createServer({ noDelay: true }, (socket) => {
+  const welcome = (socket: Socket): void => {
     const connection = new Connection(socket, shared);
     connections.add(connection);
     socket.once("close", () => connections.delete(connection));
-  });
+  };
+  const server = createServer({ noDelay: true }, welcome);
   server.maxConnections = options.maxConnections ?? MAX_CONNECTIONS;
   await clearSocket(socketPath);
   await listen(server, socketPath);
-  log.info({ socketPath }, "pkcs11: listening");
+  const remote = options.remote === undefined ? undefined : await openRemote(options.remote, ports, welcome);
+  log.info({ socketPath, ...(remote === undefined ? {} : { port: remote.port }) }, "pkcs11: listening");
   return {
     socketPath,
+    ...(remote === undefined ? {} : { remotePort: remote.port }),
     get connections() {
       return connections.size;
     },
     async close() {
       for (const connection of connections) connection.close();
+      await remote?.close();
       await new Promise<void>((resolve) => server.close(() => resolve()));
     },
   };

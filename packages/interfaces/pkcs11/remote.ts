@@ -1,0 +1,89 @@
+// The way in from other machines: TLS 1.3, an API token first, then p11-kit's RPC as on the socket.
+import { createServer, type TLSSocket } from "node:tls";
+import { CasemateError, isCasemateError } from "@casemate/foundation/errors";
+import type { Ports } from "./context.ts";
+
+/** Where to listen for bridges of other machines. */
+export interface RemoteOptions {
+  readonly host: string;
+  /** 0 takes a free one. */
+  readonly port: number;
+  /** PEM. */
+  readonly key: string | Buffer;
+  /** PEM, with the chain. */
+  readonly cert: string | Buffer;
+}
+
+export interface RemoteDoor {
+  readonly port: number;
+  close(): Promise<void>;
+}
+
+const GREETING = /^casemate-pkcs11 1 ([\x21-\x7e]{1,255})\n$/;
+const MAX_GREETING = 300;
+const WAIT_MS = 10_000;
+const MAX_CONNECTIONS = 4096;
+
+/** The socket belongs to the account; from elsewhere a token says that somebody may come in at all. PINs are asked for all the same. */
+function greet(socket: TLSSocket, ports: Ports, welcome: (socket: TLSSocket) => void): void {
+  let text = "";
+  const refuse = (why: string): void => {
+    ports.log.warn({ from: socket.remoteAddress, why }, "pkcs11: refused a connection from elsewhere");
+    socket.end("refused\n");
+  };
+  const timer = setTimeout(() => socket.destroy(), WAIT_MS);
+  const done = (): void => {
+    clearTimeout(timer);
+    socket.off("data", receive);
+  };
+  const receive = (chunk: Buffer): void => {
+    text += chunk.toString("latin1");
+    if (!text.includes("\n") && text.length <= MAX_GREETING) return;
+    done();
+    const token = GREETING.exec(text)?.[1];
+    if (token === undefined) return refuse("no greeting");
+    socket.pause();
+    ports.keyring.authenticate(token, "pkcs11").then(
+      () => {
+        socket.write("ok\n");
+        welcome(socket);
+        socket.resume();
+      },
+      (error: unknown) => refuse(isCasemateError(error) ? error.code : "INTERNAL"),
+    );
+  };
+  socket.on("data", receive);
+  socket.on("error", () => undefined);
+  socket.once("close", done);
+}
+
+/** @throws CONFIG_INVALID. */
+export async function openRemote(
+  options: RemoteOptions,
+  ports: Ports,
+  welcome: (socket: TLSSocket) => void,
+): Promise<RemoteDoor> {
+  const { key, cert, host, port } = options;
+  const held = new Set<TLSSocket>();
+  const server = createServer({ key, cert, minVersion: "TLSv1.3" }, (socket) => {
+    held.add(socket);
+    socket.once("close", () => held.delete(socket));
+    greet(socket, ports, welcome);
+  });
+  server.maxConnections = MAX_CONNECTIONS;
+  server.on("tlsClientError", () => undefined);
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", (cause) =>
+      reject(new CasemateError("CONFIG_INVALID", `cannot listen on ${host}:${port}: ${cause.message}`, { cause })),
+    );
+    server.listen(port, host, resolve);
+  });
+  const address = server.address();
+  return {
+    port: typeof address === "object" && address !== null ? address.port : port,
+    async close() {
+      for (const socket of held) socket.destroy();
+      await new Promise<void>((resolve) => server.close(() => resolve()));
+    },
+  };
+}
