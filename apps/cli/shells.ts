@@ -35,7 +35,7 @@ function bash(words: readonly Words[]): string {
   const paths = words.filter(({ path }) => path !== "").map(({ path }) => quoted(path));
   return `# bash completion of casemate
 _casemate() {
-  local cur=\${COMP_WORDS[COMP_CWORD]} prev=\${COMP_WORDS[COMP_CWORD-1]} path= next= key=0 word known i
+  local cur=\${COMP_WORDS[COMP_CWORD]} prev=\${COMP_WORDS[COMP_CWORD-1]} verb= next= key=0 word known i
   case $prev in
     ${FILE_OPTIONS.join("|")}) COMPREPLY=($(compgen -f -- "$cur")); return ;;
   esac
@@ -43,10 +43,10 @@ _casemate() {
     word=\${COMP_WORDS[i]}
     [[ $word == -* ]] && continue
     for known in ${paths.join(" ")}; do
-      [[ $known == "\${path:+$path }$word" ]] && path=$known && break
+      [[ $known == "\${verb:+$verb }$word" ]] && verb=$known && break
     done
   done
-  case $path in
+  case $verb in
 ${cases.join("\n")}
   esac
   if [[ $key == 1 && $cur != -* ]]; then
@@ -58,6 +58,7 @@ complete -o default -F _casemate casemate
 `;
 }
 
+/** `path` is no name for a variable here: zsh ties it to PATH. */
 function zsh(words: readonly Words[]): string {
   const cases = words.map(({ path, commands, options, takesKey }) => {
     const described = commands.map(({ name, summary }) => quoted(`${name}:${summary.replaceAll(":", "\\:")}`));
@@ -66,7 +67,7 @@ function zsh(words: readonly Words[]): string {
   const paths = words.filter(({ path }) => path !== "").map(({ path }) => quoted(path));
   return `#compdef casemate
 _casemate() {
-  local path='' word known key=0
+  local verb='' word known key=0
   local -a commands options known_paths names
   known_paths=(${paths.join(" ")})
   case "\${words[CURRENT-1]}" in
@@ -75,10 +76,10 @@ _casemate() {
   for word in "\${(@)words[2,CURRENT-1]}"; do
     [[ $word == -* ]] && continue
     for known in "\${known_paths[@]}"; do
-      [[ $known == "\${path:+$path }$word" ]] && path=$known && break
+      [[ $known == "\${verb:+$verb }$word" ]] && verb=$known && break
     done
   done
-  case $path in
+  case $verb in
 ${cases.join("\n")}
   esac
   if [[ $key == 1 ]]; then
