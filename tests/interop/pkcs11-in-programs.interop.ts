@@ -5,9 +5,10 @@ import { createServer } from "node:net";
 import { userInfo } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
 import { after, before, describe, test } from "node:test";
-import { casemate } from "../e2e/harness.ts";
+import { casemate, REPOSITORY, startServer, temporary } from "../e2e/harness.ts";
 import { desk, ENGINE, environment, keyUri, missing, MODULE, PIN, type Desk } from "./pkcs11-in-harness.ts";
 
+const PROGRAM = `${REPOSITORY}/apps/cli/bin/casemate.mjs`;
 const skipAll = missing("pkcs11-tool") ?? false;
 
 async function freePort(): Promise<number> {
@@ -334,5 +335,23 @@ describe("Debian's programs, unmodified, with keys in Casemate", { skip: skipAll
     assert.match(listed.stdout, /token label +: casemate/);
     const looked = await casemate(here.data, ["pkcs11", "doctor", "--json"]);
     assert.equal((JSON.parse(looked.stdout) as { readonly listening: boolean }).listening, true);
+  });
+
+  test("a bridge reaches a server elsewhere by TLS with a token, and not without", async () => {
+    using directory = temporary();
+    const port = await freePort();
+    const elsewhere = await startServer(directory.path, ["--pkcs11-listen", `localhost:${port}`]);
+    try {
+      const bridge = (tokenFile: string): string =>
+        `|${process.execPath} ${PROGRAM} pkcs11 bridge --remote localhost:${port} ` +
+        `--ca-file ${directory.path}/tls/certificate.pem --token-file ${tokenFile}`;
+      const list = (address: string) =>
+        here.run("pkcs11-tool", ["--module", MODULE, "-L"], { env: { P11_KIT_SERVER_ADDRESS: address } });
+      assert.match((await list(bridge(`${directory.path}/admin.token`))).stdout, /token label +: hsm-1/);
+      const wrong = await list(bridge(here.write("wrong.token", "cmt_0000000000000000_wrong")));
+      assert.match(wrong.stderr, /CKR_DEVICE_ERROR/);
+    } finally {
+      await elsewhere.stop();
+    }
   });
 });
