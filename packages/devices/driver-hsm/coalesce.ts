@@ -1,9 +1,8 @@
 /** Single calls on the same key in the same tick become one batch: the cost of a message is shared. */
 import process from "node:process";
 import type { Many } from "@casemate/devices/contract";
-import { CasemateError, isCasemateError } from "@casemate/foundation/errors";
-import { equalBytes } from "@casemate/foundation/bytes";
-import { ALGORITHMS, peekKeyRef, type Family } from "@casemate/protocols/hsm";
+import { CasemateError } from "@casemate/foundation/errors";
+import { ALGORITHMS, KEY_REF_HEADER_BYTES, peekAlgorithm, type Family } from "@casemate/protocols/hsm";
 
 /**
  * Items per batch: enough to share the cost of a message, few enough to answer early. Of the slower kinds a few, so that the
@@ -23,36 +22,26 @@ const MOST_BYTES = 8192;
 interface Waiting<I, R> {
   readonly ref: Uint8Array;
   readonly items: I[];
-  readonly settle: { readonly resolve: (value: R) => void; readonly reject: (error: unknown) => void }[];
+  readonly settle: { readonly resolve: (answer: Many<R>) => void; readonly reject: (error: unknown) => void }[];
   readonly send: (items: I[]) => Promise<Many<R>>;
 }
 
 export interface Coalescer<I, R> {
-  /** As `send([item])`, perhaps together with others of the same `group` and key. Resolves with the item's value or rejects with its error. */
-  one(group: string, ref: Uint8Array, item: I, size: number, send: (items: I[]) => Promise<Many<R>>): Promise<R>;
+  /** As `send([item])`, perhaps together with others of the same `group` and key. */
+  one(group: string, ref: Uint8Array, item: I, size: number, send: (items: I[]) => Promise<Many<R>>): Promise<Many<R>>;
 }
 
-interface Group {
-  readonly name: string;
-  readonly most: number;
+/** How many items a batch on this key may have; 1 for keys whose items travel alone. */
+function mostFor(ref: Uint8Array): number {
+  const algorithm = peekAlgorithm(ref);
+  if (algorithm === undefined) return 1;
+  const { family, slow } = ALGORITHMS[algorithm];
+  return slow ? 1 : (MOST_ITEMS[family] ?? 1);
 }
 
-function groupOf(group: string, ref: Uint8Array): Group | undefined {
-  const header = peekKeyRef(ref);
-  if (header === undefined) return undefined;
-  const { family, slow } = ALGORITHMS[header.algorithm];
-  const most = slow ? undefined : MOST_ITEMS[family];
-  if (most === undefined) return undefined;
-  const id = Buffer.from(header.keyId.buffer, header.keyId.byteOffset, header.keyId.length).toString("latin1");
-  return { name: group + id, most };
-}
-
-async function alone<I, R>(item: I, send: (items: I[]) => Promise<Many<R>>): Promise<R> {
-  const [value] = await send([item]);
-  if (value === undefined) throw new CasemateError("DEVICE_FAILED", "the device answered no item");
-  if (isCasemateError(value)) throw value;
-  return value;
-}
+/** The reference's header tells keys apart; whether two references are the same is compared in full. */
+const nameOf = (group: string, ref: Uint8Array): string =>
+  group + Buffer.from(ref.buffer, ref.byteOffset, KEY_REF_HEADER_BYTES).toString("latin1");
 
 export function createCoalescer<I, R>(): Coalescer<I, R> {
   const waiting = new Map<string, Waiting<I, R>>();
@@ -60,12 +49,11 @@ export function createCoalescer<I, R>(): Coalescer<I, R> {
 
   const flushOne = ({ items, settle, send }: Waiting<I, R>): void => {
     send(items).then(
-      (values) => {
+      (answers) => {
         for (const [index, { resolve, reject }] of settle.entries()) {
-          const value = values[index];
-          if (value === undefined) reject(new CasemateError("DEVICE_FAILED", "the device left an item unanswered"));
-          else if (isCasemateError(value)) reject(value);
-          else resolve(value);
+          const answer = answers[index];
+          if (answer === undefined) reject(new CasemateError("DEVICE_FAILED", "the device left an item unanswered"));
+          else resolve([answer]);
         }
       },
       (error: unknown) => {
@@ -82,11 +70,11 @@ export function createCoalescer<I, R>(): Coalescer<I, R> {
 
   return {
     one(group, ref, item, size, send) {
-      const found = size > MOST_BYTES ? undefined : groupOf(group, ref);
-      if (found === undefined) return alone(item, send);
-      const { name, most } = found;
+      const most = size > MOST_BYTES ? 1 : mostFor(ref);
+      if (most === 1) return send([item]);
+      const name = nameOf(group, ref);
       let batch = waiting.get(name);
-      if (batch !== undefined && !equalBytes(batch.ref, ref)) return alone(item, send);
+      if (batch !== undefined && Buffer.compare(batch.ref, ref) !== 0) return send([item]);
       if (batch === undefined) {
         batch = { ref, items: [], settle: [], send };
         waiting.set(name, batch);
@@ -96,7 +84,7 @@ export function createCoalescer<I, R>(): Coalescer<I, R> {
         // After every promise callback of this turn: whoever was answered together asks together.
         process.nextTick(flush);
       }
-      const { promise, resolve, reject } = Promise.withResolvers<R>();
+      const { promise, resolve, reject } = Promise.withResolvers<Many<R>>();
       batch.items.push(item);
       batch.settle.push({ resolve, reject });
       if (batch.items.length >= most) {

@@ -14,7 +14,7 @@ import type {
   UnlockFacet,
   WrapFacet,
 } from "@casemate/devices/contract";
-import { CasemateError, isCasemateError } from "@casemate/foundation/errors";
+import { CasemateError } from "@casemate/foundation/errors";
 import { LIMITS, usageFlags, type ReplyOf } from "@casemate/protocols/hsm";
 import type { Call } from "./calls.ts";
 import { createCoalescer, type Coalescer } from "./coalesce.ts";
@@ -22,9 +22,11 @@ import { sendMany, tooLarge, type ManyOptions } from "./many.ts";
 
 const NOTHING = new Uint8Array();
 
+const notOurs = (ref: KeyRef): CasemateError =>
+  new CasemateError("NOT_FOUND", `${ref.length} bytes are no key reference of this device`);
+
 function checkRef(ref: KeyRef): void {
-  if (ref.length <= LIMITS.ref) return;
-  throw new CasemateError("NOT_FOUND", `${ref.length} bytes are no key reference of this device`);
+  if (ref.length > LIMITS.ref) throw notOurs(ref);
 }
 
 const newKey = ({ ref, publicKey }: ReplyOf<"generate">): NewKey => ({
@@ -53,31 +55,19 @@ export function keysFacet(call: Call): KeysFacet {
 }
 
 /** A single item goes through the coalescer, more go as their own batch. */
-async function through<I, R>(
+function through<I, R>(
   coalescer: Coalescer<I, R>,
   group: string,
   ref: KeyRef,
   options: ManyOptions<I, R>,
 ): Promise<Many<R>> {
-  checkRef(ref);
-  const [only] = options.items;
-  if (options.items.length !== 1 || only === undefined) return sendMany(options);
+  const { items } = options;
+  if (ref.length > LIMITS.ref) return Promise.reject(notOurs(ref));
+  const [only] = items;
+  if (items.length !== 1 || only === undefined) return sendMany(options);
   const refused = options.refuse(only);
-  if (refused !== undefined) return [refused];
-  try {
-    return [await coalescer.one(group, ref, only, options.size(only), options.send)];
-  } catch (error) {
-    // An error of the item is its answer; one of the whole request rejects. The device's refusal of a key concerns all.
-    if (isCasemateError(error) && itemError.has(error)) return [error];
-    throw error;
-  }
-}
-
-/** Errors that came as an item's answer. */
-const itemError = new WeakSet<CasemateError>();
-function mark<R>(answers: Many<R>): Many<R> {
-  for (const answer of answers) if (isCasemateError(answer)) itemError.add(answer);
-  return answers;
+  if (refused !== undefined) return Promise.resolve([refused]);
+  return coalescer.one(group, ref, only, options.size(only), options.send);
 }
 
 export function signFacet(call: Call): SignFacet {
@@ -89,7 +79,7 @@ export function signFacet(call: Call): SignFacet {
         items: inputs,
         refuse: (input) => tooLarge("an input", input.length, LIMITS.data),
         size: (input) => input.length,
-        send: async (items) => mark(await call("sign", { ref, scheme, kind, inputs: items })),
+        send: (items) => call("sign", { ref, scheme, kind, inputs: items }),
       }),
     verify: (ref, scheme, kind, pairs) =>
       through(verifying, `${scheme} ${kind} `, ref, {
@@ -97,7 +87,7 @@ export function signFacet(call: Call): SignFacet {
         refuse: ({ input, signature }) =>
           tooLarge("an input", input.length, LIMITS.data) ?? (signature.length > LIMITS.signature ? false : undefined),
         size: ({ input, signature }) => input.length + signature.length,
-        send: async (items) => mark(await call("verify", { ref, scheme, kind, items })),
+        send: (items) => call("verify", { ref, scheme, kind, items }),
       }),
   };
 }
@@ -127,7 +117,7 @@ export function cipherFacet(call: Call): CipherFacet {
           tooLarge("a context", context.length, LIMITS.context) ??
           badIv(iv),
         size: ({ data, context }) => data.length + context.length,
-        send: async (plain) => mark(await call("encrypt", { ref, scheme, items: plain })),
+        send: (plain) => call("encrypt", { ref, scheme, items: plain }),
       }),
     decrypt: (ref, scheme, items) =>
       through(decrypting, `${scheme} `, ref, {
@@ -136,7 +126,7 @@ export function cipherFacet(call: Call): CipherFacet {
           tooLarge("data", data.length, LIMITS.data + LIMITS.overhead) ??
           tooLarge("a context", context.length, LIMITS.context),
         size: ({ data, context }) => data.length + context.length,
-        send: async (sealed) => mark(await call("decrypt", { ref, scheme, items: sealed })),
+        send: (sealed) => call("decrypt", { ref, scheme, items: sealed }),
       }),
   };
 }
@@ -150,7 +140,7 @@ export function macFacet(call: Call): MacFacet {
         items: inputs,
         refuse: (input) => tooLarge("an input", input.length, LIMITS.data),
         size: (input) => input.length,
-        send: async (items) => mark(await call("mac", { ref, scheme, inputs: items })),
+        send: (items) => call("mac", { ref, scheme, inputs: items }),
       }),
     check: (ref, scheme, pairs) =>
       through(checking, `${scheme} `, ref, {
@@ -158,7 +148,7 @@ export function macFacet(call: Call): MacFacet {
         refuse: ({ input, mac }) =>
           tooLarge("an input", input.length, LIMITS.data) ?? (mac.length > LIMITS.mac ? false : undefined),
         size: ({ input, mac }) => input.length + mac.length,
-        send: async (items) => mark(await call("checkMac", { ref, scheme, items })),
+        send: (items) => call("checkMac", { ref, scheme, items }),
       }),
   };
 }

@@ -3,7 +3,15 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { decode, encode, type Codec } from "@casemate/foundation/codec";
 import { CasemateError, isCasemateError } from "@casemate/foundation/errors";
-import { ALGORITHMS, KEY_ALGORITHM_NAMES, LIMITS, OPERATIONS, keyRefCodec, peekKeyRef, usageFlags } from "./index.ts";
+import {
+  ALGORITHMS,
+  KEY_ALGORITHM_NAMES,
+  LIMITS,
+  OPERATIONS,
+  keyRefCodec,
+  peekAlgorithm,
+  usageFlags,
+} from "./index.ts";
 import { SIGN_SCHEME_CODES } from "./algorithms.ts";
 
 const ref = new Uint8Array(60).fill(7);
@@ -160,7 +168,7 @@ test("algorithm numbers are unique and a key reference shows its header", () => 
     nonce: new Uint8Array(12),
     sealed: new Uint8Array(40),
   });
-  assert.equal(peekKeyRef(bytes)?.algorithm, "ml-dsa-65");
-  assert.equal(peekKeyRef(bytes.subarray(0, 10)), undefined);
-  assert.equal(peekKeyRef(Uint8Array.of(2, ...bytes.subarray(1))), undefined);
+  assert.equal(peekAlgorithm(bytes), "ml-dsa-65");
+  assert.equal(peekAlgorithm(bytes.subarray(0, 10)), undefined);
+  assert.equal(peekAlgorithm(Uint8Array.of(2, ...bytes.subarray(1))), undefined);
 });

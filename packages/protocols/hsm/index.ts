@@ -22,7 +22,7 @@ export {
   KEY_REF_VERSION,
   keyRefCodec,
   keyRefHeaderCodec,
-  peekKeyRef,
+  peekAlgorithm,
   type KeyRefFields,
   type KeyRefHeader,
 } from "./key-ref.ts";

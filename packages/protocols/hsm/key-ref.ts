@@ -1,6 +1,6 @@
 /** Casemate virtual HSM key reference, version 1: a clear header that is authenticated, then the sealed key material. */
-import { bool8, decode, fixed, rest, struct, u8, type Infer } from "@casemate/foundation/codec";
-import { algorithmCodec, usagesCodec } from "./algorithms.ts";
+import { bool8, fixed, rest, struct, u8, type Infer } from "@casemate/foundation/codec";
+import { ALGORITHMS, KEY_ALGORITHM_NAMES, algorithmCodec, usagesCodec, type KeyAlgorithm } from "./algorithms.ts";
 
 export const KEY_REF_VERSION = 1;
 export const KEY_ID_BYTES = 16;
@@ -29,12 +29,11 @@ export const keyRefCodec = struct("key reference", "virtual HSM key reference v1
 export type KeyRefHeader = Infer<typeof keyRefHeaderCodec>;
 export type KeyRefFields = Infer<typeof keyRefCodec>;
 
-/** The clear part, without any proof that the device made it: for routing only. Undefined when it is not even shaped like one. */
-export function peekKeyRef(ref: Uint8Array): KeyRefHeader | undefined {
-  if (ref.length <= KEY_REF_HEADER_BYTES || ref[0] !== KEY_REF_VERSION) return undefined;
-  try {
-    return decode(keyRefHeaderCodec, ref.subarray(0, KEY_REF_HEADER_BYTES));
-  } catch {
-    return undefined;
-  }
+const BY_CODE: ReadonlyMap<number | undefined, KeyAlgorithm> = new Map(
+  KEY_ALGORITHM_NAMES.map((name) => [ALGORITHMS[name].code, name]),
+);
+
+/** The algorithm a reference claims, without any proof: for routing only. */
+export function peekAlgorithm(ref: Uint8Array): KeyAlgorithm | undefined {
+  return ref.length > KEY_REF_HEADER_BYTES && ref[0] === KEY_REF_VERSION ? BY_CODE.get(ref[1]) : undefined;
 }
