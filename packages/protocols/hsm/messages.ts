@@ -137,7 +137,7 @@ export const dataKeysReply = list(
   LIMITS.dataKeys,
 );
 
-/** `publicKey` is raw X25519; the signature is the identity key's over UNLOCK_CONTEXT ‖ publicKey. */
+/** `publicKey` is raw X25519; the signature is the identity key's over UNLOCK_CONTEXT ‖ publicKey, empty while that key is itself locked. */
 export const challengeReply = struct("challenge", SPEC, { publicKey: fixed(32), signature: bytes(u16, 512) });
 export const unlockRequest = struct("unlock", SPEC, { sealed: bytes(u16, LIMITS.unlock) });
 
