@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 import { casemate, startServer, temporary, type RunningServer } from "./harness.ts";
 
-const CRASHES = Number(process.env["CASEMATE_CRASHES"] ?? 3);
+const CRASHES = Number(process.env["CASEMATE_CRASHES"] ?? 2);
 const IN_FLIGHT = 8;
 
 /** Resolves with the status, or undefined when the connection broke. */
