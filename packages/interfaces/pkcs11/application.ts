@@ -62,6 +62,11 @@ export class Application {
     return this.shared.slots.get(session.slot);
   }
 
+  /** Everybody who is logged in here. */
+  callers(): readonly Caller[] {
+    return [...this.#logins.values()].map(({ caller }) => caller);
+  }
+
   login(slot: number): Login | undefined {
     return this.#logins.get(slot);
   }

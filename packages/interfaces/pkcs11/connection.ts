@@ -45,7 +45,8 @@ export class Connection {
     socket.on("drain", () => this.#resume());
     // An error is followed by close; a client that vanishes is an ordinary end.
     socket.on("error", () => undefined);
-    socket.once("close", () => this.application.end());
+    // After the server has looked who was logged in.
+    socket.once("close", () => queueMicrotask(() => this.application.end()));
   }
 
   close(): void {

@@ -5,7 +5,7 @@ import { CasemateError, isCasemateError } from "@casemate/foundation/errors";
 import { systemClock, systemRandom, type Clock, type Random } from "@casemate/foundation/effects";
 import type { Caller, Keyring, ObjectStore } from "@casemate/keyring/core";
 import type { Shared } from "./application.ts";
-import { Catalogue, PIN_RECORD_CLASS } from "./catalogue.ts";
+import { Catalogue, PIN_RECORD_CLASS, viewKey } from "./catalogue.ts";
 import { Connection } from "./connection.ts";
 import type { Pkcs11Log, Ports } from "./context.ts";
 import { openRemote, type RemoteOptions } from "./remote.ts";
@@ -142,10 +142,21 @@ export async function createPkcs11Server(options: Pkcs11ServerOptions): Promise<
   };
   await restoreLabels(shared);
   const connections = new Set<Connection>();
+  /** What is kept for a caller is dropped with the caller's last connection. */
+  const forgetViews = (): void => {
+    const present = [...connections].flatMap(({ application }) => application.callers().map(viewKey));
+    void service().then((own) =>
+      shared.catalogue.retain(new Set(own === undefined ? present : [...present, viewKey(own)])),
+    );
+  };
   const welcome = (socket: Socket): void => {
     const connection = new Connection(socket, shared);
     connections.add(connection);
-    socket.once("close", () => connections.delete(connection));
+    socket.once("close", () => {
+      const before = connection.application.callers();
+      connections.delete(connection);
+      if (before.length > 0) forgetViews();
+    });
   };
   const server = createServer({ noDelay: true }, welcome);
   server.maxConnections = options.maxConnections ?? MAX_CONNECTIONS;
