@@ -1,5 +1,5 @@
 // Implements: PKCS #11 v3.0 §5.4 and §5.6, one application: its sessions, its logins, its handles.
-import { CKA, CKS } from "@casemate/protocols/p11-rpc";
+import { CKA, CKS, type RpcVersion } from "@casemate/protocols/p11-rpc";
 import type { Caller } from "@casemate/keyring/core";
 import type { Catalogue, TokenObject } from "./catalogue.ts";
 import type { Ports } from "./context.ts";
@@ -35,6 +35,8 @@ interface Held {
 export class Application {
   readonly shared: Shared;
   initialized = false;
+  /** Protocol version that the client offered. */
+  version: RpcVersion = 0;
   readonly sessions = new Map<number, Session>();
   readonly #logins = new Map<number, Login>();
   readonly #objects = new Map<number, Held>();

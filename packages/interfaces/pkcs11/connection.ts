@@ -60,6 +60,7 @@ export class Connection {
       if (offered === undefined) return;
       // The codec follows what was offered: newer clients encode mechanisms their way whatever is agreed.
       this.#version = rpcVersion(offered);
+      this.application.version = this.#version;
       this.#socket.write(new Uint8Array([Math.min(offered, NEWEST_VERSION)]));
       rest = rest.subarray(1);
     }

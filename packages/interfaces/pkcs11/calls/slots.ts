@@ -2,10 +2,13 @@
 import { SIZE_QUERY, type UlongReply } from "@casemate/protocols/p11-rpc";
 import { isCasemateError } from "@casemate/foundation/errors";
 import type { Application } from "../application.ts";
+import { CLIENT_VERSIONS } from "../client-versions.ts";
 import { MECHANISMS } from "../mechanisms.ts";
 import { slotInfo, tokenInfo, tokenPresent, type Slot } from "../slots.ts";
 import { failure } from "../status.ts";
 import type { Calls } from "./types.ts";
+
+const OLDEST = CLIENT_VERSIONS.find(({ rpc }) => rpc === 0);
 
 function list(numbers: readonly number[], capacity: number): [UlongReply] {
   return [capacity === SIZE_QUERY || numbers.length > capacity ? numbers.length : numbers];
@@ -59,7 +62,12 @@ export const slotCalls: Calls<
   async C_GetMechanismList(application, id, capacity) {
     const slot = await known(application, id);
     if (!tokenPresent(slot)) throw failure("TOKEN_NOT_PRESENT");
-    return list([...MECHANISMS.keys()], capacity);
+    // The old client drops what it does not know from the list but not from the count: say only what it will keep.
+    const carried = application.version === 0 ? OLDEST : undefined;
+    return list(
+      [...MECHANISMS.keys()].filter((type) => carried?.carries(type) ?? true),
+      capacity,
+    );
   },
   async C_GetMechanismInfo(application, id, type) {
     await known(application, id);
