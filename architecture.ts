@@ -76,7 +76,7 @@ export const LAYERS: readonly LayerRule[] = [
   },
   {
     files: ["packages/devices/driver-*/**"],
-    may: [...anyFoundation, "protocols/*", "devices/contract", "devices/boundary"],
+    may: [...anyFoundation, "protocols/*", "devices/contract", "devices/boundary", "devices/boundary/guest"],
     node: "any",
     npm: ["pkcs11js"],
     why: "a driver never knows its virtual twin",
@@ -92,7 +92,7 @@ export const LAYERS: readonly LayerRule[] = [
     files: ["packages/interfaces/**"],
     may: [...anyFoundation, "foundation/ffi", "keyring/core", "devices/contract", "protocols/*"],
     node: "any",
-    npm: ["fastify", "@fastify/swagger", "typebox"],
+    npm: ["fastify", "typebox"],
     why: "decode, use case, encode: never a driver",
   },
   {

@@ -1,0 +1,80 @@
+/** `npm run bench [-- SUITE… --seconds S --only NAME]`: prints as it measures and keeps the figures as JSON. */
+import { parseArgs } from "node:util";
+import { CASES, type Path } from "./cases.ts";
+import { catalogueFigures } from "./catalogue.ts";
+import { openEngine } from "./engine.ts";
+import { describeMachine } from "./machine.ts";
+import { loadRaw, rawSpeed, type RawSpeed } from "./raw/index.ts";
+import { formatRow, header, keep, rowOf, type Load, type Row } from "./report.ts";
+import { openRest } from "./rest.ts";
+
+const SUITES = ["engine", "rest", "rest-batch", "catalogue"] as const;
+type Suite = (typeof SUITES)[number];
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    seconds: { type: "string", default: "3" },
+    only: { type: "string", multiple: true },
+    dry: { type: "boolean", default: false },
+  },
+});
+const seconds = Number(values.seconds);
+const unknown = positionals.find((name) => !(SUITES as readonly string[]).includes(name));
+if (unknown !== undefined || !(seconds > 0 && seconds <= 60)) {
+  process.stderr.write(`bench: suites are ${SUITES.join(", ")}; --seconds is 0 to 60\n`);
+  process.exit(2);
+}
+const chosen = new Set<Suite>(positionals.length === 0 ? SUITES : (positionals as Suite[]));
+const cases = CASES.filter(({ name }) => values.only === undefined || values.only.includes(name));
+const machine = describeMachine();
+const raw = loadRaw();
+const save = (name: string, content: object): void => {
+  if (values.dry || values.only !== undefined) return;
+  console.log(`kept in ${keep(name, machine, content)}\n`);
+};
+
+console.log(`${machine.cpu}, ${machine.cores} cores, Node ${machine.node}, OpenSSL ${machine.openssl}`);
+if (machine.loadBefore > 0.5)
+  console.log(`note: the machine was busy (load ${machine.loadBefore}); compare ratios only`);
+if (raw === undefined) console.log("note: no C compiler; raw OpenSSL is a loop on node:crypto instead");
+
+/** Raw speed right before and right after, so that a machine that drifts does not favour either side. */
+async function compare(path: Path, measure: (item: (typeof CASES)[number]) => Promise<Load>): Promise<Row[]> {
+  console.log(header());
+  const rows: Row[] = [];
+  for (const item of cases) {
+    const before = rawSpeed(raw, item.name, 0.7);
+    const load = await measure(item);
+    const after = rawSpeed(raw, item.name, 0.7);
+    const speed: RawSpeed = { ...before, perCoreSecond: (before.perCoreSecond + after.perCoreSecond) / 2 };
+    const row = rowOf(path, item.name, load, speed, item.targets[path]);
+    rows.push(row);
+    console.log(formatRow(row));
+  }
+  return rows;
+}
+
+if (chosen.has("engine")) {
+  await using engine = await openEngine();
+  save("engine", { inFlight: 64, rows: await compare("engine", (item) => engine.measure(item, seconds)) });
+}
+if (chosen.has("rest") || chosen.has("rest-batch")) {
+  await using rest = await openRest();
+  console.log(
+    `first output ${rest.start.firstOutputMs} ms, ready ${rest.start.readyMs} ms, idle: server ${rest.start.serverIdleMiB} MiB, boundary ${rest.start.boundaryIdleMiB} MiB`,
+  );
+  for (const path of ["rest-batch", "rest"] as const) {
+    if (!chosen.has(path)) continue;
+    save(path, { start: rest.start, rows: await compare(path, (item) => rest.measure(path, item, seconds)) });
+  }
+}
+if (chosen.has("catalogue")) {
+  const figures = await catalogueFigures();
+  for (const { what, few, many } of figures) {
+    console.log(
+      `${what.padEnd(24)} 100 keys ${few.toFixed(3)} ms, 100 000 keys ${many.toFixed(3)} ms, ${(many / few).toFixed(2)}×`,
+    );
+  }
+  save("catalogue", { figures });
+}

@@ -1,0 +1,140 @@
+/** The whole server over TLS 1.3, audit durable before each reply; the load comes from a process of its own. */
+import { spawn } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { systemClock } from "@casemate/foundation/effects";
+import { serverCertificate } from "@casemate/interfaces/rest";
+import { createClient } from "@casemate/sdk";
+import { unixTransport } from "@casemate/sdk/node";
+import type { Case, Path } from "./cases.ts";
+import { cpuSeconds, residentMiB } from "./machine.ts";
+import type { Load } from "./report.ts";
+import type { Order, Outcome } from "./rest-load.ts";
+
+const PROGRAM = join(import.meta.dirname, "../apps/cli/bin/casemate.mjs");
+const BATCH = 100;
+const CONNECTIONS: Readonly<Record<"rest" | "rest-batch", number>> = { rest: 128, "rest-batch": 8 };
+
+export interface StartFigures {
+  readonly firstOutputMs: number;
+  readonly readyMs: number;
+  readonly serverIdleMiB: number;
+  readonly boundaryIdleMiB: number;
+}
+
+export interface RestBench extends AsyncDisposable {
+  readonly start: StartFigures;
+  measure(path: Exclude<Path, "engine">, item: Case, seconds: number): Promise<Load>;
+}
+
+interface Announced {
+  readonly url: string;
+  readonly socket: string;
+}
+
+export async function openRest(): Promise<RestBench> {
+  const folder = mkdtempSync(join(tmpdir(), "casemate-bench-"));
+  const data = join(folder, "data");
+  const tls = serverCertificate({ directory: folder, hosts: ["127.0.0.1"], clock: systemClock });
+  const files = { cert: join(folder, "cert.pem"), key: join(folder, "key.pem") };
+  writeFileSync(files.cert, tls.certificate);
+  writeFileSync(files.key, tls.key, { mode: 0o600 });
+  const begun = performance.now();
+  const server = spawn(
+    process.execPath,
+    [PROGRAM, "up", "--json", "--listen", "127.0.0.1:0", "--tls-cert", files.cert, "--tls-key", files.key],
+    { stdio: ["ignore", "pipe", "inherit"], env: { ...process.env, CASEMATE_DATA: data } },
+  );
+  const exited = new Promise<void>((resolve) => server.once("exit", () => resolve()));
+  let firstOutputMs = 0;
+  const announced = await new Promise<Announced>((resolve, reject) => {
+    let text = "";
+    server.stdout.on("data", (part: Buffer) => {
+      firstOutputMs ||= performance.now() - begun;
+      text += part.toString("utf8");
+      const line = text.split("\n").find((candidate) => candidate.startsWith('{"url"'));
+      if (line !== undefined && text.endsWith("\n")) resolve(JSON.parse(line) as Announced);
+    });
+    void exited.then(() => reject(new Error(`the server did not start:\n${text}`)));
+  });
+  const readyMs = performance.now() - begun;
+  const pid = server.pid ?? 0;
+  const token = readFileSync(join(data, "admin.token"), "utf8").trim();
+  const client = createClient({ transport: unixTransport(announced.socket), token });
+  const boundary = (await client.getDevice("hsm-1")).status.pid;
+  if (boundary === undefined) throw new Error("the device does not tell its process");
+  await new Promise((resolve) => setTimeout(resolve, 2000));
+  const start = {
+    firstOutputMs: Math.round(firstOutputMs),
+    readyMs: Math.round(readyMs),
+    serverIdleMiB: residentMiB(pid),
+    boundaryIdleMiB: residentMiB(boundary),
+  };
+  let keys = 0;
+  return {
+    start,
+    async measure(path, item, seconds) {
+      const name = `bench-${++keys}`;
+      await client.createKey({ name, algorithm: item.algorithm, usages: [item.work.kind] });
+      const order: Order = {
+        url: announced.url,
+        path: `/v1/keys/${name}/${item.work.kind}${path === "rest" ? "" : "-batch"}`,
+        body: requestBody(path, item),
+        connections: CONNECTIONS[path],
+        warmUpSeconds: Math.min(1, seconds / 3),
+        seconds,
+        certificate: tls.certificate,
+      };
+      const used = (): number => cpuSeconds(pid) + cpuSeconds(boundary);
+      const { outcome, cpu } = await load(order, token, used);
+      const each = path === "rest" ? 1 : BATCH;
+      return {
+        operations: outcome.requests * each,
+        wallSeconds: outcome.wallSeconds,
+        cpuSeconds: cpu,
+        p50Ms: outcome.p50Ms,
+        p99Ms: outcome.p99Ms,
+      };
+    },
+    async [Symbol.asyncDispose]() {
+      server.kill("SIGTERM");
+      await exited;
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+function requestBody(path: Exclude<Path, "engine">, { work, data }: Case): string {
+  const value = Buffer.from(data).toString("base64");
+  const [field, options] =
+    work.kind === "sign" ? ["input", { scheme: work.scheme, kind: work.input }] : ["data", { scheme: work.scheme }];
+  const item = { [field as string]: value };
+  return JSON.stringify(
+    path === "rest" ? { ...(options as object), ...item } : { ...(options as object), items: Array(BATCH).fill(item) },
+  );
+}
+
+/** Runs the load in its own process; the token travels on its standard input. */
+async function load(
+  order: Order,
+  token: string,
+  used: () => number,
+): Promise<{ readonly outcome: Outcome; readonly cpu: number }> {
+  const child = spawn(process.execPath, [join(import.meta.dirname, "rest-load.ts")], {
+    stdio: ["pipe", "pipe", "inherit"],
+  });
+  child.stdin.end(JSON.stringify({ ...order, token }));
+  let text = "";
+  let before = 0;
+  let after = 0;
+  child.stdout.on("data", (part: Buffer) => {
+    text += part.toString("utf8");
+    if (before === 0 && text.includes("begin\n")) before = used();
+    if (after === 0 && text.includes("end\n")) after = used();
+  });
+  const status = await new Promise<number | null>((resolve) => child.once("close", resolve));
+  if (status !== 0) throw new Error(`the load generator ended with ${status}`);
+  const outcome = JSON.parse(text.slice(text.indexOf("end\n") + 4)) as Outcome;
+  return { outcome, cpu: after - before };
+}
