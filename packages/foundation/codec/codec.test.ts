@@ -122,3 +122,17 @@ test("what does not fit the first buffer arrives whole, whatever is written when
   const long = new Uint8Array(1000).fill(7);
   assert.deepEqual(decode(bytes(u16, 1000), encode(bytes(u16, 1000), long)), long);
 });
+
+test("encoding a large value, then a small one, leaves neither's bytes in the other", () => {
+  const text = bytes(u16, 60_000);
+  const large = encode(text, new Uint8Array(50_000).fill(0xaa));
+  const small = encode(text, new Uint8Array(3));
+  assert.deepEqual([...small], [0, 3, 0, 0, 0]);
+  assert.equal(small.buffer.byteLength, small.length);
+  assert.equal(large[49_999], 0xaa);
+});
+
+test("a failed encoding does not disturb the next one", () => {
+  assert.throws(() => encode(u16, 70_000), { code: "DECODE_INVALID" });
+  assert.deepEqual([...encode(u16, 1)], [0, 1]);
+});

@@ -21,9 +21,21 @@ export function decode<T>(codec: Codec<T>, input: Uint8Array): T {
   return value;
 }
 
+/** A spare buffer larger than this is not kept. */
+const KEEP_BYTES = 1024 * 1024;
+/** One buffer serves all calls: to allocate and grow one each time costs more than most messages. */
+let spare: Writer | undefined;
+
 /** @throws CasemateError DECODE_INVALID when the value does not fit its codec. */
 export function encode<T>(codec: Codec<T>, value: T): Uint8Array {
-  const writer = new Writer();
-  codec.write(writer, value, noScope);
-  return writer.finish();
+  const writer = spare ?? new Writer(4096);
+  spare = undefined;
+  try {
+    codec.write(writer, value, noScope);
+    return writer.finish();
+  } finally {
+    // What was encoded may be secret: only the caller's copy stays.
+    writer.wipe();
+    if (writer.capacity <= KEEP_BYTES) spare = writer;
+  }
 }

@@ -13,6 +13,10 @@ export class Writer {
     return this.#length;
   }
 
+  get capacity(): number {
+    return this.#bytes.length;
+  }
+
   u8(value: number): void {
     const start = this.#reserve(1);
     this.#view.setUint8(start, value);
@@ -53,6 +57,12 @@ export class Writer {
     return this.#bytes.slice(0, this.#length);
   }
 
+  /** Overwrites what was written and starts again from nothing. */
+  wipe(): void {
+    this.#bytes.fill(0, 0, this.#length);
+    this.#length = 0;
+  }
+
   /** May replace buffer and view: look them up only afterwards. */
   #reserve(length: number): number {
     const start = this.#length;
@@ -60,6 +70,7 @@ export class Writer {
     if (needed > this.#bytes.length) {
       const grown = new Uint8Array(Math.max(needed, this.#bytes.length * 2));
       grown.set(this.#bytes.subarray(0, start));
+      this.#bytes.fill(0, 0, start);
       this.#bytes = grown;
       this.#view = new DataView(grown.buffer);
     }
