@@ -67,7 +67,7 @@ export function spawnGuest(options: LaunchOptions, boot: string): ChildProcess {
 }
 
 /** Hands each line of the guest's own output to `log`, cut short: a guest prints diagnostics, never payload. */
-function captureLines(stream: Readable, log: (line: string) => void): void {
+export function captureLines(stream: Readable, log: (line: string) => void): void {
   let rest = "";
   stream.setEncoding("utf8");
   stream.on("data", (text: string) => {
@@ -80,7 +80,7 @@ function captureLines(stream: Readable, log: (line: string) => void): void {
   });
 }
 
-function describeExit(code: number | null, signal: string | null): string {
+export function describeExit(code: number | null, signal: string | null): string {
   return signal === null ? `exit code ${code}` : `signal ${signal}`;
 }
 
@@ -154,7 +154,9 @@ export async function launchPrepared(options: LaunchOptions, boot: string): Prom
   };
 }
 
-function watchExit(child: ChildProcess): Promise<{ readonly code: number | null; readonly signal: string | null }> {
+export function watchExit(
+  child: ChildProcess,
+): Promise<{ readonly code: number | null; readonly signal: string | null }> {
   return new Promise((resolve) => {
     child.once("error", () => resolve({ code: null, signal: "spawn failed" }));
     child.once("exit", (code, signal) => resolve({ code, signal }));

@@ -18,9 +18,13 @@ export interface ServeOptions {
   handle(op: number, body: Uint8Array): Uint8Array | Promise<Uint8Array>;
   /** What `hardenGuest` found; sent to the host as the first message. */
   readonly steps: readonly ReportedStep[];
+  /** The channel's descriptor, 3 unless a thread of the guest serves a channel of its own. */
+  readonly descriptor?: number;
+  /** Longest time that replies of synchronous handlers wait to share a write. Default 0.3. */
+  readonly holdMs?: number;
 }
 
-/** Descriptor 3 exists once per process, and so does what writes to it. */
+/** A thread serves one channel, and has one of these. */
 let serving: ((op: number, body: Uint8Array) => void) | undefined;
 
 /** Sends an unasked message to the host. `op` is 0 to 254. @throws TypeError before `serveGuest` was called. */
@@ -31,9 +35,10 @@ export function notifyHost(op: number, body: Uint8Array): void {
 
 /** Serves the channel until the host closes it; the process then ends. */
 export function serveGuest(options: ServeOptions): void {
-  const socket = new Socket({ fd: CHANNEL_FD, readable: true, writable: true });
+  const socket = new Socket({ fd: options.descriptor ?? CHANNEL_FD, readable: true, writable: true });
   const batch = new FrameBatch();
   const parser = new FrameParser();
+  const holdMs = options.holdMs ?? MAX_HOLD_MS;
   let heldSince = 0;
   let scheduled = false;
 
@@ -86,7 +91,7 @@ export function serveGuest(options: ServeOptions): void {
     }
     reply(id, result);
     const now = performance.now();
-    if (now - heldSince > MAX_HOLD_MS) {
+    if (now - heldSince > holdMs) {
       flush();
       heldSince = now;
     }

@@ -1,0 +1,355 @@
+/** The way to one token: a vendor host process, replaced when it ends, stalls or loses the token, with pauses that grow. */
+import { setTimeout as sleep } from "node:timers/promises";
+import { launchUnconfined, type UnconfinedProcess } from "@casemate/devices/boundary";
+import { CasemateError, asCasemateError, isCasemateError, type ErrorCode } from "@casemate/foundation/errors";
+import type { SecretBytes } from "@casemate/foundation/secrets";
+import { createLanes, type Lanes } from "./lanes.ts";
+import { sealPin } from "./pin-message.ts";
+import { createPlan, type Plan } from "./plan.ts";
+import type { OperationName, ReplyOf, RequestOf } from "./wire.ts";
+
+export interface TimeLimits {
+  /** One use of a key, or a batch of them. */
+  readonly useMs: number;
+  /** Making a key: smart cards take minutes for a large RSA key. */
+  readonly generateMs: number;
+  /** Loading the module, finding the token, logging in. */
+  readonly connectMs: number;
+}
+
+export interface ConnectionOptions {
+  readonly entry: string;
+  readonly addon: string;
+  readonly module: string;
+  readonly token: string;
+  readonly threads: number;
+  readonly environment: Readonly<Record<string, string>>;
+  /** Asked for at every connection; absent when a person unlocks the token. */
+  readonly pin?: () => Promise<SecretBytes>;
+  readonly limits: TimeLimits;
+  readonly backoffMs: { readonly first: number; readonly most: number };
+  readonly healthEveryMs: number;
+  readonly log?: (line: string) => void;
+  onState(state: "operational" | "locked" | "absent", detail: string): void;
+}
+
+interface Host {
+  readonly process: UnconfinedProcess;
+  readonly lanes: Lanes;
+  readonly facts: ReplyOf<"connect">;
+  plan: Plan;
+}
+
+type State =
+  | { readonly at: "up"; readonly host: Host }
+  | { readonly at: "locked"; readonly host: Host; readonly reason: CasemateError }
+  | { readonly at: "connecting"; readonly settled: PromiseWithResolvers<undefined> }
+  | { readonly at: "absent" | "stopped"; readonly reason: CasemateError };
+
+/** Errors of a call that say that the connection is of no use any more. */
+const LOST: ReadonlySet<ErrorCode> = new Set<ErrorCode>(["DEVICE_ABSENT", "DEVICE_LOCKED"]);
+/** Errors of a login that trying again makes worse. */
+const PIN_ERRORS: ReadonlySet<ErrorCode> = new Set<ErrorCode>(["PIN_WRONG", "PIN_LOCKED"]);
+const STABLE_MS = 1_000;
+
+const locked = (what: string, hint: string): CasemateError => new CasemateError("DEVICE_LOCKED", what, { hint });
+
+const PIN_IN_DANGER: Readonly<Partial<Record<ReplyOf<"connect">["pin"], string>>> = {
+  final: "one more wrong PIN locks the token, so it was not tried by itself",
+  locked: "its PIN is locked",
+  unset: "it has no user PIN yet",
+};
+
+export class Connection {
+  readonly #options: ConnectionOptions;
+  readonly #stopping = new AbortController();
+  #state: State;
+  #running: Promise<void> = Promise.resolve();
+  /** False after a PIN was refused or a person locked the token: nothing is tried by itself then. */
+  #tryPin = true;
+  #current: UnconfinedProcess | undefined;
+  #last: Pick<Host, "facts" | "plan"> | undefined;
+  #connections = 0;
+  #timeouts = 0;
+
+  private constructor(options: ConnectionOptions) {
+    this.#options = options;
+    this.#state = { at: "connecting", settled: Promise.withResolvers() };
+  }
+
+  /**
+   * Resolves when the first attempt is over, whatever came of it: a token that is not there is sought on and on.
+   * @throws CONFIG_INVALID when trying again would change nothing.
+   */
+  static async open(options: ConnectionOptions): Promise<Connection> {
+    const connection = new Connection(options);
+    const first = await connection.#attempt().catch((error: unknown) => asCasemateError(error));
+    if (isCasemateError(first) && first.code === "CONFIG_INVALID") throw first;
+    connection.#running = connection.#keep(first);
+    return connection;
+  }
+
+  get state(): "operational" | "locked" | "absent" {
+    return this.#state.at === "up" ? "operational" : this.#state.at === "locked" ? "locked" : "absent";
+  }
+
+  get detail(): string | undefined {
+    if (this.#state.at === "connecting") return "connecting";
+    return this.#state.at === "up" ? undefined : this.#state.reason.message;
+  }
+
+  get counters(): Readonly<Record<string, number>> {
+    const { count, inFlight } = this.#state.at === "up" ? this.#state.host.lanes : { count: 0, inFlight: 0 };
+    return { sessions: count, inFlight, restarts: Math.max(0, this.#connections - 1), timeouts: this.#timeouts };
+  }
+
+  /** Of the last connection there was. */
+  get facts(): ReplyOf<"connect"> | undefined {
+    return this.#last?.facts;
+  }
+
+  get plan(): Plan | undefined {
+    return this.#last?.plan;
+  }
+
+  get pid(): number | undefined {
+    return this.#current?.pid;
+  }
+
+  get threads(): number {
+    return this.#state.at === "up" ? this.#state.host.lanes.count : 1;
+  }
+
+  /** @throws DEVICE_LOCKED, DEVICE_ABSENT, DEVICE_RESTARTED, TIMEOUT, and what the operation throws. */
+  async call<N extends OperationName>(
+    name: N,
+    request: RequestOf<N>,
+    limitMs = this.#options.limits.useMs,
+    lane?: number,
+  ): Promise<ReplyOf<N>> {
+    const host = this.#state.at === "up" ? this.#state.host : await this.#ready(limitMs);
+    try {
+      return await host.lanes.call(name, request, limitMs, lane);
+    } catch (error) {
+      if (isCasemateError(error) && LOST.has(error.code)) this.#lose(host, error);
+      throw error;
+    }
+  }
+
+  /** The same on every thread but the first. */
+  async tellOthers<N extends OperationName>(name: N, request: RequestOf<N>): Promise<void> {
+    const others = Array.from({ length: this.threads - 1 }, (_, index) => index + 1);
+    await Promise.all(others.map((lane) => this.call(name, request, undefined, lane)));
+  }
+
+  /** @throws DEVICE_ABSENT */
+  async challenge(): Promise<ReplyOf<"challenge">> {
+    const host = await this.#lockable();
+    return host.lanes.call("challenge", {}, this.#options.limits.connectMs, 0);
+  }
+
+  /** @throws PIN_WRONG, PIN_LOCKED, BAD_REQUEST */
+  async unlock(sealed: Uint8Array): Promise<void> {
+    const host = await this.#lockable();
+    if (this.#state.at === "up") return;
+    try {
+      await host.lanes.call("unlock", { sealed }, this.#options.limits.connectMs, 0);
+    } catch (error) {
+      const reason = asCasemateError(error);
+      if (PIN_ERRORS.has(reason.code)) this.#become({ at: "locked", host, reason });
+      throw reason;
+    }
+    await this.#begin(host);
+  }
+
+  /** Ends the login, by ending the process that holds it. */
+  async lock(): Promise<void> {
+    this.#tryPin = false;
+    if (this.#state.at !== "up") return;
+    this.#end(this.#state.host, locked("the token was locked", "unlock it with its PIN"));
+    await this.#lockable().catch(() => undefined);
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping.abort();
+    const reason = new CasemateError("DEVICE_ABSENT", "the device was closed");
+    const before = this.#state;
+    this.#state = { at: "stopped", reason };
+    if (before.at === "connecting") before.settled.resolve(undefined);
+    if (before.at === "up" || before.at === "locked") before.host.lanes.end();
+    await this.#current?.stop();
+    await this.#running;
+  }
+
+  #become(state: State, detail = ""): void {
+    if (this.#stopping.signal.aborted) return;
+    const before = this.#state;
+    this.#state = state;
+    if (before.at === "connecting") before.settled.resolve(undefined);
+    if (state.at === "up") this.#options.onState("operational", detail);
+    if (state.at === "locked") this.#options.onState("locked", state.reason.message);
+    if (state.at === "absent") this.#options.onState("absent", state.reason.message);
+  }
+
+  /** The host in working order; waits for an attempt that is under way, but no longer than the call may take. */
+  async #ready(limitMs: number): Promise<Host> {
+    await this.#settled(limitMs);
+    const state = this.#state;
+    if (state.at === "up") return state.host;
+    if (state.at === "locked")
+      throw new CasemateError("DEVICE_LOCKED", `the token is locked: ${state.reason.message}`, {
+        cause: state.reason,
+        hint: state.reason.hint ?? "unlock it with its PIN",
+      });
+    throw this.#absent();
+  }
+
+  async #lockable(): Promise<Host> {
+    await this.#settled(this.#options.limits.connectMs);
+    if (this.#state.at === "up" || this.#state.at === "locked") return this.#state.host;
+    throw this.#absent();
+  }
+
+  #absent(): CasemateError {
+    const { state } = { state: this.#state };
+    const cause = "reason" in state ? state.reason : undefined;
+    return new CasemateError("DEVICE_ABSENT", `the token cannot be reached: ${cause?.message ?? "still connecting"}`, {
+      ...(cause === undefined ? {} : { cause }),
+      hint: cause?.hint ?? "Casemate keeps trying",
+    });
+  }
+
+  async #settled(limitMs: number): Promise<void> {
+    const until = performance.now() + limitMs;
+    while (this.#state.at === "connecting") {
+      const left = until - performance.now();
+      if (left <= 0) throw new CasemateError("TIMEOUT", `the device was not back within ${limitMs} ms`);
+      const waiting = new AbortController();
+      await Promise.race([
+        this.#state.settled.promise,
+        sleep(left, undefined, { signal: waiting.signal }).catch(() => undefined),
+      ]);
+      waiting.abort();
+    }
+  }
+
+  #lose(host: Host, reason: CasemateError): void {
+    if (this.#state.at !== "up" || this.#state.host !== host) return;
+    this.#options.log?.(`lost the token: ${reason.message}`);
+    this.#end(host, reason);
+  }
+
+  /** Whoever asks from now on waits for the next process. */
+  #end(host: Host, reason: CasemateError): void {
+    this.#become({ at: "connecting", settled: Promise.withResolvers() });
+    host.process.kill(reason);
+  }
+
+  /** Starts a process and brings it as far as it goes: to work, or to waiting for a PIN. */
+  async #attempt(): Promise<Host> {
+    const { entry, addon, module, token, threads, environment, limits, log } = this.#options;
+    const process = await launchUnconfined({
+      entry,
+      channels: threads,
+      environment,
+      ...(log === undefined ? {} : { log }),
+    });
+    this.#current = process;
+    const lanes = createLanes(process, (error) => {
+      this.#timeouts++;
+      process.kill(new CasemateError("DEVICE_RESTARTED", error.message, { hint: "try again" }));
+    });
+    try {
+      this.#stopping.signal.throwIfAborted();
+      const facts = await lanes.call("connect", { addon, module, token, threads }, limits.connectMs, 0);
+      const host: Host = { process, lanes, facts, plan: createPlan(facts.plan) };
+      this.#last = host;
+      this.#connections++;
+      const reason = facts.loginRequired ? await this.#login(host) : undefined;
+      if (reason === undefined) await this.#begin(host);
+      else this.#become({ at: "locked", host, reason });
+      return host;
+    } catch (error) {
+      lanes.end();
+      process.kill(asCasemateError(error));
+      await process.exited;
+      throw error;
+    }
+  }
+
+  /** Why the token stays locked; undefined when it is open. */
+  async #login({ facts, lanes }: Host): Promise<CasemateError | undefined> {
+    const { pin, limits } = this.#options;
+    const danger = PIN_IN_DANGER[facts.pin];
+    if (danger !== undefined)
+      return locked(`the token waits for its PIN: ${danger}`, "unlock it by hand, or use the token's own tools");
+    if (pin === undefined) return locked("the token waits for its PIN", "casemate device unlock");
+    if (!this.#tryPin)
+      return locked("the token waits for its PIN, which is not tried by itself", "casemate device unlock");
+    try {
+      using secret = await pin();
+      const { publicKey } = await lanes.call("challenge", {}, limits.connectMs, 0);
+      await lanes.call("unlock", { sealed: sealPin(publicKey, secret) }, limits.connectMs, 0);
+      return undefined;
+    } catch (error) {
+      if (!isCasemateError(error) || !PIN_ERRORS.has(error.code)) throw error;
+      this.#tryPin = false;
+      return error;
+    }
+  }
+
+  /** After the login: finds out what works, and lets the other threads in. */
+  async #begin(host: Host): Promise<void> {
+    const { addon, module, token, limits } = this.#options;
+    const { slot, threads } = host.facts;
+    const plan = await host.lanes.call("probe", {}, limits.connectMs, 0);
+    const others = Array.from({ length: threads - 1 }, (_, index) => index + 1);
+    await Promise.all(
+      others.map((lane) => host.lanes.call("attach", { addon, module, token, slot, plan }, limits.connectMs, lane)),
+    );
+    host.lanes.use(threads);
+    host.plan = createPlan(plan);
+    this.#last = host;
+    this.#become({ at: "up", host }, `connected to ${token}`);
+  }
+
+  /** Lives as long as the device: replaces what ended. */
+  async #keep(first: Host | CasemateError): Promise<void> {
+    const { backoffMs, log } = this.#options;
+    const { signal } = this.#stopping;
+    let outcome = first;
+    let delay = backoffMs.first;
+    while (!signal.aborted) {
+      if (isCasemateError(outcome)) {
+        log?.(`cannot connect: ${outcome.message}`);
+        this.#become({ at: "absent", reason: outcome });
+      } else {
+        const since = performance.now();
+        await this.#watch(outcome);
+        if (signal.aborted) return;
+        if (performance.now() - since >= STABLE_MS) delay = backoffMs.first;
+        this.#become({ at: "connecting", settled: Promise.withResolvers() });
+        this.#options.onState("absent", "the vendor host ended; connecting again");
+      }
+      await sleep(delay, undefined, { signal }).catch(() => undefined);
+      if (signal.aborted) return;
+      delay = Math.min(delay * 2, backoffMs.most);
+      outcome = await this.#attempt().catch((error: unknown) => asCasemateError(error));
+    }
+  }
+
+  /** Resolves when the process is gone; asks now and then whether the token still is. */
+  async #watch(host: Host): Promise<void> {
+    const { healthEveryMs, limits } = this.#options;
+    const timer = setInterval(() => {
+      if (this.#state.at !== "up" || host.lanes.firstBusy) return;
+      host.lanes
+        .call("health", {}, limits.useMs, 0)
+        .catch((error: unknown) => this.#lose(host, asCasemateError(error)));
+    }, healthEveryMs);
+    timer.unref();
+    await host.process.exited;
+    clearInterval(timer);
+    host.lanes.end();
+  }
+}

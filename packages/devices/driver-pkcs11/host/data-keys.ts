@@ -1,0 +1,37 @@
+/** Random bytes of the token, and data keys: random bytes that it wraps by AES-GCM. */
+import { CasemateError } from "@casemate/foundation/errors";
+import { CKK } from "@casemate/protocols/p11-rpc";
+import type { Handlers } from "../wire.ts";
+import { mustAllow, withKey } from "./batch.ts";
+import { encryptor } from "./cipher.ts";
+import type { KeyStore } from "./keys.ts";
+import type { Lane } from "./lane.ts";
+
+const SIZES: readonly number[] = [16, 24, 32, 64];
+/** Some tokens give no more at once. */
+const RANDOM_AT_ONCE = 1024;
+
+function randomOf({ cryptoki, session }: Lane, length: number): Buffer {
+  const bytes = Buffer.alloc(length);
+  for (let at = 0; at < length; at += RANDOM_AT_ONCE)
+    session.run((open) => cryptoki.C_GenerateRandom(open, bytes.subarray(at, Math.min(length, at + RANDOM_AT_ONCE))));
+  return bytes;
+}
+
+export function dataKeyHandlers(lane: Lane, keys: KeyStore): Pick<Handlers, "random" | "dataKeys"> {
+  return {
+    random: ({ length }) => ({ bytes: randomOf(lane, length) }),
+    dataKeys: ({ ref, count, bytes, plaintext, context }) =>
+      withKey(keys, ref, (key) => {
+        if (!SIZES.includes(bytes)) throw new CasemateError("BAD_REQUEST", `data keys have ${SIZES.join(", ")} bytes`);
+        mustAllow(key.keyType === CKK.AES && key.may.decrypt, "encrypt");
+        const encrypt = encryptor(lane, keys, key, "aes-gcm");
+        return Array.from({ length: count }, () => {
+          const value = randomOf(lane, bytes);
+          const wrapped = encrypt({ data: value, context, iv: new Uint8Array() });
+          if (!plaintext) value.fill(0);
+          return { wrapped, plaintext: plaintext ? value : undefined };
+        });
+      }),
+  };
+}

@@ -1,0 +1,222 @@
+/** New keys, the end of keys, and what is in the token already. */
+import { randomBytes } from "node:crypto";
+import { USAGES, type KeyAlgorithm, type Usage } from "@casemate/devices/contract";
+import { fromUtf8, toUtf8 } from "@casemate/foundation/bytes";
+import { CasemateError } from "@casemate/foundation/errors";
+import { CKA, CKO } from "@casemate/protocols/p11-rpc";
+import { encodeKeyRef } from "../key-ref.ts";
+import type { Handlers, ReplyOf } from "../wire.ts";
+import type { Handle } from "./addon.ts";
+import { findObjects, flag } from "./attributes.ts";
+import { withKey } from "./batch.ts";
+import { describe, spkiOf, type KeyStore } from "./keys.ts";
+import type { Lane } from "./lane.ts";
+import {
+  checkSpec,
+  isPair,
+  privateTemplate,
+  publicTemplate,
+  rowOf,
+  secretTemplate,
+  withTemplates,
+  type NewObject,
+} from "./templates.ts";
+
+const ID_BYTES = 16;
+const LIST_AT_ONCE = 200;
+const MOST_OBJECTS = 1_000_000;
+
+export const usageNames = (usages: Readonly<Record<Usage, boolean>>): Usage[] =>
+  USAGES.filter((usage) => usages[usage]);
+
+/** Identity and properties of a key to be made. The id is random, so that no two keys of a token share it. */
+export function newObject(spec: {
+  readonly algorithm: KeyAlgorithm;
+  readonly usages: Readonly<Record<Usage, boolean>>;
+  readonly exportable: boolean;
+  readonly label: string;
+}): NewObject {
+  const id = randomBytes(ID_BYTES);
+  const label = spec.label === "" ? `casemate-${id.toString("hex").slice(0, 12)}` : spec.label;
+  return {
+    algorithm: spec.algorithm,
+    usages: usageNames(spec.usages),
+    exportable: spec.exportable,
+    id,
+    label: Buffer.from(toUtf8(label)),
+  };
+}
+
+export function generatePair(lane: Lane, session: Handle, object: NewObject) {
+  const mechanism = { mechanism: rowOf(object.algorithm).generate };
+  return withTemplates((trim) =>
+    lane.cryptoki.C_GenerateKeyPair(
+      session,
+      mechanism,
+      trim(publicTemplate(lane, object)),
+      trim(privateTemplate(object)),
+    ),
+  );
+}
+
+export function generateSecret(lane: Lane, session: Handle, object: NewObject): Handle {
+  const { generate, size } = rowOf(object.algorithm);
+  return withTemplates((trim) =>
+    lane.cryptoki.C_GenerateKey(session, { mechanism: generate }, trim(secretTemplate(object, size))),
+  );
+}
+
+export function destroyObjects(lane: Lane, session: Handle, ...objects: readonly Handle[]): void {
+  for (const object of objects) {
+    try {
+      lane.cryptoki.C_DestroyObject(session, object);
+    } catch {
+      // left over: nothing refers to it
+    }
+  }
+}
+
+/** The reference of a fresh object, by what the token really stored; the object goes again when it could not be found by it. */
+export function referenceOf(
+  lane: Lane,
+  keys: KeyStore,
+  session: Handle,
+  made: readonly Handle[],
+  object: NewObject,
+): Uint8Array {
+  const [handle] = made as [Handle];
+  const { attributes } = describe(lane, session, handle);
+  const ref = encodeKeyRef(lane.token, {
+    algorithm: object.algorithm,
+    objectClass: isPair(rowOf(object.algorithm)) ? "private" : "secret",
+    id: attributes.get(CKA.ID) ?? new Uint8Array(),
+    label: attributes.get(CKA.LABEL) ?? new Uint8Array(),
+  });
+  try {
+    keys.resolve(ref);
+  } catch (error) {
+    destroyObjects(lane, session, ...made);
+    throw error;
+  }
+  return ref;
+}
+
+export function makeHandlers(
+  lane: Lane,
+  keys: KeyStore,
+): Pick<Handlers, "generate" | "destroy" | "publicKey" | "list" | "forget"> {
+  const { cryptoki, session } = lane;
+  return {
+    generate: (spec) => {
+      checkSpec(lane, spec.algorithm, usageNames(spec.usages));
+      const object = newObject(spec);
+      return session.run((open) => {
+        if (!isPair(rowOf(spec.algorithm))) {
+          const handle = generateSecret(lane, open, object);
+          return { ref: referenceOf(lane, keys, open, [handle], object), publicKey: undefined };
+        }
+        const { privateKey, publicKey } = generatePair(lane, open, object);
+        const spki = spkiOf(lane, open, publicKey, spec.algorithm);
+        if (spki === undefined) {
+          destroyObjects(lane, open, privateKey, publicKey);
+          throw new CasemateError("DEVICE_FAILED", "the token does not show the public half of the key that it made");
+        }
+        return { ref: referenceOf(lane, keys, open, [privateKey, publicKey], object), publicKey: spki };
+      });
+    },
+    publicKey: ({ ref }) => withKey(keys, ref, (key) => ({ bytes: keys.publicHalf(key).spki })),
+    destroy: ({ ref }) => {
+      withKey(keys, ref, ({ handle, address }) =>
+        session.run((open) => {
+          cryptoki.C_DestroyObject(open, handle);
+          if (address.objectClass === "private" && address.id.length > 0)
+            destroyObjects(
+              lane,
+              open,
+              ...findObjects(cryptoki, open, { CLASS: CKO.PUBLIC_KEY, ID: Buffer.from(address.id) }, 8),
+            );
+        }),
+      );
+      keys.drop(ref);
+      return {};
+    },
+    forget: ({ ref, gone }) => {
+      keys.forget(ref, gone);
+      return {};
+    },
+    list: ({ skip }) =>
+      session.run((open) => {
+        const handles = [CKO.PRIVATE_KEY, CKO.SECRET_KEY].flatMap((objectClass) =>
+          findObjects(cryptoki, open, { CLASS: objectClass, TOKEN: true }, MOST_OBJECTS).map(
+            (handle) => [objectClass, handle] as const,
+          ),
+        );
+        const page = handles.slice(skip, skip + LIST_AT_ONCE);
+        return {
+          more: handles.length > skip + page.length,
+          objects: page.flatMap(([objectClass, handle]) => listed(lane, keys, open, objectClass, handle)),
+        };
+      }),
+  };
+}
+
+const USAGE_ATTRIBUTES: Readonly<Record<"private" | "secret", readonly (readonly [number, Usage])[]>> = {
+  private: [
+    [CKA.SIGN, "sign"],
+    [CKA.DECRYPT, "encrypt"],
+    [CKA.DERIVE, "agree"],
+    [CKA.UNWRAP, "wrap"],
+  ],
+  secret: [
+    [CKA.SIGN, "mac"],
+    [CKA.DECRYPT, "encrypt"],
+    [CKA.UNWRAP, "wrap"],
+  ],
+};
+
+function text(bytes: Uint8Array): string {
+  try {
+    return fromUtf8(bytes);
+  } catch {
+    return Buffer.from(bytes).toString("latin1");
+  }
+}
+
+/** An object that is not describable is listed without algorithm: it is there, and cannot be adopted. */
+function listed(
+  lane: Lane,
+  keys: KeyStore,
+  session: Handle,
+  objectClass: number,
+  handle: Handle,
+): ReplyOf<"list">["objects"] {
+  const { attributes, algorithm } = describe(lane, session, handle);
+  const kind = objectClass === CKO.PRIVATE_KEY ? "private" : "secret";
+  const support = lane.plan.algorithms.find((row) => row.algorithm === algorithm);
+  const able = new Set(
+    USAGE_ATTRIBUTES[kind].filter(([type]) => flag(attributes.get(type)) === true).map(([, usage]) => usage),
+  );
+  const id = attributes.get(CKA.ID) ?? new Uint8Array();
+  const label = attributes.get(CKA.LABEL) ?? new Uint8Array();
+  const ref = encodeKeyRef(lane.token, { algorithm: algorithm ?? "hmac-sha256", objectClass: kind, id, label });
+  return [
+    {
+      ref,
+      label: text(label),
+      id,
+      algorithm,
+      usages: Object.fromEntries(
+        USAGES.map((usage) => [usage, able.has(usage) && support?.usages.includes(usage) === true]),
+      ) as Record<Usage, boolean>,
+      publicKey: kind === "private" && algorithm !== undefined ? publicKeyIfThere(keys, ref) : undefined,
+    },
+  ];
+}
+
+function publicKeyIfThere(keys: KeyStore, ref: Uint8Array): Uint8Array | undefined {
+  try {
+    return keys.publicHalf(keys.resolve(ref)).spki;
+  } catch {
+    return undefined;
+  }
+}

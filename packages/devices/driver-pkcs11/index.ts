@@ -1,0 +1,1 @@
+export { openPkcs11Device, type Pkcs11Options } from "./open.ts";
