@@ -66,7 +66,11 @@ if (chosen.has("rest") || chosen.has("rest-batch")) {
   );
   for (const path of ["rest-batch", "rest"] as const) {
     if (!chosen.has(path)) continue;
-    save(path, { start: rest.start, rows: await compare(path, (item) => rest.measure(path, item, seconds)) });
+    save(path, {
+      start: rest.start,
+      generator: rest.generator,
+      rows: await compare(path, (item) => rest.measure(path, item, seconds)),
+    });
   }
 }
 if (chosen.has("catalogue")) {

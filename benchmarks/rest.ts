@@ -11,9 +11,11 @@ import type { Case, Path } from "./cases.ts";
 import { cpuSeconds, residentMiB } from "./machine.ts";
 import type { Load } from "./report.ts";
 import type { Order, Outcome } from "./rest-load.ts";
+import { hasWrk, wrkLoad } from "./wrk-load.ts";
 
 const PROGRAM = join(import.meta.dirname, "../apps/cli/bin/casemate.mjs");
 const BATCH = 100;
+const WARM_UP_SECONDS = 3;
 const CONNECTIONS: Readonly<Record<"rest" | "rest-batch", number>> = { rest: 128, "rest-batch": 8 };
 
 export interface StartFigures {
@@ -25,6 +27,8 @@ export interface StartFigures {
 
 export interface RestBench extends AsyncDisposable {
   readonly start: StartFigures;
+  /** What made the load. */
+  readonly generator: string;
   measure(path: Exclude<Path, "engine">, item: Case, seconds: number): Promise<Load>;
 }
 
@@ -72,8 +76,10 @@ export async function openRest(): Promise<RestBench> {
     boundaryIdleMiB: residentMiB(boundary),
   };
   let keys = 0;
+  const wrk = hasWrk();
   return {
     start,
+    generator: wrk ? "wrk" : "rest-load.ts",
     async measure(path, item, seconds) {
       const name = `bench-${++keys}`;
       await client.createKey({ name, algorithm: item.algorithm, usages: [item.work.kind] });
@@ -82,12 +88,13 @@ export async function openRest(): Promise<RestBench> {
         path: `/v1/keys/${name}/${item.work.kind}${path === "rest" ? "" : "-batch"}`,
         body: requestBody(path, item),
         connections: CONNECTIONS[path],
-        warmUpSeconds: Math.min(1, seconds / 3),
+        // The compiler has to see the hot path often before it is what a running server executes.
+        warmUpSeconds: WARM_UP_SECONDS,
         seconds,
         certificate: tls.certificate,
       };
       const used = (): number => cpuSeconds(pid) + cpuSeconds(boundary);
-      const { outcome, cpu } = await load(order, token, used);
+      const { outcome, cpu } = await (wrk ? byWrk : load)(order, token, used);
       const each = path === "rest" ? 1 : BATCH;
       return {
         operations: outcome.requests * each,
@@ -113,6 +120,17 @@ function requestBody(path: Exclude<Path, "engine">, { work, data }: Case): strin
   return JSON.stringify(
     path === "rest" ? { ...(options as object), ...item } : { ...(options as object), items: Array(BATCH).fill(item) },
   );
+}
+
+async function byWrk(order: Order, token: string, used: () => number): ReturnType<typeof load> {
+  let before = 0;
+  let after = 0;
+  const outcome = await wrkLoad(
+    { ...order, token },
+    () => (before = used()),
+    () => (after = used()),
+  );
+  return { outcome, cpu: after - before };
 }
 
 /** Runs the load in its own process; the token travels on its standard input. */
