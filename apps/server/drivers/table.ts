@@ -3,10 +3,11 @@ import { CasemateError } from "@casemate/foundation/errors";
 import type { DataPaths } from "../data-directory.ts";
 import type { DeviceConfig } from "../devices-file.ts";
 import type { DeviceLog, DriverRow } from "./driver.ts";
+import { pkcs11 } from "./pkcs11.ts";
 import { virtualHsm } from "./virtual-hsm.ts";
 
 /** Every driver that devices.json may name. */
-export const DRIVERS: readonly DriverRow[] = [virtualHsm];
+export const DRIVERS: readonly DriverRow[] = [virtualHsm, pkcs11];
 
 /** @throws CONFIG_INVALID for a driver that there is not, and whatever its `open` throws. */
 export function openDevice(config: DeviceConfig, paths: DataPaths, log: DeviceLog): Promise<Device> {

@@ -9,6 +9,7 @@ const NAMES: ReadonlySet<string> = new Set([
   "TZ",
   "TMPDIR",
   "LD_LIBRARY_PATH",
+  "NODE_COMPILE_CACHE",
 ]);
 
 /** Beginnings of the names that makers document for their modules, and of the system's own groups. */

@@ -1,1 +1,2 @@
 export { openPkcs11Device, type Pkcs11Options } from "./open.ts";
+export { parsePkcs11Settings, pkcs11Options, type Pkcs11Settings } from "./settings.ts";

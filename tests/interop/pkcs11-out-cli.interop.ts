@@ -1,0 +1,94 @@
+/** A real HSM (SoftHSM stands in) from `device add` to `audit verify`, by the command line alone. */
+import assert from "node:assert/strict";
+import { chmodSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { casemate, run, startServer, temporary, type Ran } from "../e2e/harness.ts";
+import { ADDON, PIN, SOFTHSM, missing, softHsm } from "./pkcs11-out-harness.ts";
+
+const skip = missing(SOFTHSM, "softhsm2-util", "pkcs11-tool", "openssl");
+
+const ok = (ran: Ran): Ran => {
+  assert.equal(ran.status, 0, ran.stderr + ran.stdout);
+  return ran;
+};
+
+test("a token is added, used, adopted from and taken away by the command line", { skip, timeout: 60_000 }, async () => {
+  using hsm = softHsm("vault");
+  using directory = temporary();
+  const data = join(directory.path, "data");
+  const file = (name: string): string => join(directory.path, name);
+  writeFileSync(file("pin"), `${PIN}\n`, { mode: 0o600 });
+  writeFileSync(file("message"), "a message");
+  hsm.tool("--keypairgen", "--key-type", "EC:prime256v1", "--label", "theirs", "--id", "77", "--usage-sign");
+  // As an administrator would have it: the module's own configuration in the server's environment.
+  process.env["SOFTHSM2_CONF"] = hsm.environment["SOFTHSM2_CONF"];
+  const server = await startServer(data);
+  try {
+    const cli = (...args: readonly string[]): Promise<Ran> => casemate(data, args);
+    const add = ["device", "add", "pkcs11", "--module", SOFTHSM, "--token", "vault", "--addon", ADDON];
+
+    chmodSync(file("pin"), 0o644);
+    const exposed = await cli(...add, "--id", "open", "--pin-file", file("pin"));
+    assert.match(exposed.stdout + exposed.stderr, /open to other users/);
+    ok(await cli("device", "remove", "open"));
+    chmodSync(file("pin"), 0o600);
+
+    const added = ok(await cli(...add, "--pin-file", file("pin")));
+    assert.match(added.stdout, /p11-1 is added and operational/);
+    const { devices } = JSON.parse(readFileSync(join(data, "devices.json"), "utf8")) as { devices: unknown[] };
+    assert.deepEqual(devices[1], {
+      id: "p11-1",
+      driver: "pkcs11",
+      module: SOFTHSM,
+      token: "vault",
+      pinFile: file("pin"),
+      addon: ADDON,
+    });
+
+    const shown = ok(await cli("device", "show", "p11-1"));
+    assert.match(shown.stdout, /SoftHSM/);
+    assert.match(shown.stdout, /ec-p256: sign, agree/);
+
+    ok(await cli("key", "create", "release", "--device", "p11-1", "--algorithm", "ec-p256", "--use", "sign"));
+    ok(await cli("sign", "release", "--in", file("message"), "--out", file("message.sig")));
+    writeFileSync(file("release.pem"), ok(await cli("key", "public", "release")).stdout);
+    const verified = await run("openssl", [
+      "dgst",
+      "-sha256",
+      "-verify",
+      file("release.pem"),
+      "-signature",
+      file("message.sig"),
+      file("message"),
+    ]);
+    assert.equal(verified.stdout.trim(), "Verified OK");
+    ok(await cli("verify", "release", "--in", file("message"), "--signature", file("message.sig")));
+
+    ok(await cli("key", "create", "db", "--device", "p11-1", "--algorithm", "aes-256", "--use", "encrypt"));
+    ok(await cli("encrypt", "db", "--in", file("message"), "--out", file("message.enc")));
+    ok(await cli("decrypt", "db", "--in", file("message.enc"), "--out", file("message.dec")));
+    assert.equal(readFileSync(file("message.dec"), "utf8"), "a message");
+
+    const objects = ok(await cli("device", "objects", "p11-1"));
+    assert.match(objects.stdout, /theirs +77 +ec-p256 +sign/);
+    ok(await cli("key", "adopt", "adopted", "--device", "p11-1", "--object-label", "theirs"));
+    ok(await cli("sign", "adopted", "--in", file("message"), "--out", file("message.sig2")));
+    ok(await cli("verify", "adopted", "--in", file("message"), "--signature", file("message.sig2")));
+
+    assert.equal((await cli("key", "export", "release")).status, 1);
+    ok(await cli("key", "rotate", "release"));
+    ok(await cli("key", "destroy", "release", "--now"));
+    assert.doesNotMatch(hsm.tool("--list-objects"), /release/);
+    ok(await cli("audit", "verify"));
+
+    const everything = readdirSync(data, { recursive: true, withFileTypes: true })
+      .filter((entry) => entry.isFile())
+      .map((entry) => readFileSync(join(entry.parentPath, entry.name)));
+    assert.ok(everything.length > 3);
+    for (const content of everything) assert.equal(content.includes(PIN), false, "the PIN is in the data directory");
+  } finally {
+    delete process.env["SOFTHSM2_CONF"];
+    await server.stop();
+  }
+});
