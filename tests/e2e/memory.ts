@@ -49,3 +49,21 @@ export function searchMemory(pid: number, needles: readonly Needle[]): ReadonlyS
   }
   return found;
 }
+
+/** Names of the needles that are in a file, whatever its size. */
+export function searchFile(path: string, needles: readonly Needle[]): ReadonlySet<string> {
+  const longest = Math.max(...needles.map(({ bytes }) => bytes.length));
+  const found = new Set<string>();
+  const buffer = Buffer.alloc(CHUNK + longest);
+  const file = openSync(path, "r");
+  try {
+    for (let at = 0; ; at += CHUNK) {
+      const read = readSync(file, buffer, 0, buffer.length, at);
+      if (read === 0) return found;
+      const window = buffer.subarray(0, read);
+      for (const { name, bytes } of needles) if (!found.has(name) && window.includes(bytes)) found.add(name);
+    }
+  } finally {
+    closeSync(file);
+  }
+}

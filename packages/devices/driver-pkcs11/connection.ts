@@ -1,4 +1,5 @@
 /** The way to one token: a vendor host process, replaced when it ends, stalls or loses the token, with pauses that grow. */
+import { availableParallelism } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
 import { launchUnconfined, type UnconfinedProcess } from "@casemate/devices/boundary";
 import { CasemateError, asCasemateError, isCasemateError, type ErrorCode } from "@casemate/foundation/errors";
@@ -51,6 +52,7 @@ const LOST: ReadonlySet<ErrorCode> = new Set<ErrorCode>(["DEVICE_ABSENT", "DEVIC
 /** Errors of a login that trying again makes worse. */
 const PIN_ERRORS: ReadonlySet<ErrorCode> = new Set<ErrorCode>(["PIN_WRONG", "PIN_LOCKED"]);
 const STABLE_MS = 1_000;
+const CORES = availableParallelism();
 
 const locked = (what: string, hint: string): CasemateError => new CasemateError("DEVICE_LOCKED", what, { hint });
 
@@ -118,6 +120,11 @@ export class Connection {
 
   get threads(): number {
     return this.#state.at === "up" ? this.#state.host.lanes.count : 1;
+  }
+
+  /** Threads worth using for operations that only cost this machine's time. */
+  get lanesForQuick(): number {
+    return Math.min(this.threads, CORES);
   }
 
   /** @throws DEVICE_LOCKED, DEVICE_ABSENT, DEVICE_RESTARTED, TIMEOUT, and what the operation throws. */
@@ -239,10 +246,16 @@ export class Connection {
     this.#end(host, reason);
   }
 
-  /** Whoever asks from now on waits for the next process. */
   #end(host: Host, reason: CasemateError): void {
-    this.#become({ at: "connecting", settled: Promise.withResolvers() });
+    this.#ended(host.process);
     host.process.kill(reason);
+  }
+
+  /** Whoever asks from now on waits for the next process. */
+  #ended(process: UnconfinedProcess): void {
+    const state = this.#state;
+    if ((state.at === "up" || state.at === "locked") && state.host.process === process)
+      this.#become({ at: "connecting", settled: Promise.withResolvers() });
   }
 
   /** Starts a process and brings it as far as it goes: to work, or to waiting for a PIN. */
@@ -255,8 +268,10 @@ export class Connection {
       ...(log === undefined ? {} : { log }),
     });
     this.#current = process;
+    void process.exited.then(() => this.#ended(process));
     const lanes = createLanes(process, (error) => {
       this.#timeouts++;
+      this.#ended(process);
       process.kill(new CasemateError("DEVICE_RESTARTED", error.message, { hint: "try again" }));
     });
     try {
@@ -328,7 +343,6 @@ export class Connection {
         await this.#watch(outcome);
         if (signal.aborted) return;
         if (performance.now() - since >= STABLE_MS) delay = backoffMs.first;
-        this.#become({ at: "connecting", settled: Promise.withResolvers() });
         this.#options.onState("absent", "the vendor host ended; connecting again");
       }
       await sleep(delay, undefined, { signal }).catch(() => undefined);

@@ -20,6 +20,7 @@ import { LIMITS } from "@casemate/protocols/hsm";
 import { toHex } from "@casemate/foundation/bytes";
 import type { Connection, TimeLimits } from "./connection.ts";
 import { sendMany, tooLarge } from "./many.ts";
+import { createTogether } from "./together.ts";
 import type { ReplyOf } from "./wire.ts";
 
 const NOTHING = new Uint8Array();
@@ -62,9 +63,15 @@ export function keysFacet(connection: Connection, limits: TimeLimits): KeysFacet
 }
 
 export function signFacet(connection: Connection): SignFacet {
+  const signing = createTogether<Uint8Array, Uint8Array>(() => connection.lanesForQuick);
   return {
     async sign(ref, scheme, kind, inputs) {
       checkRef(ref);
+      const [only] = inputs;
+      if (inputs.length === 1 && only !== undefined && only.length <= LIMITS.data)
+        return signing.one(`${scheme} ${kind} `, ref, only, only.length, (items) =>
+          connection.call("sign", { ref, scheme, kind, inputs: items }),
+        );
       return sendMany({
         items: inputs,
         lanes: connection.threads,

@@ -70,13 +70,12 @@ export function createSession(cryptoki: Cryptoki, slot: Handle, needsLogin: () =
       try {
         return work(opened());
       } catch (error) {
-        if (sessionEnded(error)) {
+        // Some modules leave an operation active after an error; a session that nothing was begun in helps there too.
+        if (sessionEnded(error) || hasRv(error, CKR.OPERATION_ACTIVE)) {
           replace();
           return work(opened());
         }
-        // An operation that was begun and not ended would make the next one fail.
-        const begun = error instanceof ModuleError ? hasRv(error, CKR.OPERATION_ACTIVE) : !isCasemateError(error);
-        if (begun) replace();
+        if (!(error instanceof ModuleError) && !isCasemateError(error)) replace();
         if (isVague(error) && !isLost(error) && !stillThere())
           throw new ModuleError(CKR.DEVICE_REMOVED, (error as ModuleError).call);
         throw error;
