@@ -7,6 +7,7 @@ import {
   constants,
   createCipheriv,
   createPublicKey,
+  encapsulate,
   generateKeyPairSync,
   publicEncrypt,
   randomBytes,
@@ -27,11 +28,17 @@ interface Known {
   readonly material: Uint8Array;
   /** Private values by name, big-endian. */
   readonly secrets: Readonly<Record<string, Uint8Array>>;
-  readonly use: (peer: string) => readonly [route: string, body: object];
+  readonly use: () => readonly [route: string, body: object];
 }
 
 const signs: Known["use"] = () => ["sign", { input: "bWVzc2FnZQ==" }];
-const agrees: Known["use"] = (peer) => ["agree", { peer }];
+const agrees =
+  (type: string): Known["use"] =>
+  () => ["agree", { peer: spki(pair(type)) }];
+
+function spki(key: KeyObject): string {
+  return createPublicKey(key).export({ type: "spki", format: "der" }).toString("base64");
+}
 
 function pkcs8(key: KeyObject): Uint8Array {
   return key.export({ type: "pkcs8", format: "der" });
@@ -61,8 +68,28 @@ function known(
 
 function seeded(algorithm: string, usage: string, use: Known["use"]): Known {
   const key = pair(algorithm);
-  const seed = key.export({ format: "raw-seed" } as never) as unknown as Uint8Array;
-  return { algorithm, usage, material: pkcs8(key), secrets: { seed }, use };
+  return { algorithm, usage, material: pkcs8(key), secrets: { seed: rawPart(key, "raw-seed") }, use };
+}
+
+function kem(algorithm: string): Known {
+  const key = pair(algorithm);
+  const use: Known["use"] = () => {
+    const { ciphertext } = encapsulate(createPublicKey(key));
+    return ["decapsulate", { ciphertext: Buffer.from(ciphertext).toString("base64") }];
+  };
+  return { algorithm, usage: "kem", material: pkcs8(key), secrets: { seed: rawPart(key, "raw-seed") }, use };
+}
+
+/** SLH-DSA (FIPS 205 §9.1): SK.seed and SK.prf come first; what follows is public. */
+function hashBased(algorithm: string, n: number): Known {
+  const key = pair(algorithm);
+  const whole = rawPart(key, "raw-private");
+  const secrets = { "SK.seed": whole.subarray(0, n), "SK.prf": whole.subarray(n, 2 * n) };
+  return { algorithm, usage: "sign", material: pkcs8(key), secrets, use: signs };
+}
+
+function rawPart(key: KeyObject, format: string): Uint8Array {
+  return key.export({ format } as never) as unknown as Uint8Array;
 }
 
 function raw(algorithm: string, usage: string, length: number, route: string, body: object): Known {
@@ -75,11 +102,22 @@ function everyKind(): readonly Known[] {
     known("rsa-2048", "rsa", { modulusLength: 2048 }, ["d", "p", "q", "dp", "dq", "qi"]),
     known("ec-p256", "ec", { namedCurve: "P-256" }, ["d"]),
     known("ec-p384", "ec", { namedCurve: "P-384" }, ["d"]),
+    known("ec-p521", "ec", { namedCurve: "P-521" }, ["d"]),
+    known("ec-secp256k1", "ec", { namedCurve: "secp256k1" }, ["d"]),
     known("ed25519", "ed25519", undefined, ["d"]),
     known("ed448", "ed448", undefined, ["d"]),
-    known("x25519", "x25519", undefined, ["d"], agrees),
+    known("x25519", "x25519", undefined, ["d"], agrees("x25519")),
+    known("x448", "x448", undefined, ["d"], agrees("x448")),
+    seeded("ml-dsa-44", "sign", signs),
     seeded("ml-dsa-65", "sign", signs),
+    seeded("ml-dsa-87", "sign", signs),
+    kem("ml-kem-512"),
+    kem("ml-kem-768"),
+    kem("ml-kem-1024"),
+    hashBased("slh-dsa-sha2-128f", 16),
+    raw("aes-128", "encrypt", 16, "encrypt", { data: "bWVzc2FnZQ==" }),
     raw("aes-256", "encrypt", 32, "encrypt", { data: "bWVzc2FnZQ==" }),
+    raw("hmac-sha512", "mac", 64, "mac", { input: "bWVzc2FnZQ==" }),
     raw("hmac-sha256", "mac", 32, "mac", { input: "bWVzc2FnZQ==" }),
   ];
 }
@@ -158,15 +196,13 @@ export async function keepsThePromise(t: TestContext, withCore: boolean): Promis
     }
     await call("POST", "/v1/keys", { name: "door", algorithm: "rsa-4096", usages: ["wrap"] });
     const { publicKey } = await call<{ publicKey: string }>("GET", "/v1/keys/door/public");
-    const peer = pair("x25519");
-    const peerKey = createPublicKey(peer).export({ type: "spki", format: "der" }).toString("base64");
     const keys = everyKind();
     for (const { algorithm, usage, material, use } of keys) {
       const name = `known-${algorithm}`;
       const wrapped = wrapFor(publicKey, material);
       const body = { name, algorithm, usages: [usage], wrappingKey: "door", scheme: "rsa-aes-kwp", wrapped };
       await call("POST", "/v1/keys/import", body);
-      const [route, request] = use(peerKey);
+      const [route, request] = use();
       for (let i = 0; i < 3; i++) await call("POST", `/v1/keys/${name}/${route}`, request);
     }
 
