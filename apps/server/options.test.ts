@@ -17,10 +17,15 @@ test("half a certificate, an unknown level and a missing data directory are refu
   assert.throws(() => parseOptions(["--data", "/d", "--tls-cert", "c"]), /--tls-cert and --tls-key/);
   assert.throws(() => parseOptions(["--data", "/d", "--log-level", "loud"]), /--log-level takes/);
   assert.throws(() => parseOptions(["--data", "/d", "--root", "usb"]), /--root takes/);
+  assert.throws(
+    () => parseOptions(["--data", "/d", "--pkcs11-audit", "never"]),
+    /--pkcs11-audit takes durable, relaxed/,
+  );
   assert.throws(() => parseOptions([]), /no data directory/);
   assert.deepEqual(parseOptions(["--data", "/d"]), {
     data: "/d",
     listen: { host: "localhost", port: 8730 },
+    pkcs11Audit: "relaxed",
     logLevel: "info",
     reseal: false,
     json: false,

@@ -8,12 +8,16 @@ export interface Address {
 
 export type LogLevel = "error" | "warn" | "info" | "debug";
 
+export type AuditDurability = "durable" | "relaxed";
+
 export interface RunOptions {
   /** Data directory, absolute. */
   readonly data: string;
   readonly listen: Address;
   /** Also serve `casemate pkcs11 bridge --remote` here, by TLS. */
   readonly pkcs11Listen?: Address;
+  /** When a use of a key through PKCS#11 is answered: once its audit record is on the disk, or once the kernel has it. */
+  readonly pkcs11Audit: AuditDurability;
   /** PEM files; absent on loopback means plain HTTP, elsewhere a certificate made by itself. */
   readonly tls?: { readonly cert: string; readonly key: string };
   /** JSON log: a file, `-` for standard error; absent means server.log in the data directory. */
@@ -29,6 +33,7 @@ export interface RunOptions {
 
 export const DEFAULT_ADDRESS: Address = { host: "localhost", port: 8730 };
 const LEVELS: readonly string[] = ["error", "warn", "info", "debug"] satisfies readonly LogLevel[];
+const DURABILITIES: readonly string[] = ["durable", "relaxed"] satisfies readonly AuditDurability[];
 const LOOPBACK = new Set(["localhost", "127.0.0.1", "::1"]);
 
 export function isLoopback(host: string): boolean {
@@ -65,6 +70,7 @@ export function parseOptions(argv: readonly string[]): RunOptions {
       data: { type: "string" },
       listen: { type: "string" },
       "pkcs11-listen": { type: "string" },
+      "pkcs11-audit": { type: "string" },
       "tls-cert": { type: "string" },
       "tls-key": { type: "string" },
       log: { type: "string" },
@@ -85,6 +91,7 @@ export function parseOptions(argv: readonly string[]): RunOptions {
     data,
     listen: listen === undefined ? DEFAULT_ADDRESS : parseAddress(listen),
     ...(values["pkcs11-listen"] === undefined ? {} : { pkcs11Listen: parseAddress(values["pkcs11-listen"]) }),
+    pkcs11Audit: among<AuditDurability>("--pkcs11-audit", values["pkcs11-audit"] ?? "relaxed", DURABILITIES),
     ...(cert === undefined || key === undefined ? {} : { tls: { cert, key } }),
     ...(log === undefined ? {} : { log }),
     logLevel: among<LogLevel>("--log-level", values["log-level"] ?? "info", LEVELS),

@@ -60,7 +60,7 @@ async function closeBegun(begun: readonly Promise<{ close(): Promise<void> }>[])
   for (const result of settled) if (result.status === "fulfilled") await result.value.close().catch(() => undefined);
 }
 
-async function openParts(paths: DataPaths, log: Log, reseal: boolean) {
+async function openParts(paths: DataPaths, log: Log, { reseal, pkcs11Audit }: RunOptions) {
   const store = await ownDataDirectory(paths);
   const { audit: expected } = await store.head();
   // What needs neither the other's result runs side by side: the boundary process starts while code is being loaded.
@@ -81,6 +81,7 @@ async function openParts(paths: DataPaths, log: Log, reseal: boolean) {
       devices: set.map,
       clock: systemClock,
       reseal,
+      relaxedSources: pkcs11Audit === "relaxed" ? ["pkcs11"] : [],
       log: (message, error) => log.warn({ err: error }, message),
     });
     return { keyring, devices: set, audit: auditLog, rest: await rest };
@@ -131,7 +132,7 @@ export async function startServer(options: RunOptions, paths: DataPaths, log: Lo
   const { version } = manifest;
   const remarks = [...hardenServer()];
   chooseRoot(paths, options.root);
-  const parts = await openParts(paths, log, options.reseal);
+  const parts = await openParts(paths, log, options);
   const { keyring, devices, rest: interfaces } = parts;
   const idempotency = interfaces.openIdempotencyFile(paths.idempotency);
   const rest = await interfaces.createRestServer({ keyring, version, clock: systemClock, log, idempotency });

@@ -1,9 +1,16 @@
-/** `kill -9` of server and boundary under load: what was acknowledged is there afterwards. CASEMATE_CRASHES sets how often. */
+/**
+ * `kill -9` of server and boundary under load: what was acknowledged is there afterwards, and so is the record of every
+ * signature that a PKCS#11 application got. CASEMATE_CRASHES sets how often.
+ */
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { randomBytes } from "node:crypto";
+import { readdirSync, readFileSync } from "node:fs";
 import { request } from "node:http";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
+import { toUtf8 } from "@casemate/foundation/bytes";
+import { CKA, CKF, CKM, CKO, CKU } from "@casemate/protocols/p11-rpc";
+import { attribute, mechanism, TestClient } from "@casemate/testkit/pkcs11";
 import { casemate, startServer, temporary, type RunningServer } from "./harness.ts";
 
 const CRASHES = Number(process.env["CASEMATE_CRASHES"] ?? 2);
@@ -26,10 +33,51 @@ function post(socketPath: string, token: string, path: string, body: object): Pr
 interface Acknowledged {
   readonly created: Set<string>;
   readonly destroyed: Set<string>;
+  /** Digests whose signatures arrived, in hexadecimal. */
+  readonly signed: Set<string>;
+}
+
+const SIGNING = "signing";
+
+/** Signs through PKCS#11 until the server is gone; remembers every digest whose signature arrived. */
+async function signer(socketPath: string, token: string, done: Acknowledged): Promise<void> {
+  try {
+    await using client = await TestClient.open(socketPath);
+    const [session] = await client.call("C_OpenSession", 0, CKF.SERIAL_SESSION);
+    await client.call("C_Login", session, CKU.USER, toUtf8(token));
+    await client.call("C_FindObjectsInit", session, [
+      attribute(CKA.LABEL, SIGNING),
+      attribute(CKA.CLASS, CKO.PRIVATE_KEY),
+    ]);
+    const [found] = await client.call("C_FindObjects", session, 1);
+    const key = typeof found === "number" ? undefined : found[0];
+    if (key === undefined) return;
+    for (;;) {
+      const digest = randomBytes(32);
+      await client.call("C_SignInit", session, mechanism(CKM.ECDSA), key);
+      const [signature] = await client.call("C_Sign", session, digest, 64);
+      if (typeof signature !== "number") done.signed.add(digest.toString("hex"));
+    }
+  } catch {
+    // The server or its boundary process is gone: what was answered before counts.
+  }
+}
+
+/** Everything that the log's segments hold. */
+function auditText(data: string): string {
+  const directory = join(data, "audit");
+  const segments = readdirSync(directory).filter((name) => name.startsWith("records-"));
+  return segments.map((name) => readFileSync(join(directory, name), "latin1")).join("");
 }
 
 /** Makes, uses and destroys keys until the server is gone; remembers what it was told was done. */
-async function load(server: RunningServer, token: string, round: number, done: Acknowledged): Promise<void> {
+async function load(
+  server: RunningServer,
+  data: string,
+  token: string,
+  round: number,
+  done: Acknowledged,
+): Promise<void> {
   const socket = server.announced.socket ?? "";
   const worker = async (id: number): Promise<void> => {
     for (let i = 0; ; i++) {
@@ -43,7 +91,8 @@ async function load(server: RunningServer, token: string, round: number, done: A
       if (gone === 200) done.destroyed.add(name);
     }
   };
-  await Promise.all(Array.from({ length: IN_FLIGHT }, (_, id) => worker(id)));
+  const signers = Array.from({ length: IN_FLIGHT / 2 }, () => signer(join(data, "pkcs11.sock"), token, done));
+  await Promise.all([...Array.from({ length: IN_FLIGHT }, (_, id) => worker(id)), ...signers]);
 }
 
 /** The boundary process first, in every other round; the server goes on with a new one until its own turn. */
@@ -56,17 +105,31 @@ function killSoon(server: RunningServer, round: number): void {
   setTimeout(() => process.kill(server.pid, "SIGKILL"), at);
 }
 
-test(`after ${CRASHES} kills under load every acknowledged key and destruction is there and the log verifies`, async (t: TestContext) => {
+test(`after ${CRASHES} kills under load every acknowledged key, destruction and signature's record is there and the log verifies`, async (t: TestContext) => {
   using directory = temporary();
   const data = join(directory.path, "data");
-  const done: Acknowledged = { created: new Set(), destroyed: new Set() };
+  const done: Acknowledged = { created: new Set(), destroyed: new Set(), signed: new Set() };
   for (let round = 0; round < CRASHES; round++) {
     const server = await startServer(data);
     const token = readFileSync(join(data, "admin.token"), "utf8").trim();
-    const loading = load(server, token, round, done);
+    if (round === 0) {
+      const made = await post(server.announced.socket ?? "", token, "/v1/keys", {
+        name: SIGNING,
+        algorithm: "ec-p256",
+      });
+      assert.equal(made, 201);
+    }
+    const loading = load(server, data, token, round, done);
     killSoon(server, round);
     await loading;
     await server.stop("SIGKILL");
+    const records = auditText(data);
+    assert.ok(done.signed.size > 0, "the load signed nothing");
+    assert.deepEqual(
+      [...done.signed].filter((digest) => !records.includes(`"digest":"${digest}"`)),
+      [],
+      "acknowledged signatures have no record",
+    );
   }
   const offline = await casemate(data, ["audit", "verify", "--json"]);
   assert.equal(offline.status, 0, `${offline.stdout}${offline.stderr}`);
@@ -81,7 +144,9 @@ test(`after ${CRASHES} kills under load every acknowledged key and destruction i
       ]),
     );
     assert.ok(done.created.size > 0, "the load made no keys");
-    t.diagnostic(`${done.created.size} keys made and ${done.destroyed.size} destroyed before ${CRASHES} kills`);
+    t.diagnostic(
+      `${done.created.size} keys made, ${done.signed.size} signatures through PKCS#11 and ${done.destroyed.size} destroyed before ${CRASHES} kills`,
+    );
     assert.deepEqual(
       [...done.created].filter((name) => !found.has(name)),
       [],

@@ -6,6 +6,7 @@ import type { Session } from "../session.ts";
 interface UpOptions {
   readonly listen?: string;
   readonly pkcs11Listen?: string;
+  readonly pkcs11Audit?: string;
   readonly tlsCert?: string;
   readonly tlsKey?: string;
   readonly log?: string;
@@ -20,6 +21,7 @@ function serverArguments(session: Session, options: UpOptions): string[] {
     ["--data", dataDirectory(session.options.data, session.env)],
     ["--listen", options.listen],
     ["--pkcs11-listen", options.pkcs11Listen],
+    ["--pkcs11-audit", options.pkcs11Audit],
     ["--tls-cert", options.tlsCert],
     ["--tls-key", options.tlsKey],
     ["--log", options.log],
@@ -34,6 +36,10 @@ export function define(command: Command, session: Session): void {
   command
     .option("--listen <host:port>", "TCP address (default: localhost:8730); other than loopback needs TLS")
     .option("--pkcs11-listen <host:port>", "also serve `casemate pkcs11 bridge --remote` here, by TLS 1.3")
+    .option(
+      "--pkcs11-audit <when>",
+      "a use of a key through PKCS#11 is answered once its record is on the disk (durable) or written (relaxed, the default)",
+    )
     .option("--tls-cert <file>", "PEM certificate chain")
     .option("--tls-key <file>", "PEM private key of the certificate")
     .option("--log <file>", "JSON log: a file, or - for standard error (default: server.log in the data directory)")

@@ -50,9 +50,25 @@ export interface GuardParts {
   readonly deviceKind: (id: string) => string;
   /** Whether the caller's token still holds; undefined when known at once. @throws UNAUTHENTICATED, TOKEN_EXPIRED. */
   readonly stillValid: (caller: Caller) => Promise<void> | undefined;
+  /** Sources whose uses of keys are answered once the record is written, before it is synced. */
+  readonly relaxedSources: ReadonlySet<string>;
   /** Called every `HEAD_EVERY` records: the database notes how far the log is. */
   readonly keepHead: () => void;
 }
+
+/** Uses that change nothing but counters: where the source is relaxed about it, their records are answered before they are synced. */
+const USES: ReadonlySet<Action> = new Set<Action>([
+  ...READS,
+  "key.sign",
+  "key.encrypt",
+  "key.decrypt",
+  "key.mac",
+  "key.agree",
+  "key.encapsulate",
+  "key.decapsulate",
+  "key.data-keys",
+  "random",
+]);
 
 /** Bounds what a start after a crash must compare between log and database. */
 const HEAD_EVERY = 20_000;
@@ -216,8 +232,11 @@ export class Guard {
       count: note.count,
       ...(note.details === undefined ? {} : { details: note.details }),
     };
-    const { recorder } = this.#parts;
-    await (READS.has(action) ? recorder.appendIfRoom(entry) : recorder.append(entry));
+    const { recorder, relaxedSources } = this.#parts;
+    // A refusal is evidence: it is always on the disk before it is told.
+    const relaxed = outcome === "ok" && USES.has(action) && relaxedSources.has(caller.source);
+    const durability = relaxed ? "relaxed" : "durable";
+    await (READS.has(action) ? recorder.appendIfRoom(entry, durability) : recorder.append(entry, durability));
     if (++this.#sinceHead >= HEAD_EVERY) {
       this.#sinceHead = 0;
       this.#parts.keepHead();

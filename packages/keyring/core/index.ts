@@ -29,6 +29,7 @@ export type {
   AuditHead,
   AuditLog,
   CheckpointSigner,
+  Durability,
   PolicyEngine,
   PolicyRequest,
   PolicyText,

@@ -31,6 +31,34 @@ test("keys, tokens and state survive a restart", async () => {
   assert.equal((await keyring.sign(caller, "a", { kind: "message", inputs: [message] })).version, 1);
 });
 
+test("only uses of a relaxed source that succeed are answered before the disk has their record", async () => {
+  await using t = await temporaryKeyring({ relaxedSources: ["fast"] });
+  await t.keyring.createKey(t.admin, { name: "a", algorithm: "ed25519" });
+  const { token } = await t.keyring.createToken(t.admin, { principal: "reader", roles: ["auditor"] });
+  const fast = await t.keyring.authenticate(t.adminToken, "fast");
+  const reader = await t.keyring.authenticate(token, "fast");
+  const request = { kind: "message", inputs: [message] } as const;
+  const from = t.audit.entries.length;
+  await t.keyring.sign(t.admin, "a", request);
+  await t.keyring.sign(fast, "a", request);
+  await t.keyring.getKey(fast, "a");
+  await assert.rejects(t.keyring.sign(reader, "a", request));
+  await t.keyring.rotateKey(fast, "a");
+  await t.keyring.transition(fast, "a", "suspend");
+  const written = t.audit.entries.slice(from);
+  assert.deepEqual(
+    written.map((entry) => [entry.action, entry.source, entry.outcome, t.audit.relaxed.has(entry)]),
+    [
+      ["key.sign", "test", "ok", false],
+      ["key.sign", "fast", "ok", true],
+      ["key.read", "fast", "ok", true],
+      ["key.sign", "fast", "FORBIDDEN", false],
+      ["key.rotate", "fast", "ok", false],
+      ["key.suspend", "fast", "ok", false],
+    ],
+  );
+});
+
 test("every use case leaves one record, a batch one for all its items, refusals too", async () => {
   await using t = await temporaryKeyring();
   await t.keyring.createKey(t.admin, { name: "a", algorithm: "ed25519" });

@@ -39,6 +39,11 @@ export interface KeyringOptions {
    * seal them under a new key. They cannot be verified then: a decision for the owner, made once.
    */
   readonly reseal?: boolean;
+  /**
+   * Sources (`Caller.source`) whose uses of keys are answered once their record is written, before it is synced: a killed
+   * process loses none, a power cut those of the last moments. Refusals and changes always wait for the disk. Default: none.
+   */
+  readonly relaxedSources?: readonly string[];
   /** Keys and tokens kept ready; the default is 10 000 of each. */
   readonly cacheSize?: number;
 }
@@ -82,7 +87,9 @@ export async function openKeyring(options: KeyringOptions): Promise<OpenKeyring>
   await open();
   if (core.guard.sealed) core.log("sealed until a device is unlocked: only unlocking is answered");
   const unwatch = watchDevices(core, reopen);
-  await core.recorder.appendIfRoom(system("start", await standing(core)));
+  const relaxed = options.relaxedSources ?? [];
+  const details = { ...(await standing(core)), ...(relaxed.length === 0 ? {} : { relaxed: relaxed.join() }) };
+  await core.recorder.appendIfRoom(system("start", details));
   let closing: Promise<void> | undefined;
   return {
     ...composeUseCases(core, reopen),
@@ -132,6 +139,7 @@ function assemble(options: KeyringOptions): Core {
       policy,
       keys,
       metrics,
+      relaxedSources: new Set(options.relaxedSources),
       deviceKind: (id) => devices.get(id)?.identity.kind ?? "absent",
       stillValid: stillValid(tokens, clock),
       keepHead: () => {

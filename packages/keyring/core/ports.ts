@@ -34,9 +34,15 @@ export interface AuditHead {
   readonly hash: string;
 }
 
+/**
+ * When a record counts as kept: `durable` once it is on the disk, `relaxed` once the kernel has it. A killed process
+ * loses neither; a power cut may lose relaxed records of the last moments, never one before a kept one.
+ */
+export type Durability = "durable" | "relaxed";
+
 export interface AuditLog {
-  /** Resolves with the record's index once it is durable. @throws STORAGE_FULL, STORAGE_FAILED; nothing is acknowledged then. */
-  append(entry: AuditEntry): Promise<number>;
+  /** Resolves with the record's index once it is kept. @throws STORAGE_FULL, STORAGE_FAILED; nothing is acknowledged then. */
+  append(entry: AuditEntry, durability?: Durability): Promise<number>;
   /** Newest durable record. */
   readonly head: AuditHead;
   useSigner(signer: CheckpointSigner): void;

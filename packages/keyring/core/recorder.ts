@@ -1,6 +1,6 @@
 import { asCasemateError } from "@casemate/foundation/errors";
 import type { Metrics } from "./metrics.ts";
-import type { AuditEntry, AuditLog } from "./ports.ts";
+import type { AuditEntry, AuditLog, Durability } from "./ports.ts";
 
 /** Names of unrecorded events kept until there is room; more are only counted. */
 const MAX_NAMED = 20;
@@ -27,9 +27,9 @@ export class Recorder {
   }
 
   /** @throws STORAGE_FULL, STORAGE_FAILED; nothing may be acknowledged then. */
-  async append(entry: AuditEntry): Promise<void> {
+  async append(entry: AuditEntry, durability?: Durability): Promise<void> {
     try {
-      await this.#audit.append(entry);
+      await this.#audit.append(entry, durability);
     } catch (error) {
       this.#remember(entry, asCasemateError(error).code);
       throw error;
@@ -38,9 +38,9 @@ export class Recorder {
   }
 
   /** For what changes nothing: a full disk does not stop it. @throws STORAGE_FAILED. */
-  async appendIfRoom(entry: AuditEntry): Promise<void> {
+  async appendIfRoom(entry: AuditEntry, durability?: Durability): Promise<void> {
     try {
-      await this.append(entry);
+      await this.append(entry, durability);
     } catch (error) {
       if (asCasemateError(error).code !== "STORAGE_FULL") throw error;
     }

@@ -4,6 +4,8 @@ import type { AuditEntry, AuditLog, AuditRecordView, CheckpointSigner } from "@c
 
 export interface MemoryAudit extends AuditLog {
   readonly entries: readonly AuditEntry[];
+  /** Entries whose answer did not wait for the disk. */
+  readonly relaxed: ReadonlySet<AuditEntry>;
   readonly signer: CheckpointSigner | undefined;
   /** Until called with undefined, every append fails with this. */
   failWith(error: CasemateError | undefined): void;
@@ -15,12 +17,14 @@ export interface MemoryAudit extends AuditLog {
 export function memoryAudit(): MemoryAudit {
   const entries: AuditEntry[] = [];
   const views: AuditRecordView[] = [];
+  const relaxed = new Set<AuditEntry>();
   let failure: CasemateError | undefined;
   let signer: CheckpointSigner | undefined;
   const hashAt = (size: number): string => views[size - 1]?.hash ?? "0".repeat(64);
   const absent = () => Promise.reject(new Error("the memory audit makes no proofs"));
   return {
     entries,
+    relaxed,
     get signer() {
       return signer;
     },
@@ -31,8 +35,9 @@ export function memoryAudit(): MemoryAudit {
       entries.length = size;
       views.length = size;
     },
-    async append(entry) {
+    async append(entry, durability) {
       if (failure !== undefined) throw failure;
+      if (durability === "relaxed") relaxed.add(entry);
       const index = views.length;
       const hash = createHash("sha256").update(hashAt(index)).update(JSON.stringify(entry)).digest("hex");
       const { principal, source, action, resource, outcome, count, details = {} } = entry;

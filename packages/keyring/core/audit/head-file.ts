@@ -42,14 +42,11 @@ export async function readHead(files: AuditFiles): Promise<StoredHead | undefine
 
 /**
  * Remembers how far the log reaches, so that records cut off its end are missed. Two slots take turns; the file follows
- * each commit without holding it up, so it never says more than is durable and, once idle, never less.
+ * each sync without one of its own, so it never says more than is durable and, once idle, never less.
  */
 export class HeadFile {
   readonly #file: AuditFile;
   #turn = 0;
-  #wanted: AuditHead | undefined;
-  #writing: Promise<void> = Promise.resolve();
-  #busy = false;
 
   private constructor(file: AuditFile) {
     this.#file = file;
@@ -77,37 +74,22 @@ export class HeadFile {
     return new HeadFile(file);
   }
 
-  /** Writes `head` soon; a newer one overtakes one still waiting. */
+  /** Writes `head`, without waiting for the disk. */
   follow(head: AuditHead): void {
-    this.#wanted = head;
-    if (this.#busy) return;
-    this.#busy = true;
-    this.#writing = this.#write();
-  }
-
-  async #write(): Promise<void> {
+    this.#turn ^= 1;
     try {
-      while (this.#wanted !== undefined) {
-        const head = this.#wanted;
-        this.#wanted = undefined;
-        this.#turn ^= 1;
-        await this.#file.write(encodeSlot(head), this.#turn * SLOT);
-      }
+      this.#file.writeNow(encodeSlot(head), this.#turn * SLOT);
     } catch {
       // The slots exist already, so this needs no room; whatever fails here fails the next commit too, aloud.
-    } finally {
-      this.#busy = false;
     }
   }
 
-  /** Waits for the newest head and makes it durable. */
-  async sync(): Promise<void> {
-    await this.#writing;
-    await this.#file.sync();
+  /** Makes the newest head durable. */
+  sync(): Promise<void> {
+    return this.#file.sync();
   }
 
   async close(): Promise<void> {
-    await this.#writing;
     await this.#file.sync();
     await this.#file.close();
   }

@@ -6,6 +6,8 @@ export const AUDIT_LIMITS = {
   batchRecords: 1024,
   /** Appends that may wait; beyond, the disk is not keeping up and callers are told so. */
   waiting: 65_536,
+  /** Milliseconds after which relaxed records are synced where no durable one came before. */
+  relaxedMs: 25,
   /** Characters kept of a field: names are shorter, and what is longer comes from hostile input. */
   fieldCharacters: 512,
   /** Details of a record, and characters kept of their names and values. */

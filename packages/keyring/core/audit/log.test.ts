@@ -76,9 +76,9 @@ test("an append resolves only after the sync that covers it", async () => {
     let gate = Promise.resolve();
     return {
       ...file,
-      write: (bytes, position) => {
+      writeNow: (bytes, position) => {
         gate = new Promise((resolve) => (release = resolve));
-        return file.write(bytes, position);
+        file.writeNow(bytes, position);
       },
       sync: () => gate,
     };
@@ -93,6 +93,56 @@ test("an append resolves only after the sync that covers it", async () => {
   await appended;
   assert.equal(slow.head.size, 1);
   await slow.close();
+});
+
+test("a relaxed append resolves once it is written, and is no part of the head before it is synced", async () => {
+  const files = new MemoryFiles();
+  const open = files.open.bind(files);
+  let release: () => void = () => undefined;
+  let gate = Promise.resolve();
+  files.open = async (name, mode) => {
+    const file = await open(name, mode);
+    return name.startsWith("records-") ? { ...file, sync: () => gate } : file;
+  };
+  const log = await openMemory(files);
+  await log.append(entry());
+  gate = new Promise((resolve) => (release = resolve));
+  const indexes = await Promise.all([1, 2, 3].map(() => log.append(entry(), "relaxed")));
+  assert.deepEqual(indexes, [1, 2, 3]);
+  assert.equal(linesOf(files).length, 4);
+  assert.equal(log.head.size, 1);
+  let read = 0;
+  const reading = log.records({}).then(({ items }) => (read = items.length));
+  let durable = false;
+  const appended = log.append(entry()).then(() => (durable = true));
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  assert.deepEqual([read, durable], [0, false]);
+  assert.equal(await log.append(entry(), "relaxed"), 5);
+  release();
+  await Promise.all([reading, appended]);
+  assert.ok(read >= 4);
+  await log.close();
+  assert.equal((await verifyAuditFiles(files)).records, 6);
+});
+
+test("relaxed records alone are synced soon and together", async () => {
+  const files = new MemoryFiles();
+  const log = await openMemory(files);
+  const before = files.syncs;
+  for (let i = 0; i < 40; i++) assert.equal(await log.append(entry(), "relaxed"), i);
+  while (log.head.size < 40) await new Promise((resolve) => setTimeout(resolve, 5));
+  assert.ok(files.syncs - before < 20, `${files.syncs - before} syncs`);
+  await log.close();
+});
+
+test("relaxed records fill segment after segment, each synced before the next begins", async () => {
+  const files = new MemoryFiles();
+  const log = await openMemory(files, { segmentBytes: 1500 });
+  for (let i = 0; i < 40; i++) assert.equal(await log.append(entry(), "relaxed"), i);
+  assert.ok([...files.content.keys()].filter((name) => name.startsWith("records-")).length > 5);
+  await log.close();
+  const { problem, records } = await verifyAuditFiles(files);
+  assert.deepEqual([problem, records], [undefined, 40]);
 });
 
 test("hostile field values are cut and escaped; a record is always one line", async () => {

@@ -1,7 +1,7 @@
 import { toHex } from "@casemate/foundation/bytes";
 import { systemRandom, type Clock, type Random } from "@casemate/foundation/effects";
 import { CasemateError } from "@casemate/foundation/errors";
-import type { AuditEntry, AuditHead, AuditLog, CheckpointSigner } from "../ports.ts";
+import type { AuditEntry, AuditHead, AuditLog, CheckpointSigner, Durability } from "../ports.ts";
 import type { AuditRecordView, Checkpoint, Paged } from "../types.ts";
 import { Checkpointer, OWN_SOURCE } from "./checkpointer.ts";
 import { closableFiles, directoryFiles, type AuditFiles } from "./files.ts";
@@ -66,14 +66,16 @@ class AuditLogInDirectory implements FileAuditLog {
     return this.#writer.head;
   }
 
-  append(entry: AuditEntry): Promise<number> {
+  append(entry: AuditEntry, durability?: Durability): Promise<number> {
     if (entry.source === OWN_SOURCE) {
       return Promise.reject(new CasemateError("BAD_REQUEST", `the source ${OWN_SOURCE} is the log's own`));
     }
-    return this.#writer.append(entry);
+    return this.#writer.append(entry, durability);
   }
 
-  records(query: RecordQuery): Promise<Paged<AuditRecordView>> {
+  // Whoever reads sees everything acknowledged before, so that is synced first.
+  async records(query: RecordQuery): Promise<Paged<AuditRecordView>> {
+    await this.#writer.settled();
     return this.#reader.page(query);
   }
 
@@ -81,7 +83,8 @@ class AuditLogInDirectory implements FileAuditLog {
     this.#checkpointer.use(signer);
   }
 
-  checkpoint(): Promise<Checkpoint> {
+  async checkpoint(): Promise<Checkpoint> {
+    await this.#writer.settled();
     return this.#checkpointer.checkpoint();
   }
 
@@ -92,7 +95,9 @@ class AuditLogInDirectory implements FileAuditLog {
     return recordLeaf(head.hash).equals(leaf);
   }
 
-  async inclusion(index: number, size = this.head.size) {
+  async inclusion(index: number, wanted?: number) {
+    await this.#writer.settled();
+    const size = wanted ?? this.head.size;
     this.#requireSize(size);
     if (!Number.isSafeInteger(index) || index < 0 || index >= size) {
       throw new CasemateError("NOT_FOUND", `there is no record ${index} among the first ${size}`, {
@@ -106,7 +111,9 @@ class AuditLogInDirectory implements FileAuditLog {
     return { index, size, leafHash: toHex(leaf), path: path.map(toHex), rootHash: toHex(root) };
   }
 
-  async consistency(first: number, second = this.head.size) {
+  async consistency(first: number, wanted?: number) {
+    await this.#writer.settled();
+    const second = wanted ?? this.head.size;
     this.#requireSize(second);
     if (!Number.isSafeInteger(first) || first < 1 || first > second) {
       throw new CasemateError("BAD_REQUEST", `the older size must be 1 to ${second}`, {

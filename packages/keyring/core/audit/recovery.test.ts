@@ -10,6 +10,7 @@ import fc from "fast-check";
 import { systemClock } from "@casemate/foundation/effects";
 import { openAudit } from "./open-audit.ts";
 import { builtLog, entry, linesOf, MemoryFiles, openMemory, testSigner } from "./test-support.ts";
+import { segmentName } from "./segment.ts";
 import { verifyAuditDirectory, verifyAuditFiles } from "./verify-directory.ts";
 
 /** The files as a process leaves them that is killed while the last batch is being written. */
@@ -218,6 +219,59 @@ test("a failed sync refuses the batch and all that follow until the log is opene
   await again.append(entry());
   await again.close();
   assert.equal((await verifyAuditFiles(files)).problem, undefined);
+});
+
+test("a failed sync after a relaxed record was acknowledged stops the log; what was written is there at the next start", async () => {
+  for (const code of ["EIO", "ENOSPC"]) {
+    const files = new MemoryFiles();
+    const log = await openMemory(files);
+    await log.append(entry());
+    files.failSync = code;
+    await log.append(entry(), "relaxed");
+    await assert.rejects(log.append(entry()), { code: "STORAGE_FAILED" });
+    await assert.rejects(log.append(entry(), "relaxed"), { code: "STORAGE_FAILED" });
+    await assert.rejects(log.append(entry()), { code: "STORAGE_FAILED" });
+    assert.equal(log.head.size, 1);
+    await log.close();
+    const again = await openMemory(files);
+    assert.ok(again.head.size >= 2);
+    await again.close();
+    assert.equal((await verifyAuditFiles(files)).problem, undefined);
+  }
+});
+
+test("a power cut that lost relaxed records, or tore them, costs those alone", async () => {
+  const files = new MemoryFiles();
+  const open = files.open.bind(files);
+  let power = true;
+  files.open = async (name, mode) => {
+    const file = await open(name, mode);
+    return { ...file, sync: () => (power ? file.sync() : new Promise<never>(() => undefined)) };
+  };
+  const log = await openMemory(files);
+  for (let i = 0; i < 5; i++) await log.append(entry());
+  power = false;
+  await Promise.all(Array.from({ length: 400 }, () => log.append(entry(), "relaxed")));
+  const name = segmentName(0);
+  const whole = files.content.get(name)!;
+  const [, , , , , first] = linesOf(files);
+  const crash = files.copy();
+  const tears: readonly ((bytes: Buffer) => Buffer)[] = [
+    (bytes) => bytes.subarray(0, first!.start + 70),
+    (bytes) => bytes.fill(0, first!.start + 4096, first!.start + 8192),
+    // More than any line may have.
+    (bytes) => Buffer.concat([bytes.subarray(0, first!.start + 4096), Buffer.alloc(300_000)]),
+  ];
+  for (const tear of tears) {
+    const copy = crash.copy();
+    copy.content.set(name, tear(Buffer.from(whole)));
+    const again = await openMemory(copy);
+    assert.ok(again.recovery.cutBytes > 0);
+    assert.ok(again.head.size >= 5 && again.head.size < 405);
+    await again.append(entry());
+    await again.close();
+    assert.equal((await verifyAuditFiles(copy)).problem, undefined);
+  }
 });
 
 test("a log verifies while its server goes on writing", async () => {

@@ -78,6 +78,8 @@ export async function* readLines(
     if (whole > 0) yield { buffer: buffer.subarray(0, whole), position: at };
     at += whole;
     rest = buffer.subarray(whole);
+    // A hole that a power cut left reads as zero bytes: what follows is no line of ours.
+    if (rest.length > AUDIT_LIMITS.lineBytes && rest.includes(0)) return { end: at, rest };
     if (rest.length > AUDIT_LIMITS.lineBytes) {
       throw tampered(`a line at byte ${at} is longer than any record`, { offset: at });
     }

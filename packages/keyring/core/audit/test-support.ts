@@ -62,18 +62,20 @@ export class MemoryFiles implements AuditFiles {
 
   #file(name: string): AuditFile {
     const bytes = (): Buffer => this.content.get(name) ?? Buffer.alloc(0);
+    const write = (data: Uint8Array, position: number): void => {
+      this.writes++;
+      const grows = Math.max(0, position + data.length - bytes().length);
+      const written = data.subarray(0, data.length - Math.max(0, grows - this.room));
+      const larger = Buffer.alloc(Math.max(bytes().length, position + written.length));
+      bytes().copy(larger);
+      larger.set(written, position);
+      this.room -= larger.length - bytes().length;
+      this.content.set(name, larger);
+      if (written.length < data.length) throw fail("ENOSPC");
+    };
     return {
-      write: (data, position) => {
-        this.writes++;
-        const grows = Math.max(0, position + data.length - bytes().length);
-        const written = data.subarray(0, data.length - Math.max(0, grows - this.room));
-        const larger = Buffer.alloc(Math.max(bytes().length, position + written.length));
-        bytes().copy(larger);
-        larger.set(written, position);
-        this.room -= larger.length - bytes().length;
-        this.content.set(name, larger);
-        return written.length < data.length ? Promise.reject(fail("ENOSPC")) : Promise.resolve();
-      },
+      writeNow: write,
+      write: async (data, position) => write(data, position),
       sync: () => {
         this.syncs++;
         const code = this.failSync;

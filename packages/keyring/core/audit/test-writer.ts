@@ -1,5 +1,6 @@
 /** For recovery.test.ts: appends with 64 in flight and prints how many records are acknowledged, until it is killed. */
 import { systemClock } from "@casemate/foundation/effects";
+import type { Durability } from "../ports.ts";
 import { openAudit } from "./open-audit.ts";
 import { entry, testSigner } from "./test-support.ts";
 
@@ -12,10 +13,10 @@ const log = await openAudit({
   checkpointIntervalMs: 10,
 });
 log.useSigner(testSigner());
-async function client(): Promise<void> {
+async function client(durability: Durability): Promise<void> {
   for (;;) {
-    const index = await log.append(entry());
+    const index = await log.append(entry(), durability);
     process.stdout.write(`${index + 1}\n`);
   }
 }
-await Promise.all(Array.from({ length: 64 }, client));
+await Promise.all(Array.from({ length: 64 }, (_, i) => client(i % 2 === 0 ? "durable" : "relaxed")));

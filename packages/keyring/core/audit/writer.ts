@@ -1,6 +1,6 @@
 import type { Clock } from "@casemate/foundation/effects";
 import { CasemateError } from "@casemate/foundation/errors";
-import type { AuditEntry, AuditHead } from "../ports.ts";
+import type { AuditEntry, AuditHead, Durability } from "../ports.ts";
 import type { AuditFiles } from "./files.ts";
 import type { HeadFile } from "./head-file.ts";
 import { AUDIT_LIMITS } from "./limits.ts";
@@ -12,8 +12,23 @@ import type { TreeStore } from "./tree-store.ts";
 
 interface Waiting {
   readonly tail: string;
+  /** Acknowledged once written, before it is synced. */
+  readonly relaxed: boolean;
   readonly resolve: (index: number) => void;
   readonly reject: (error: CasemateError) => void;
+}
+
+/** A written record whose answer waits for the disk. */
+interface Unsynced {
+  readonly index: number;
+  readonly waiting: Waiting;
+}
+
+/** How far the disk has the log. Always in the segment written to: a full one is synced before the next begins. */
+interface Synced {
+  readonly head: AuditHead;
+  readonly bytes: number;
+  readonly tree: ReturnType<TreeStore["mark"]>;
 }
 
 export interface WriterOptions {
@@ -25,17 +40,30 @@ export interface WriterOptions {
 }
 
 /**
- * The one writer. Appends that arrive while a write and its fdatasync are under way go out together with the next:
- * group commit without a timer. Hashes are computed when a batch goes out, so a batch that fails leaves no trace.
+ * The one writer. Durable appends that arrive while a sync is under way go out together with the next: group commit
+ * without a timer. Relaxed appends are written at the end of the turn that brought them, so that the kernel has them
+ * before they are acknowledged, and synced with the next durable one or soon after. Hashes are computed when a batch
+ * goes out, so a batch that fails leaves no trace.
  */
 export class AuditWriter {
   readonly #options: WriterOptions;
   readonly #tree: TreeStore;
   readonly #log: string;
+  /** `bytes` is what is written of it. */
   #segment: OpenSegment;
+  /** Newest written record. */
   #head: AuditHead;
+  #synced: Synced;
+  /** Size of the log up to the newest relaxed record that was acknowledged. */
+  #promised = 0;
   #waiting: Waiting[] = [];
+  #unsynced: Unsynced[] = [];
+  #wantSync = false;
+  #drainScheduled = false;
+  /** The segment is being repaired or changed: nothing may be written beside that. */
+  #preparing = false;
   #flushing: Promise<void> | undefined;
+  #soon: NodeJS.Timeout | undefined;
   #saving: Promise<void> | undefined;
   #savedSize: number;
   #broken: CasemateError | undefined;
@@ -49,19 +77,21 @@ export class AuditWriter {
     this.#log = recovered.log;
     this.#segment = recovered.segment;
     this.#head = { size: recovered.chain.size, hash: recovered.chain.hash };
+    this.#synced = this.#now();
     this.#savedSize = recovered.verifiedFrom;
   }
 
+  /** Newest durable record. */
   get head(): AuditHead {
-    return this.#head;
+    return this.#synced.head;
   }
 
   /** The segment written to and its durable length, for readers. */
   get end(): { readonly segment: number; readonly bytes: number } {
-    return { segment: this.#segment.first, bytes: this.#segment.bytes };
+    return { segment: this.#segment.first, bytes: this.#synced.bytes };
   }
 
-  append(entry: AuditEntry): Promise<number> {
+  append(entry: AuditEntry, durability: Durability = "durable"): Promise<number> {
     if (this.#closed) return Promise.reject(new CasemateError("UNAVAILABLE", "the audit log is closed"));
     if (this.#broken?.code === "STORAGE_FAILED") return Promise.reject(this.#broken);
     if (this.#waiting.length >= AUDIT_LIMITS.waiting) {
@@ -74,34 +104,97 @@ export class AuditWriter {
       );
       return Promise.reject(error);
     }
-    const tail = canonicalTail(entry, this.#now());
+    const tail = canonicalTail(entry, this.#isoTime());
+    const relaxed = durability === "relaxed";
     return new Promise((resolve, reject) => {
-      this.#waiting.push({ tail, resolve, reject });
-      this.#flushing ??= this.#flushSoon();
+      this.#waiting.push({ tail, relaxed, resolve, reject });
+      if (!relaxed) this.#flushing ??= this.#flushSoon();
+      else if (!this.#drainScheduled) {
+        this.#drainScheduled = true;
+        // After every promise callback of this turn: what is acknowledged together is written together.
+        process.nextTick(() => this.#drain());
+      }
     });
   }
 
-  #now(): string {
+  #isoTime(): string {
     const ms = this.#options.clock.now();
     if (ms !== this.#time.ms) this.#time = { ms, text: new Date(ms).toISOString() };
     return this.#time.text;
   }
 
+  #now(): Synced {
+    return { head: this.#head, bytes: this.#segment.bytes, tree: this.#tree.mark() };
+  }
+
+  /** Writes what waits without waiting for the disk. */
+  #drain(): void {
+    this.#drainScheduled = false;
+    // The flush that prepares writes what waits when it is ready.
+    if (this.#preparing) return;
+    if (this.#broken === undefined && this.#segment.bytes < this.#options.segmentBytes) this.#write();
+    if (this.#waiting.length > 0 || this.#wantSync || this.#broken !== undefined) this.#flushing ??= this.#flushSoon();
+    else this.#syncSoon();
+  }
+
+  #syncSoon(): void {
+    this.#soon ??= setTimeout(() => {
+      this.#soon = undefined;
+      this.#wantSync = true;
+      this.#flushing ??= this.#flushSoon();
+    }, AUDIT_LIMITS.relaxedMs);
+  }
+
   async #flushSoon(): Promise<void> {
     // What arrives in the same turn of the event loop shares the write.
     await new Promise(setImmediate);
-    while (this.#waiting.length > 0) await this.#flush();
+    while (this.#waiting.length > 0 || this.#wantSync) await this.#flush();
     this.#flushing = undefined;
   }
 
   async #flush(): Promise<void> {
-    const batch = this.#waiting.splice(0, AUDIT_LIMITS.batchRecords);
-    const mark = this.#tree.mark();
+    this.#preparing = true;
     try {
       if (this.#broken !== undefined) await this.#repair();
       if (this.#segment.bytes >= this.#options.segmentBytes) await this.#rotate();
-      const { size } = this.#head;
-      let { hash } = this.#head;
+    } catch (cause) {
+      this.#broken ??= storageError(cause);
+      this.#wantSync = false;
+      this.#refuse(this.#take());
+      return;
+    } finally {
+      this.#preparing = false;
+    }
+    this.#write();
+    if (this.#broken?.code === "STORAGE_FULL") {
+      this.#preparing = true;
+      await this.#repair().catch(() => undefined);
+      this.#preparing = false;
+    }
+    if (this.#head.size > this.#synced.head.size) await this.#sync();
+    else this.#wantSync = false;
+  }
+
+  #take(): Waiting[] {
+    if (this.#waiting.length > AUDIT_LIMITS.batchRecords) return this.#waiting.splice(0, AUDIT_LIMITS.batchRecords);
+    const all = this.#waiting;
+    this.#waiting = [];
+    return all;
+  }
+
+  #refuse(batch: readonly Waiting[]): void {
+    const error = this.#broken ?? new CasemateError("STORAGE_FAILED", "the audit log was not written");
+    for (const { reject } of batch) reject(error);
+  }
+
+  /** Hands one batch to the kernel; what is relaxed is acknowledged by that. */
+  #write(): void {
+    const batch = this.#take();
+    if (batch.length === 0) return;
+    const mark = this.#tree.mark();
+    const { size } = this.#head;
+    let { hash } = this.#head;
+    try {
       let text = "";
       for (let i = 0; i < batch.length; i++) {
         const json = canonicalJson(size + i, batch[i]!.tail);
@@ -110,24 +203,72 @@ export class AuditWriter {
         this.#tree.append(recordLeaf(hash));
       }
       const bytes = Buffer.from(text);
-      await this.#segment.file.write(bytes, this.#segment.bytes);
-      await this.#segment.file.sync();
+      this.#segment.file.writeNow(bytes, this.#segment.bytes);
       this.#segment.bytes += bytes.length;
-      this.#head = { size: size + batch.length, hash };
     } catch (cause) {
       this.#tree.rollback(mark);
       this.#broken = storageError(cause);
-      for (const { reject } of batch) reject(this.#broken);
-      if (this.#broken.code === "STORAGE_FULL") await this.#repair().catch(() => undefined);
+      this.#refuse(batch);
       return;
     }
-    this.#options.head.follow(this.#head);
-    const first = this.#head.size - batch.length;
-    for (let i = 0; i < batch.length; i++) batch[i]!.resolve(first + i);
-    if (this.#head.size - this.#savedSize >= this.#options.recordsPerSave) this.#saving ??= this.#saveSoon();
+    this.#head = { size: size + batch.length, hash };
+    for (let i = 0; i < batch.length; i++) {
+      const waiting = batch[i]!;
+      if (waiting.relaxed) {
+        this.#promised = size + i + 1;
+        waiting.resolve(size + i);
+      } else {
+        this.#unsynced.push({ index: size + i, waiting });
+        this.#wantSync = true;
+      }
+    }
   }
 
-  /** Takes back what a failed write left after the last durable record. */
+  async #sync(): Promise<void> {
+    clearTimeout(this.#soon);
+    this.#soon = undefined;
+    const written = this.#now();
+    const answers = this.#unsynced;
+    this.#unsynced = [];
+    this.#wantSync = false;
+    try {
+      await this.#segment.file.sync();
+    } catch (cause) {
+      await this.#syncFailed(cause, answers);
+      return;
+    }
+    this.#synced = written;
+    this.#options.head.follow(written.head);
+    for (const { index, waiting } of answers) waiting.resolve(index);
+    if (this.#head.size > written.head.size && !this.#wantSync) this.#syncSoon();
+    if (written.head.size - this.#savedSize >= this.#options.recordsPerSave) this.#saving ??= this.#saveSoon();
+  }
+
+  /** What was not acknowledged is taken back. Where a relaxed record was, nothing can be: the log stops. */
+  async #syncFailed(cause: unknown, answers: readonly Unsynced[]): Promise<void> {
+    const refused = [...answers, ...this.#unsynced].map(({ waiting }) => waiting);
+    this.#unsynced = [];
+    this.#wantSync = false;
+    this.#broken = storageError(cause);
+    if (this.#promised > this.#synced.head.size) {
+      this.#broken = new CasemateError("STORAGE_FAILED", "acknowledged audit records could not be synced to the disk", {
+        hint: "see to the disk and restart the server: it verifies what is there",
+        cause,
+      });
+    } else {
+      this.#tree.rollback(this.#synced.tree);
+      this.#head = this.#synced.head;
+      this.#segment.bytes = this.#synced.bytes;
+      this.#synced = this.#now();
+    }
+    this.#refuse(refused);
+    if (this.#broken.code !== "STORAGE_FULL") return;
+    this.#preparing = true;
+    await this.#repair().catch(() => undefined);
+    this.#preparing = false;
+  }
+
+  /** Takes back what a failed write left after the last whole record. */
   async #repair(): Promise<void> {
     if (this.#broken?.code === "STORAGE_FAILED") throw this.#broken;
     await this.#segment.file.truncate(this.#segment.bytes);
@@ -136,6 +277,8 @@ export class AuditWriter {
   }
 
   async #rotate(): Promise<void> {
+    if (this.#head.size > this.#synced.head.size) await this.#sync();
+    if (this.#broken !== undefined) throw this.#broken;
     const { files } = this.#options;
     const first = this.#head.size;
     const name = segmentName(first);
@@ -152,6 +295,7 @@ export class AuditWriter {
     }
     const full = this.#segment;
     this.#segment = { first, file, bytes: line.length };
+    this.#synced = this.#now();
     await full.file.close();
   }
 
@@ -165,23 +309,35 @@ export class AuditWriter {
     }
   }
 
-  /** Writes tree and saved point as of now. */
+  /** Writes tree and saved point as far as the disk has the log. */
   async save(): Promise<void> {
-    const { size, hash } = this.#head;
-    const { first: segment, bytes } = this.#segment;
-    await savePoint(this.#options.files, this.#tree, { size, hash, segment, bytes });
+    const { head, bytes } = this.#synced;
+    const { size, hash } = head;
+    await savePoint(this.#options.files, this.#tree, { size, hash, segment: this.#segment.first, bytes });
     await this.#options.head.sync();
     this.#savedSize = size;
   }
 
+  /** Waits until every record acknowledged so far is on the disk, or the log is broken. */
+  async settled(): Promise<void> {
+    const { size } = this.#head;
+    while (this.#synced.head.size < size && this.#broken === undefined) {
+      this.#wantSync = true;
+      await (this.#flushing ??= this.#flushSoon());
+    }
+  }
+
   /** Waits until everything appended so far is durable or refused. */
   async flushed(): Promise<void> {
+    while (this.#drainScheduled) await new Promise(setImmediate);
+    await this.settled();
     while (this.#flushing !== undefined) await this.#flushing;
   }
 
   async close(): Promise<void> {
     this.#closed = true;
     await this.flushed();
+    clearTimeout(this.#soon);
     await this.#saving;
     if (this.#broken === undefined) await this.save().catch(() => undefined);
     await this.#segment.file.close();
