@@ -21,6 +21,7 @@ const MOST_BYTES = 8192;
 
 interface Waiting<I, R> {
   readonly ref: Uint8Array;
+  readonly most: number;
   readonly items: I[];
   readonly settle: { readonly resolve: (answer: Many<R>) => void; readonly reject: (error: unknown) => void }[];
   readonly send: (items: I[]) => Promise<Many<R>>;
@@ -45,15 +46,17 @@ const nameOf = (group: string, ref: Uint8Array): string =>
 
 export function createCoalescer<I, R>(): Coalescer<I, R> {
   const waiting = new Map<string, Waiting<I, R>>();
+  /** The batch last added to: under load the next item nearly always belongs to it. */
+  let latest: { readonly group: string; readonly batch: Waiting<I, R> } | undefined;
   let scheduled = false;
 
   const flushOne = ({ items, settle, send }: Waiting<I, R>): void => {
     send(items).then(
       (answers) => {
-        for (const [index, { resolve, reject }] of settle.entries()) {
+        for (let index = 0; index < settle.length; index++) {
           const answer = answers[index];
-          if (answer === undefined) reject(new CasemateError("DEVICE_FAILED", "the device left an item unanswered"));
-          else resolve([answer]);
+          if (answer !== undefined) settle[index]!.resolve([answer]);
+          else settle[index]!.reject(new CasemateError("DEVICE_FAILED", "the device left an item unanswered"));
         }
       },
       (error: unknown) => {
@@ -63,35 +66,49 @@ export function createCoalescer<I, R>(): Coalescer<I, R> {
   };
   const flush = (): void => {
     scheduled = false;
+    latest = undefined;
     const batches = [...waiting.values()];
     waiting.clear();
     for (const batch of batches) flushOne(batch);
   };
 
+  /** The batch for this item, or undefined when it travels alone. */
+  const batchFor = (
+    group: string,
+    ref: Uint8Array,
+    send: (items: I[]) => Promise<Many<R>>,
+  ): Waiting<I, R> | undefined => {
+    if (latest !== undefined && latest.batch.ref === ref && latest.group === group) return latest.batch;
+    const most = mostFor(ref);
+    if (most === 1) return undefined;
+    const name = nameOf(group, ref);
+    let batch = waiting.get(name);
+    if (batch !== undefined && Buffer.compare(batch.ref, ref) !== 0) return undefined;
+    if (batch === undefined) {
+      batch = { ref, most, items: [], settle: [], send };
+      waiting.set(name, batch);
+    }
+    latest = { group, batch };
+    return batch;
+  };
+
   return {
     one(group, ref, item, size, send) {
-      const most = size > MOST_BYTES ? 1 : mostFor(ref);
-      if (most === 1) return send([item]);
-      const name = nameOf(group, ref);
-      let batch = waiting.get(name);
-      if (batch !== undefined && Buffer.compare(batch.ref, ref) !== 0) return send([item]);
-      if (batch === undefined) {
-        batch = { ref, items: [], settle: [], send };
-        waiting.set(name, batch);
-      }
+      const batch = size > MOST_BYTES ? undefined : batchFor(group, ref, send);
+      if (batch === undefined) return send([item]);
       if (!scheduled) {
         scheduled = true;
         // After every promise callback of this turn: whoever was answered together asks together.
         process.nextTick(flush);
       }
-      const { promise, resolve, reject } = Promise.withResolvers<Many<R>>();
-      batch.items.push(item);
-      batch.settle.push({ resolve, reject });
-      if (batch.items.length >= most) {
-        waiting.delete(name);
+      return new Promise((resolve, reject) => {
+        batch.items.push(item);
+        batch.settle.push({ resolve, reject });
+        if (batch.items.length < batch.most) return;
+        waiting.delete(nameOf(group, ref));
+        latest = undefined;
         flushOne(batch);
-      }
-      return promise;
+      });
     },
   };
 }

@@ -18,7 +18,7 @@ import { CasemateError } from "@casemate/foundation/errors";
 import { LIMITS, usageFlags, type ReplyOf } from "@casemate/protocols/hsm";
 import type { Call } from "./calls.ts";
 import { createCoalescer, type Coalescer } from "./coalesce.ts";
-import { sendMany, tooLarge, type ManyOptions } from "./many.ts";
+import { sendMany, tooLarge, type ItemRules } from "./many.ts";
 
 const NOTHING = new Uint8Array();
 
@@ -57,38 +57,46 @@ export function keysFacet(call: Call): KeysFacet {
 /** A single item goes through the coalescer, more go as their own batch. */
 function through<I, R>(
   coalescer: Coalescer<I, R>,
+  rules: ItemRules<I, R>,
   group: string,
   ref: KeyRef,
-  options: ManyOptions<I, R>,
+  items: readonly I[],
+  send: (items: I[]) => Promise<Many<R>>,
 ): Promise<Many<R>> {
-  const { items } = options;
   if (ref.length > LIMITS.ref) return Promise.reject(notOurs(ref));
   const [only] = items;
-  if (items.length !== 1 || only === undefined) return sendMany(options);
-  const refused = options.refuse(only);
+  if (items.length !== 1 || only === undefined) return sendMany(rules, items, send);
+  const refused = rules.refuse(only);
   if (refused !== undefined) return Promise.resolve([refused]);
-  return coalescer.one(group, ref, only, options.size(only), options.send);
+  return coalescer.one(group, ref, only, rules.size(only), send);
 }
 
+const inputRules: ItemRules<Uint8Array, Uint8Array> = {
+  refuse: (input) => tooLarge("an input", input.length, LIMITS.data),
+  size: (input) => input.length,
+};
+
 export function signFacet(call: Call): SignFacet {
+  interface Signed {
+    readonly input: Uint8Array;
+    readonly signature: Uint8Array;
+  }
   const signing = createCoalescer<Uint8Array, Uint8Array>();
-  const verifying = createCoalescer<{ readonly input: Uint8Array; readonly signature: Uint8Array }, boolean>();
+  const verifying = createCoalescer<Signed, boolean>();
+  const signedRules: ItemRules<Signed, boolean> = {
+    refuse: ({ input, signature }) =>
+      tooLarge("an input", input.length, LIMITS.data) ?? (signature.length > LIMITS.signature ? false : undefined),
+    size: ({ input, signature }) => input.length + signature.length,
+  };
   return {
     sign: (ref, scheme, kind, inputs) =>
-      through(signing, `${scheme} ${kind} `, ref, {
-        items: inputs,
-        refuse: (input) => tooLarge("an input", input.length, LIMITS.data),
-        size: (input) => input.length,
-        send: (items) => call("sign", { ref, scheme, kind, inputs: items }),
-      }),
+      through(signing, inputRules, `${scheme} ${kind} `, ref, inputs, (items) =>
+        call("sign", { ref, scheme, kind, inputs: items }),
+      ),
     verify: (ref, scheme, kind, pairs) =>
-      through(verifying, `${scheme} ${kind} `, ref, {
-        items: pairs,
-        refuse: ({ input, signature }) =>
-          tooLarge("an input", input.length, LIMITS.data) ?? (signature.length > LIMITS.signature ? false : undefined),
-        size: ({ input, signature }) => input.length + signature.length,
-        send: (items) => call("verify", { ref, scheme, kind, items }),
-      }),
+      through(verifying, signedRules, `${scheme} ${kind} `, ref, pairs, (items) =>
+        call("verify", { ref, scheme, kind, items }),
+      ),
   };
 }
 
@@ -108,48 +116,50 @@ export function cipherFacet(call: Call): CipherFacet {
     iv.length <= LIMITS.iv
       ? undefined
       : new CasemateError("BAD_REQUEST", `an iv of ${iv.length} bytes, at most ${LIMITS.iv} allowed`);
+  const plainRules: ItemRules<Plain, Uint8Array> = {
+    refuse: ({ data, context, iv }) =>
+      tooLarge("data", data.length, LIMITS.data) ?? tooLarge("a context", context.length, LIMITS.context) ?? badIv(iv),
+    size: ({ data, context }) => data.length + context.length,
+  };
+  const sealedRules: ItemRules<Sealed, Uint8Array> = {
+    refuse: ({ data, context }) =>
+      tooLarge("data", data.length, LIMITS.data + LIMITS.overhead) ??
+      tooLarge("a context", context.length, LIMITS.context),
+    size: ({ data, context }) => data.length + context.length,
+  };
   return {
-    encrypt: (ref, scheme, items) =>
-      through(encrypting, `${scheme} `, ref, {
-        items: items.map(({ data, context = NOTHING, iv = NOTHING }) => ({ data, context, iv })),
-        refuse: ({ data, context, iv }) =>
-          tooLarge("data", data.length, LIMITS.data) ??
-          tooLarge("a context", context.length, LIMITS.context) ??
-          badIv(iv),
-        size: ({ data, context }) => data.length + context.length,
-        send: (plain) => call("encrypt", { ref, scheme, items: plain }),
-      }),
-    decrypt: (ref, scheme, items) =>
-      through(decrypting, `${scheme} `, ref, {
-        items: items.map(({ data, context = NOTHING }) => ({ data, context })),
-        refuse: ({ data, context }) =>
-          tooLarge("data", data.length, LIMITS.data + LIMITS.overhead) ??
-          tooLarge("a context", context.length, LIMITS.context),
-        size: ({ data, context }) => data.length + context.length,
-        send: (sealed) => call("decrypt", { ref, scheme, items: sealed }),
-      }),
+    encrypt: (ref, scheme, items) => {
+      const plain = items.map(({ data, context = NOTHING, iv = NOTHING }) => ({ data, context, iv }));
+      return through(encrypting, plainRules, `${scheme} `, ref, plain, (part) =>
+        call("encrypt", { ref, scheme, items: part }),
+      );
+    },
+    decrypt: (ref, scheme, items) => {
+      const sealed = items.map(({ data, context = NOTHING }) => ({ data, context }));
+      return through(decrypting, sealedRules, `${scheme} `, ref, sealed, (part) =>
+        call("decrypt", { ref, scheme, items: part }),
+      );
+    },
   };
 }
 
 export function macFacet(call: Call): MacFacet {
+  interface Coded {
+    readonly input: Uint8Array;
+    readonly mac: Uint8Array;
+  }
   const making = createCoalescer<Uint8Array, Uint8Array>();
-  const checking = createCoalescer<{ readonly input: Uint8Array; readonly mac: Uint8Array }, boolean>();
+  const checking = createCoalescer<Coded, boolean>();
+  const codedRules: ItemRules<Coded, boolean> = {
+    refuse: ({ input, mac }) =>
+      tooLarge("an input", input.length, LIMITS.data) ?? (mac.length > LIMITS.mac ? false : undefined),
+    size: ({ input, mac }) => input.length + mac.length,
+  };
   return {
     mac: (ref, scheme, inputs) =>
-      through(making, `${scheme} `, ref, {
-        items: inputs,
-        refuse: (input) => tooLarge("an input", input.length, LIMITS.data),
-        size: (input) => input.length,
-        send: (items) => call("mac", { ref, scheme, inputs: items }),
-      }),
+      through(making, inputRules, `${scheme} `, ref, inputs, (items) => call("mac", { ref, scheme, inputs: items })),
     check: (ref, scheme, pairs) =>
-      through(checking, `${scheme} `, ref, {
-        items: pairs,
-        refuse: ({ input, mac }) =>
-          tooLarge("an input", input.length, LIMITS.data) ?? (mac.length > LIMITS.mac ? false : undefined),
-        size: ({ input, mac }) => input.length + mac.length,
-        send: (items) => call("checkMac", { ref, scheme, items }),
-      }),
+      through(checking, codedRules, `${scheme} `, ref, pairs, (items) => call("checkMac", { ref, scheme, items })),
   };
 }
 

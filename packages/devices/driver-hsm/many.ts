@@ -5,27 +5,28 @@ import { CasemateError } from "@casemate/foundation/errors";
 /** Per frame: so that neither request nor reply (49 856 bytes for the largest signature) outgrows it. */
 const FRAME = { items: 256, bytes: 4 * 1024 * 1024 } as const;
 
-export interface ManyOptions<I, R> {
-  readonly items: readonly I[];
+export interface ItemRules<I, R> {
   /** Why an item cannot be sent at all. */
   refuse(item: I): R | CasemateError | undefined;
   /** Bytes of one item on the wire. */
   size(item: I): number;
-  readonly send: (items: I[]) => Promise<Many<R>>;
 }
 
-export async function sendMany<I, R>(options: ManyOptions<I, R>): Promise<Many<R>> {
-  const { items } = options;
+export async function sendMany<I, R>(
+  rules: ItemRules<I, R>,
+  items: readonly I[],
+  send: (items: I[]) => Promise<Many<R>>,
+): Promise<Many<R>> {
   const results: (R | CasemateError)[] = Array.from({ length: items.length });
   const frames: number[][] = [];
   let bytes = 0;
   for (const [index, item] of items.entries()) {
-    const refused = options.refuse(item);
+    const refused = rules.refuse(item);
     if (refused !== undefined) {
       results[index] = refused;
       continue;
     }
-    const size = options.size(item);
+    const size = rules.size(item);
     const last = frames.at(-1);
     if (last === undefined || last.length === FRAME.items || bytes + size > FRAME.bytes) {
       frames.push([index]);
@@ -37,7 +38,7 @@ export async function sendMany<I, R>(options: ManyOptions<I, R>): Promise<Many<R
   }
   await Promise.all(
     frames.map(async (frame) => {
-      const answers = await options.send(frame.map((index) => items[index] as I));
+      const answers = await send(frame.map((index) => items[index] as I));
       if (answers.length !== frame.length)
         throw new CasemateError("DEVICE_FAILED", `the device answered ${answers.length} of ${frame.length} items`);
       for (const [at, index] of frame.entries()) results[index] = answers[at] as R | CasemateError;

@@ -59,7 +59,17 @@ export async function openVirtualHsm(options: VirtualHsmOptions): Promise<Device
   const states = await openStateDirectory(options.stateDirectory);
   const keyFile = options.root.kind === "key-file" ? openKeyFile(options.root.path) : undefined;
   const listeners = new Set<(event: DeviceEvent) => void>();
-  const identity = { serial: "", firmware: "", identityKey: undefined as Uint8Array | undefined };
+  /** Made anew only when it changes: it is asked for with every use of a key. */
+  let identity: DeviceIdentity = {
+    id: options.id,
+    kind: "hsm",
+    maker: "Casemate",
+    model: "Virtual HSM",
+    serial: "",
+    firmware: "",
+    virtual: true,
+    certifications: [],
+  };
 
   const emit = (event: DeviceEvent): void => {
     for (const listener of listeners) listener(event);
@@ -67,10 +77,11 @@ export async function openVirtualHsm(options: VirtualHsmOptions): Promise<Device
 
   const learn = async (call: Call): Promise<void> => {
     const status = await call("status", {});
-    identity.firmware = status.firmware;
-    if (status.serial === "") return;
-    identity.serial = status.serial;
-    identity.identityKey = status.identityKey.slice();
+    const { firmware, serial } = status;
+    identity =
+      serial === ""
+        ? { ...identity, firmware }
+        : { ...identity, firmware, serial, identityKey: status.identityKey.slice() };
   };
 
   let keyFileSynced = false;
@@ -135,19 +146,8 @@ export async function openVirtualHsm(options: VirtualHsmOptions): Promise<Device
   };
 
   return {
-    get identity(): DeviceIdentity {
-      const { serial, firmware, identityKey } = identity;
-      return {
-        id: options.id,
-        kind: "hsm",
-        maker: "Casemate",
-        model: "Virtual HSM",
-        serial,
-        firmware,
-        virtual: true,
-        certifications: [],
-        ...(identityKey === undefined ? {} : { identityKey }),
-      };
+    get identity() {
+      return identity;
     },
     algorithms,
     async status() {
@@ -197,8 +197,8 @@ export async function openVirtualHsm(options: VirtualHsmOptions): Promise<Device
     zeroize: {
       async zeroize() {
         await call("zeroize", {});
-        identity.serial = "";
-        identity.identityKey = undefined;
+        const { identityKey: _, ...anonymous } = identity;
+        identity = { ...anonymous, serial: "" };
       },
     },
     watch: {

@@ -16,7 +16,9 @@ const noScope: Readonly<Record<string, unknown>> = Object.freeze({});
 /** Decodes all of `input`. @throws CasemateError DECODE_TRUNCATED, DECODE_INVALID or DECODE_TRAILING. */
 export function decode<T>(codec: Codec<T>, input: Uint8Array): T {
   const reader = new Reader(input);
-  const value = reader.within(codec.name, () => codec.read(reader, noScope));
+  reader.enter(codec.name);
+  const value = codec.read(reader, noScope);
+  reader.leave();
   reader.finish();
   return value;
 }

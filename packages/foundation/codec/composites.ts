@@ -18,7 +18,11 @@ export function struct<const F extends Fields>(
     spec,
     read(reader) {
       const value: Record<string, unknown> = {};
-      for (const [key, codec] of entries) value[key] = reader.within(key, () => codec.read(reader, value));
+      for (const [key, codec] of entries) {
+        reader.enter(key);
+        value[key] = codec.read(reader, value);
+        reader.leave();
+      }
       return value as Structure<F>;
     },
     write(writer, value) {
@@ -55,7 +59,11 @@ export function list<T>(prefix: Codec<number>, item: Codec<T>, max: number): Cod
       const count = prefix.read(reader, scope);
       if (count > max) throw reader.invalid(`${count} items, at most ${max} allowed`);
       const items: T[] = [];
-      for (let i = 0; i < count; i++) items.push(reader.within(`[${i}]`, () => item.read(reader, scope)));
+      for (let i = 0; i < count; i++) {
+        reader.enter(i);
+        items.push(item.read(reader, scope));
+        reader.leave();
+      }
       return items;
     },
     write(writer, value, scope) {
@@ -121,7 +129,10 @@ export function tagged<const C extends Readonly<Record<string, readonly [number,
       const found = byNumber.get(number);
       if (found === undefined) throw reader.invalid(`${number} is not a ${name}`);
       const [kind, codec] = found;
-      return { kind, ...(reader.within(kind, () => codec.read(reader, scope)) as object) } as Tagged<C>;
+      reader.enter(kind);
+      const value = codec.read(reader, scope) as object;
+      reader.leave();
+      return { kind, ...value } as Tagged<C>;
     },
     write(writer, value, scope) {
       const found = byKind.get((value as { kind: string }).kind);

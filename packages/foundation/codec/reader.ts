@@ -7,7 +7,7 @@ import { CasemateError } from "@casemate/foundation/errors";
 export class Reader {
   readonly #bytes: Uint8Array;
   readonly #view: DataView;
-  readonly #path: string[] = [];
+  readonly #path: (string | number)[] = [];
   readonly #end: number;
   #offset: number;
 
@@ -56,38 +56,44 @@ export class Reader {
     return inner;
   }
 
-  /** Runs `read` with `name` added to the path that errors show. */
-  within<T>(name: string, read: () => T): T {
-    this.#path.push(name);
-    const value = read();
-    this.#path.pop(); // not in a finally: the path must survive for the error
-    return value;
+  /** Adds a field's name or an item's number to the path that errors show, until `leave`. */
+  enter(step: string | number): void {
+    this.#path.push(step);
+  }
+
+  /** Not to be called for a failure: the path must survive for the error. */
+  leave(): void {
+    this.#path.pop();
   }
 
   /** @throws CasemateError DECODE_TRAILING when bytes are left. */
   finish(): void {
     if (this.left === 0) return;
     throw new CasemateError("DECODE_TRAILING", `${this.#where()}: ${this.left} bytes left over`, {
-      details: { offset: this.#offset, path: this.#path.join(".") },
+      details: { offset: this.#offset, path: this.#shown() },
     });
   }
 
   /** An error that says where. */
   invalid(problem: string): CasemateError {
     return new CasemateError("DECODE_INVALID", `${this.#where()}: ${problem}`, {
-      details: { offset: this.#offset, path: this.#path.join(".") },
+      details: { offset: this.#offset, path: this.#shown() },
     });
   }
 
+  #shown(): string {
+    return this.#path.map((step) => (typeof step === "number" ? `[${step}]` : step)).join(".");
+  }
+
   #where(): string {
-    return `${this.#path.length > 0 ? this.#path.join(".") : "input"} at byte ${this.#offset}`;
+    return `${this.#path.length > 0 ? this.#shown() : "input"} at byte ${this.#offset}`;
   }
 
   #advance(length: number): number {
     const start = this.#offset;
     if (length > this.#end - start) {
       throw new CasemateError("DECODE_TRUNCATED", `${this.#where()}: need ${length} bytes, ${this.#end - start} left`, {
-        details: { offset: start, path: this.#path.join(".") },
+        details: { offset: start, path: this.#shown() },
       });
     }
     this.#offset = start + length;

@@ -219,27 +219,27 @@ export class Guard {
     throw error;
   }
 
-  async #record(caller: Caller, action: Action, resource: string, outcome: string, note: Note): Promise<void> {
+  #record(caller: Caller, action: Action, resource: string, outcome: string, note: Note): Promise<void> {
     this.#parts.metrics.add(`casemate_operations_total{action="${action}",outcome="${outcome}"}`, note.count);
     const entry: AuditEntry = {
       principal: caller.principal,
       source: caller.source,
-      ...(caller.token === undefined ? {} : { token: caller.token }),
-      ...(caller.requestId === undefined ? {} : { requestId: caller.requestId }),
+      token: caller.token,
+      requestId: caller.requestId,
       action,
       resource,
       outcome,
       count: note.count,
-      ...(note.details === undefined ? {} : { details: note.details }),
+      details: note.details,
     };
-    const { recorder, relaxedSources } = this.#parts;
-    // A refusal is evidence: it is always on the disk before it is told.
-    const relaxed = outcome === "ok" && USES.has(action) && relaxedSources.has(caller.source);
-    const durability = relaxed ? "relaxed" : "durable";
-    await (READS.has(action) ? recorder.appendIfRoom(entry, durability) : recorder.append(entry, durability));
     if (++this.#sinceHead >= HEAD_EVERY) {
       this.#sinceHead = 0;
       this.#parts.keepHead();
     }
+    const { recorder, relaxedSources } = this.#parts;
+    // A refusal is evidence: it is always on the disk before it is told.
+    const relaxed = outcome === "ok" && USES.has(action) && relaxedSources.has(caller.source);
+    const durability = relaxed ? "relaxed" : "durable";
+    return READS.has(action) ? recorder.appendIfRoom(entry, durability) : recorder.append(entry, durability);
   }
 }

@@ -6,8 +6,8 @@ import type { AuditRecordView, Caller, Checkpoint, Decision, KeyState, Page, Pag
 export interface AuditEntry {
   readonly principal: string;
   readonly source: string;
-  readonly token?: string;
-  readonly requestId?: string;
+  readonly token?: string | undefined;
+  readonly requestId?: string | undefined;
   /** An `Action`, or `authenticate`, `refused`, `schedule`, `start`, `stop`, `device.<event>`. */
   readonly action: string;
   /** `key/NAME`, `token/ID`, `device/ID`, `policy/ID`, or empty. */
@@ -16,7 +16,7 @@ export interface AuditEntry {
   readonly outcome: string;
   /** Items of a batch; 1 otherwise. */
   readonly count: number;
-  readonly details?: Readonly<Record<string, string | number | boolean>>;
+  readonly details?: Readonly<Record<string, string | number | boolean>> | undefined;
 }
 
 /** Signs checkpoints: an Ed25519 key inside a device. */

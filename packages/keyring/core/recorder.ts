@@ -27,14 +27,11 @@ export class Recorder {
   }
 
   /** @throws STORAGE_FULL, STORAGE_FAILED; nothing may be acknowledged then. */
-  async append(entry: AuditEntry, durability?: Durability): Promise<void> {
-    try {
-      await this.#audit.append(entry, durability);
-    } catch (error) {
+  append(entry: AuditEntry, durability?: Durability): Promise<void> {
+    return this.#audit.append(entry, durability).then(this.#recorded, (error: unknown) => {
       this.#remember(entry, asCasemateError(error).code);
       throw error;
-    }
-    if (this.#lost > 0) await this.#closeGap().catch(() => undefined);
+    });
   }
 
   /** For what changes nothing: a full disk does not stop it. @throws STORAGE_FAILED. */
@@ -45,6 +42,10 @@ export class Recorder {
       if (asCasemateError(error).code !== "STORAGE_FULL") throw error;
     }
   }
+
+  /** One function for all records: this is on the path of every request. */
+  readonly #recorded = (): Promise<void> | undefined =>
+    this.#lost > 0 ? this.#closeGap().catch(() => undefined) : undefined;
 
   #remember({ action, resource, outcome, count }: AuditEntry, why: string): void {
     this.#lost += 1;

@@ -174,9 +174,9 @@ function itemFrom(fields: readonly Field[], wire: Wire, at?: number): Item {
   return item;
 }
 
-function optionsFrom(verb: { readonly options: TProperties }, body: Readonly<Record<string, unknown>>): Options {
+function optionsFrom(names: readonly string[], body: Readonly<Record<string, unknown>>): Options {
   const options: Record<string, unknown> = {};
-  for (const name of Object.keys(verb.options)) if (body[name] !== undefined) options[name] = body[name];
+  for (const name of names) if (body[name] !== undefined) options[name] = body[name];
   return options as Options;
 }
 
@@ -217,6 +217,7 @@ type Anything = Input<{ readonly name: string }, unknown, Readonly<Record<string
 
 function single<T extends Uint8Array | boolean>(verb: Verb<T>): Operation {
   const { output, fields } = verb;
+  const names = Object.keys(verb.options);
   return {
     id: camel(verb.verb),
     method: "POST",
@@ -233,7 +234,7 @@ function single<T extends Uint8Array | boolean>(verb: Verb<T>): Operation {
     handle: (anything) => {
       const { params, body, accept } = anything as Anything;
       const items = [itemFrom(fields, body as Wire)];
-      const options = optionsFrom(verb, body);
+      const options = optionsFrom(names, body);
       return async (keyring, caller) => {
         const used = await verb.call(keyring, caller, params.name, options, items);
         const result = onlyResult<T>(used.results);
@@ -251,6 +252,7 @@ function single<T extends Uint8Array | boolean>(verb: Verb<T>): Operation {
 
 function batch<T extends Uint8Array | boolean>(verb: Verb<T>): Operation {
   const { output, fields } = verb;
+  const names = Object.keys(verb.options);
   return {
     id: `${camel(verb.verb)}Batch`,
     method: "POST",
@@ -276,7 +278,7 @@ function batch<T extends Uint8Array | boolean>(verb: Verb<T>): Operation {
     handle: (anything) => {
       const { params, body } = anything as Anything;
       const items = (body["items"] as readonly Wire[]).map((wire, at) => itemFrom(fields, wire, at));
-      const options = optionsFrom(verb, body);
+      const options = optionsFrom(names, body);
       return async (keyring, caller) => {
         const used = await verb.call(keyring, caller, params.name, options, items);
         const results = used.results.map((result) =>

@@ -17,25 +17,34 @@ function cut(text: string, limit: number): string {
 
 type Details = Readonly<Record<string, string | number | boolean>>;
 
+function inOrder(names: readonly string[]): boolean {
+  for (let i = 1; i < names.length; i++) if (names[i - 1]! >= names[i]!) return false;
+  return true;
+}
+
 /** Sorted, bounded, and free of what JSON cannot say. */
 function canonicalDetails(details: Details): Details {
-  const kept: [string, string | number | boolean][] = [];
-  for (const [name, value] of Object.entries(details)) {
-    if (typeof value === "number" && !Number.isFinite(value)) kept.push([name, String(value)]);
-    else if (typeof value === "string") kept.push([name, cut(value, AUDIT_LIMITS.detailCharacters)]);
-    else kept.push([name, value]);
+  const names = Object.keys(details);
+  if (!inOrder(names)) names.sort();
+  const kept: Record<string, string | number | boolean> = {};
+  const count = Math.min(names.length, AUDIT_LIMITS.details);
+  for (let i = 0; i < count; i++) {
+    const name = names[i]!;
+    const value = details[name]!;
+    kept[cut(name, AUDIT_LIMITS.detailNameCharacters)] =
+      typeof value === "string"
+        ? cut(value, AUDIT_LIMITS.detailCharacters)
+        : typeof value === "number" && !Number.isFinite(value)
+          ? String(value)
+          : value;
   }
-  kept.sort(([a], [b]) => (a < b ? -1 : 1));
-  return Object.fromEntries(
-    kept
-      .slice(0, AUDIT_LIMITS.details)
-      .map(([name, value]) => [cut(name, AUDIT_LIMITS.detailNameCharacters), value] as const),
-  );
+  return kept;
 }
+
+const field = (text: string): string => cut(text, AUDIT_LIMITS.fieldCharacters);
 
 /** A record's canonical JSON after its index: fields in this order, details sorted by name, no spaces. */
 export function canonicalTail(entry: AuditEntry, time: string): string {
-  const field = (text: string): string => cut(text, AUDIT_LIMITS.fieldCharacters);
   const json = JSON.stringify({
     time,
     principal: field(entry.principal),

@@ -15,7 +15,7 @@ export function sign(core: Core): Keyring["sign"] {
       const chosen = select(core, record, "sign", request.version);
       const { version, device, ref } = chosen;
       const scheme = schemeOf(chosen, "sign", request.scheme, ALGORITHMS[record.algorithm].sign);
-      note.details = { version: version.version, scheme, kind, bytes, ...inputsDigest(kind, inputs) };
+      note.details = { bytes, ...inputsDigest(kind, inputs), kind, scheme, version: version.version };
       const reserved = core.counters.take(record, version, inputs.length);
       if (reserved !== undefined) await reserved;
       const results = await facet(device, device.sign, "sign").sign(ref, scheme, kind, inputs);
