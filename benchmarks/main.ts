@@ -4,11 +4,12 @@ import { CASES, type Path } from "./cases.ts";
 import { catalogueFigures } from "./catalogue.ts";
 import { openEngine } from "./engine.ts";
 import { describeMachine } from "./machine.ts";
+import { formatPkcs11Row, pkcs11Figures, pkcs11Header, pkcs11Missing } from "./pkcs11.ts";
 import { loadRaw, rawSpeed, type RawSpeed } from "./raw/index.ts";
 import { formatRow, header, keep, rowOf, type Load, type Row } from "./report.ts";
 import { openRest } from "./rest.ts";
 
-const SUITES = ["engine", "rest", "rest-batch", "catalogue"] as const;
+const SUITES = ["engine", "rest", "rest-batch", "catalogue", "pkcs11"] as const;
 type Suite = (typeof SUITES)[number];
 
 const { values, positionals } = parseArgs({
@@ -81,4 +82,12 @@ if (chosen.has("catalogue")) {
     );
   }
   save("catalogue", { figures });
+}
+if (chosen.has("pkcs11")) {
+  const missing = pkcs11Missing();
+  if (missing !== undefined) console.log(`pkcs11: skipped, not installed: ${missing}`);
+  else {
+    console.log(pkcs11Header());
+    save("pkcs11", { ...(await pkcs11Figures(seconds, (row) => console.log(formatPkcs11Row(row)))) });
+  }
 }

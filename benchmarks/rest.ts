@@ -1,19 +1,17 @@
 /** The whole server over TLS 1.3, audit durable before each reply; the load comes from a process of its own. */
 import { spawn } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { systemClock } from "@casemate/foundation/effects";
 import { serverCertificate } from "@casemate/interfaces/rest";
-import { createClient } from "@casemate/sdk";
-import { unixTransport } from "@casemate/sdk/node";
 import type { Case, Path } from "./cases.ts";
 import { cpuSeconds, residentMiB } from "./machine.ts";
 import type { Load } from "./report.ts";
 import type { Order, Outcome } from "./rest-load.ts";
+import { startServer } from "./server.ts";
 import { hasWrk, wrkLoad } from "./wrk-load.ts";
 
-const PROGRAM = join(import.meta.dirname, "../apps/cli/bin/casemate.mjs");
 const BATCH = 100;
 const WARM_UP_SECONDS = 3;
 const CONNECTIONS: Readonly<Record<"rest" | "rest-batch", number>> = { rest: 128, "rest-batch": 8 };
@@ -32,11 +30,6 @@ export interface RestBench extends AsyncDisposable {
   measure(path: Exclude<Path, "engine">, item: Case, seconds: number): Promise<Load>;
 }
 
-interface Announced {
-  readonly url: string;
-  readonly socket: string;
-}
-
 export async function openRest(): Promise<RestBench> {
   const folder = mkdtempSync(join(tmpdir(), "casemate-bench-"));
   const data = join(folder, "data");
@@ -44,34 +37,12 @@ export async function openRest(): Promise<RestBench> {
   const files = { cert: join(folder, "cert.pem"), key: join(folder, "key.pem") };
   writeFileSync(files.cert, tls.certificate);
   writeFileSync(files.key, tls.key, { mode: 0o600 });
-  const begun = performance.now();
-  const server = spawn(
-    process.execPath,
-    [PROGRAM, "up", "--json", "--listen", "127.0.0.1:0", "--tls-cert", files.cert, "--tls-key", files.key],
-    { stdio: ["ignore", "pipe", "inherit"], env: { ...process.env, CASEMATE_DATA: data } },
-  );
-  const exited = new Promise<void>((resolve) => server.once("exit", () => resolve()));
-  let firstOutputMs = 0;
-  const announced = await new Promise<Announced>((resolve, reject) => {
-    let text = "";
-    server.stdout.on("data", (part: Buffer) => {
-      firstOutputMs ||= performance.now() - begun;
-      text += part.toString("utf8");
-      const line = text.split("\n").find((candidate) => candidate.startsWith('{"url"'));
-      if (line !== undefined && text.endsWith("\n")) resolve(JSON.parse(line) as Announced);
-    });
-    void exited.then(() => reject(new Error(`the server did not start:\n${text}`)));
-  });
-  const readyMs = performance.now() - begun;
-  const pid = server.pid ?? 0;
-  const token = readFileSync(join(data, "admin.token"), "utf8").trim();
-  const client = createClient({ transport: unixTransport(announced.socket), token });
-  const boundary = (await client.getDevice("hsm-1")).status.pid;
-  if (boundary === undefined) throw new Error("the device does not tell its process");
+  const server = await startServer(data, ["--tls-cert", files.cert, "--tls-key", files.key]);
+  const { url, pid, boundary, token, client } = server;
   await new Promise((resolve) => setTimeout(resolve, 2000));
   const start = {
-    firstOutputMs: Math.round(firstOutputMs),
-    readyMs: Math.round(readyMs),
+    firstOutputMs: Math.round(server.firstOutputMs),
+    readyMs: Math.round(server.readyMs),
     serverIdleMiB: residentMiB(pid),
     boundaryIdleMiB: residentMiB(boundary),
   };
@@ -84,7 +55,7 @@ export async function openRest(): Promise<RestBench> {
       const name = `bench-${++keys}`;
       await client.createKey({ name, algorithm: item.algorithm, usages: [item.work.kind] });
       const order: Order = {
-        url: announced.url,
+        url,
         path: `/v1/keys/${name}/${item.work.kind}${path === "rest" ? "" : "-batch"}`,
         body: requestBody(path, item),
         connections: CONNECTIONS[path],
@@ -105,8 +76,7 @@ export async function openRest(): Promise<RestBench> {
       };
     },
     async [Symbol.asyncDispose]() {
-      server.kill("SIGTERM");
-      await exited;
+      await server[Symbol.asyncDispose]();
       rmSync(folder, { recursive: true, force: true });
     },
   };

@@ -1,0 +1,253 @@
+/**
+ * Signing through PKCS#11 by one C loop over three modules: SoftHSM 2 in the application's own process, SoftHSM 2 behind
+ * p11-kit's server, and Casemate as it runs in production, both behind p11-kit's unmodified client.
+ */
+import { spawn, spawnSync } from "node:child_process";
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { cpuSeconds, residentMiB } from "./machine.ts";
+import { startServer } from "./server.ts";
+
+const CLIENT = "/usr/lib/x86_64-linux-gnu/pkcs11/p11-kit-client.so";
+const SOFTHSM = "/usr/lib/softhsm/libsofthsm2.so";
+const PROGRAMS = ["cc", "softhsm2-util", "p11-kit"];
+const TOKEN = "bench";
+const WARM_UP_SECONDS = 1;
+/** Peers take turns, so that a machine that drifts favours none. */
+const ROUNDS = 2;
+
+interface Signing {
+  readonly name: string;
+  readonly make: "rsa" | "ec";
+  /** The same for all; carried by p11-kit's client of every version. */
+  readonly mechanism: string;
+  readonly mechanismNumber: number;
+}
+const SIGNINGS: readonly Signing[] = [
+  { name: "rsa-2048", make: "rsa", mechanism: "CKM_SHA256_RSA_PKCS", mechanismNumber: 0x40 },
+  { name: "ec-p256", make: "ec", mechanism: "CKM_ECDSA", mechanismNumber: 0x1041 },
+];
+
+interface Shape {
+  readonly name: string;
+  readonly processes: number;
+  readonly threads: number;
+}
+const SHAPES: readonly Shape[] = [
+  { name: "1 thread", processes: 1, threads: 1 },
+  { name: "8 processes", processes: 8, threads: 1 },
+  { name: "32 processes", processes: 32, threads: 1 },
+];
+
+/** Smallest ratios aimed at: to SoftHSM 2 in process, and to it behind p11-kit's own server. */
+const TARGETS: Readonly<Record<string, { readonly inProcess: number; readonly served: number }>> = {
+  "rsa-2048 1 thread": { inProcess: 1.2, served: 1.2 },
+  "rsa-2048 8 processes": { inProcess: 1.1, served: 1.2 },
+  "ec-p256 1 thread": { inProcess: 0.35, served: 1.2 },
+  "ec-p256 8 processes": { inProcess: 0.7, served: 1.2 },
+  "ec-p256 32 processes": { inProcess: 0.9, served: 1.2 },
+};
+
+interface Measured {
+  readonly perSecond: number;
+  readonly p50Us: number;
+  readonly p99Us: number;
+}
+
+export interface Pkcs11Row {
+  readonly operation: string;
+  readonly mechanism: string;
+  readonly load: string;
+  readonly casemate: Measured;
+  readonly inProcess: Measured;
+  readonly served: Measured;
+  readonly ratioInProcess: number;
+  readonly ratioServed: number;
+  readonly targets?: { readonly inProcess: number; readonly served: number };
+  /** CPU of server and boundary for one signature. */
+  readonly serverCpuMicros: number;
+  readonly boundaryCpuMicros: number;
+}
+
+export interface Pkcs11Figures {
+  readonly rows: readonly Pkcs11Row[];
+  readonly serverMiBAfter: number;
+}
+
+/** A module with what it needs. */
+interface Peer {
+  readonly module: string;
+  readonly token: string;
+  readonly pinFile: string;
+  readonly env: Readonly<Record<string, string>>;
+}
+
+/** What is not installed, or undefined. */
+export function pkcs11Missing(): string | undefined {
+  const lacking = [
+    ...PROGRAMS.filter((name) => spawnSync("which", [name], { stdio: "ignore" }).status !== 0),
+    ...[CLIENT, SOFTHSM].filter((path) => !existsSync(path)),
+  ];
+  return lacking.length === 0 ? undefined : lacking.join(", ");
+}
+
+function must(command: string, args: readonly string[], env: Readonly<Record<string, string>> = {}): string {
+  const { status, stdout, stderr } = spawnSync(command, args, { encoding: "utf8", env: { ...process.env, ...env } });
+  if (status !== 0) throw new Error(`${command} ${args.join(" ")}: ${stderr}`);
+  return stdout;
+}
+
+/** Runs the loop in a process of its own; resolves with its one line. */
+function output(command: string, args: readonly string[], env: Readonly<Record<string, string>>): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(command, args, { stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, ...env } });
+    let text = "";
+    let errors = "";
+    child.stdout.on("data", (part: Buffer) => (text += part.toString("utf8")));
+    child.stderr.on("data", (part: Buffer) => (errors += part.toString("utf8")));
+    child.once("close", (status) => (status === 0 ? resolve(text) : reject(new Error(`${command}: ${errors}`))));
+  });
+}
+
+/** SoftHSM 2 with a token in `folder`, and p11-kit's server in front of it. */
+async function softhsm(folder: string): Promise<{ readonly inProcess: Peer; readonly served: Peer; stop(): void }> {
+  const tokens = join(folder, "tokens");
+  mkdirSync(tokens);
+  const conf = join(folder, "softhsm2.conf");
+  writeFileSync(conf, `directories.tokendir = ${tokens}\nobjectstore.backend = file\nlog.level = ERROR\n`);
+  const pinFile = join(folder, "softhsm.pin");
+  writeFileSync(pinFile, "123456\n");
+  const env = { SOFTHSM2_CONF: conf };
+  must("softhsm2-util", ["--init-token", "--free", "--label", TOKEN, "--pin", "123456", "--so-pin", "123456"], env);
+  const socket = join(folder, "p11.sock");
+  const args = ["server", "--foreground", "-n", socket, "--provider", SOFTHSM, `pkcs11:token=${TOKEN}`];
+  const server = spawn("p11-kit", args, {
+    stdio: "ignore",
+    env: { ...process.env, ...env, XDG_RUNTIME_DIR: folder },
+  });
+  while (!existsSync(socket)) {
+    if (server.exitCode !== null) throw new Error("p11-kit's server did not start");
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  const peer = { token: TOKEN, pinFile };
+  return {
+    inProcess: { ...peer, module: SOFTHSM, env },
+    served: { ...peer, module: CLIENT, env: { P11_KIT_SERVER_ADDRESS: `unix:path=${socket}` } },
+    stop: () => void server.kill("SIGTERM"),
+  };
+}
+
+/** @param report is called with each row as it is done. */
+export async function pkcs11Figures(seconds: number, report: (row: Pkcs11Row) => void): Promise<Pkcs11Figures> {
+  const folder = mkdtempSync(join(tmpdir(), "casemate-bench-"));
+  try {
+    const program = join(folder, "pkcs11");
+    must("cc", ["-O2", "-o", program, join(import.meta.dirname, "raw/pkcs11.c"), "-ldl", "-lpthread"]);
+    const soft = await softhsm(folder);
+    try {
+      const data = join(folder, "data");
+      await using server = await startServer(data);
+      const casemate: Peer = {
+        module: CLIENT,
+        token: "casemate",
+        pinFile: join(data, "admin.token"),
+        env: { P11_KIT_SERVER_ADDRESS: `unix:path=${join(data, "pkcs11.sock")}` },
+      };
+      const rows: Pkcs11Row[] = [];
+      for (const signing of SIGNINGS) {
+        for (const { module, token, pinFile, env } of [casemate, soft.inProcess]) {
+          must(program, ["make", module, token, pinFile, signing.name, signing.make], env);
+        }
+        for (const shape of SHAPES) {
+          const row = await measure(program, signing, shape, { casemate, ...soft }, server, seconds);
+          rows.push(row);
+          report(row);
+        }
+      }
+      return { rows, serverMiBAfter: residentMiB(server.pid) };
+    } finally {
+      soft.stop();
+    }
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+interface Peers {
+  readonly casemate: Peer;
+  readonly inProcess: Peer;
+  readonly served: Peer;
+}
+
+async function measure(
+  program: string,
+  signing: Signing,
+  shape: Shape,
+  peers: Peers,
+  server: { readonly pid: number; readonly boundary: number },
+  seconds: number,
+): Promise<Pkcs11Row> {
+  const sign = async ({ module, token, pinFile, env }: Peer): Promise<Measured> => {
+    const text = await output(
+      program,
+      ["sign", module, token, pinFile, signing.name, signing.mechanismNumber, shape.processes, shape.threads]
+        .concat(WARM_UP_SECONDS, seconds)
+        .map(String),
+      env,
+    );
+    const { operations, p50Us, p99Us } = JSON.parse(text) as Record<"operations" | "p50Us" | "p99Us", number>;
+    return { perSecond: operations / seconds, p50Us, p99Us };
+  };
+  const runs: Record<keyof Peers, Measured[]> = { casemate: [], inProcess: [], served: [] };
+  const used = { server: 0, boundary: 0 };
+  for (let round = 0; round < ROUNDS; round++) {
+    runs.inProcess.push(await sign(peers.inProcess));
+    const before = { server: cpuSeconds(server.pid), boundary: cpuSeconds(server.boundary) };
+    runs.casemate.push(await sign(peers.casemate));
+    used.server += cpuSeconds(server.pid) - before.server;
+    used.boundary += cpuSeconds(server.boundary) - before.boundary;
+    runs.served.push(await sign(peers.served));
+  }
+  const mean = (peer: keyof Peers): Measured => {
+    const of = (field: keyof Measured): number =>
+      Math.round(runs[peer].reduce((sum, one) => sum + one[field], 0) / ROUNDS);
+    return { perSecond: of("perSecond"), p50Us: of("p50Us"), p99Us: of("p99Us") };
+  };
+  const [casemate, inProcess, served] = [mean("casemate"), mean("inProcess"), mean("served")];
+  const signatures = casemate.perSecond * ROUNDS * (seconds + WARM_UP_SECONDS);
+  const targets = TARGETS[`${signing.name} ${shape.name}`];
+  const ratio = (peer: Measured): number => Math.round((1000 * casemate.perSecond) / peer.perSecond) / 1000;
+  return {
+    operation: signing.name,
+    mechanism: signing.mechanism,
+    load: shape.name,
+    casemate,
+    inProcess,
+    served,
+    ratioInProcess: ratio(inProcess),
+    ratioServed: ratio(served),
+    ...(targets === undefined ? {} : { targets }),
+    serverCpuMicros: Math.round((1e6 * used.server) / signatures),
+    boundaryCpuMicros: Math.round((1e6 * used.boundary) / signatures),
+  };
+}
+
+export const pkcs11Header = (): string =>
+  "operation  load          casemate/s  p50/p99 µs     softhsm/s  p11-kit+softhsm/s  ÷ in process     ÷ p11-kit server   CPU µs server+boundary";
+
+export function formatPkcs11Row(row: Pkcs11Row): string {
+  const judged = (ratio: number, target: number | undefined): string =>
+    `${ratio.toFixed(2)}${target === undefined ? "" : ` (≥ ${target.toFixed(2)} ${ratio >= target ? "✓" : "✗"})`}`;
+  return [
+    row.operation.padEnd(10),
+    row.load.padEnd(13),
+    String(row.casemate.perSecond).padStart(10),
+    `${row.casemate.p50Us}/${row.casemate.p99Us}`.padStart(12),
+    String(row.inProcess.perSecond).padStart(12),
+    String(row.served.perSecond).padStart(18),
+    judged(row.ratioInProcess, row.targets?.inProcess).padStart(17),
+    judged(row.ratioServed, row.targets?.served).padStart(17),
+    `${row.serverCpuMicros}+${row.boundaryCpuMicros}`.padStart(12),
+  ].join(" ");
+}
