@@ -7,7 +7,7 @@ import { CKA, CKK, CKO } from "@casemate/protocols/p11-rpc";
 import type { Ports } from "./context.ts";
 import { curveByParams, keyOfPoint } from "./curves.ts";
 import { INTERNAL, keyObjects } from "./key-object.ts";
-import { matches, type DeviceKey, type P11Object } from "./object.ts";
+import { matches, type P11Object } from "./object.ts";
 import { bytesOf, fromWireTemplate, numberOf, valueKey, type Template } from "./values.ts";
 
 /** A token object and where it lives: a device, or a token label for kept objects. */
@@ -20,8 +20,9 @@ export interface TokenObject extends P11Object {
 /** The class of records that are no objects: PINs of tokens. */
 export const PIN_RECORD_CLASS = 0x80ca0001;
 
-const STALE_MS = 2000;
 const PAGE = 1000;
+/** Names remembered as changed before everything is read again: that many single reads cost about as much. */
+const MOST_CHANGED = 64;
 
 /** A public key from the attributes of a public key object, or undefined. */
 export function publicKeyOf(attributes: Template): KeyObject | undefined {
@@ -63,8 +64,19 @@ function fingerprint(key: KeyView): string {
 class View {
   readonly #groups = new Map<string, { readonly mark: string; readonly objects: readonly TokenObject[] }>();
   readonly #indexes = new Map<number, Map<string, Set<TokenObject>>>();
-  loadedAt = -Infinity;
+  /** What changed since it was read: nothing, these groups, or anything. */
+  changed: Set<string> | "all" = "all";
   loading: Promise<void> | undefined;
+
+  change(group: string): void {
+    if (this.changed === "all") return;
+    this.changed.add(group);
+    if (this.changed.size > MOST_CHANGED) this.changed = "all";
+  }
+
+  get current(): boolean {
+    return this.changed !== "all" && this.changed.size === 0;
+  }
 
   /** Replaces what `group` (a key or a record) consists of. */
   put(group: string, mark: string, make: () => readonly TokenObject[]): void {
@@ -103,14 +115,6 @@ class View {
     return [...smallest].filter((object) => matches(object, template));
   }
 
-  hide(group: string, version: number): void {
-    const before = this.#groups.get(group);
-    if (before === undefined) return;
-    const rest = before.objects.filter((object) => deviceKeyOf(object)?.version !== version);
-    this.remove(group);
-    if (rest.length > 0) this.put(group, `${before.mark}!`, () => rest);
-  }
-
   objectsOf(group: string): readonly TokenObject[] {
     return this.#groups.get(group)?.objects ?? [];
   }
@@ -141,33 +145,34 @@ const groupOfRecord = (id: string): string => `object/${id}`;
 export class Catalogue {
   readonly #ports: Ports;
   readonly #views = new Map<string, { readonly view: View; readonly caller: Caller }>();
+  readonly #unsubscribe: () => void;
 
   constructor(ports: Ports) {
     this.#ports = ports;
+    this.#unsubscribe = ports.keyring.subscribe((change) => {
+      for (const { view } of this.#views.values()) {
+        if (change.what === "all") view.changed = "all";
+        else view.change(`${change.what}/${change.name}`);
+      }
+    });
   }
 
-  /** Token objects that `caller` may see and that match. Changes made elsewhere are seen within two seconds, absences at once. */
+  close(): void {
+    this.#unsubscribe();
+    this.#views.clear();
+  }
+
+  /** Token objects that `caller` may see and that match, with every change made before, through whatever interface. */
   async find(caller: Caller, template: Template): Promise<readonly TokenObject[]> {
     const view = this.#view(caller);
-    if (view.loadedAt === -Infinity) await this.#load(view, caller);
-    else if (this.#ports.clock.monotonic() - view.loadedAt > STALE_MS) {
-      const loading = this.#load(view, caller);
-      const found = view.find(template);
-      if (found.length > 0) {
-        loading.catch((error: unknown) => this.#ports.log.warn({ error: String(error) }, "pkcs11: list of keys"));
-        return found;
-      }
-      await loading;
-    }
+    // What is being read may have begun before the newest change; what begins afterwards has it.
+    if (view.loading !== undefined) await view.loading;
+    if (!view.current) await this.#load(view, caller);
     return view.find(template);
   }
 
   /** The objects of a key as `caller` sees it now; an empty list when it is gone. */
-  async refreshKey(caller: Caller, key: KeyView): Promise<readonly TokenObject[]> {
-    for (const { view, caller: other } of this.#views.values()) {
-      if (other.principal !== caller.principal) view.loadedAt = Math.min(view.loadedAt, -1e12);
-      else putKey(view, key);
-    }
+  refreshKey(caller: Caller, key: KeyView): readonly TokenObject[] {
     const view = this.#view(caller);
     putKey(view, key);
     return view.objectsOf(groupOfKey(key.name));
@@ -175,20 +180,8 @@ export class Catalogue {
 
   putRecord(caller: Caller, record: ObjectRecord): TokenObject {
     const object = objectOfRecord(record);
-    for (const { view } of this.#views.values()) {
-      view.put(groupOfRecord(record.id), `${record.revision}`, () => [object]);
-    }
     this.#view(caller).put(groupOfRecord(record.id), `${record.revision}`, () => [object]);
     return object;
-  }
-
-  removeRecord(id: string): void {
-    for (const { view } of this.#views.values()) view.remove(groupOfRecord(id));
-  }
-
-  /** A version whose destruction was asked for is seen no more by applications, though it may still be restored. */
-  hideVersion(name: string, version: number): void {
-    for (const { view } of this.#views.values()) view.hide(groupOfKey(name), version);
   }
 
   /** Forgets views that nobody uses any more. */
@@ -213,7 +206,32 @@ export class Catalogue {
   }
 
   async #reload(view: View, caller: Caller): Promise<void> {
-    const { keyring, objects, clock } = this.#ports;
+    const { changed } = view;
+    view.changed = new Set();
+    try {
+      if (changed === "all") await this.#readAll(view, caller);
+      else for (const group of changed) await this.#readGroup(view, caller, group);
+    } catch (error) {
+      view.changed = "all";
+      throw error;
+    }
+  }
+
+  /** One key or object anew; what is gone, or not to be seen any more, goes from the view. */
+  async #readGroup(view: View, caller: Caller, group: string): Promise<void> {
+    const { keyring, objects } = this.#ports;
+    const name = group.slice(group.indexOf("/") + 1);
+    try {
+      if (group.startsWith("key/")) putKey(view, await keyring.getKey(caller, name));
+      else putRecord(view, await objects.get(caller, name));
+    } catch (error) {
+      if (!isCasemateError(error) || !GONE.has(error.code)) throw error;
+      view.remove(group);
+    }
+  }
+
+  async #readAll(view: View, caller: Caller): Promise<void> {
+    const { keyring, objects } = this.#ports;
     const groups = new Set<string>();
     let cursor: string | undefined;
     do {
@@ -226,11 +244,7 @@ export class Catalogue {
     try {
       do {
         const page = await objects.find(caller, { limit: PAGE, ...(cursor === undefined ? {} : { cursor }) });
-        for (const record of page.items) {
-          if (record.class === PIN_RECORD_CLASS) continue;
-          groups.add(groupOfRecord(record.id));
-          view.put(groupOfRecord(record.id), `${record.revision}`, () => [objectOfRecord(record)]);
-        }
+        for (const record of page.items) if (putRecord(view, record)) groups.add(groupOfRecord(record.id));
         cursor = page.next;
       } while (cursor !== undefined);
     } catch (error) {
@@ -238,8 +252,16 @@ export class Catalogue {
       if (!isCasemateError(error) || error.code !== "FORBIDDEN") throw error;
     }
     view.keepOnly(groups, "object/");
-    view.loadedAt = clock.monotonic();
   }
+}
+
+const GONE: ReadonlySet<string> = new Set(["NOT_FOUND", "FORBIDDEN"]);
+
+/** Answers whether it is an object that applications see. */
+function putRecord(view: View, record: ObjectRecord): boolean {
+  if (record.class === PIN_RECORD_CLASS) return false;
+  view.put(groupOfRecord(record.id), `${record.revision}`, () => [objectOfRecord(record)]);
+  return true;
 }
 
 /** Callers with the same name and roles see the same. */
@@ -263,9 +285,4 @@ function putKey(view: View, key: KeyView): boolean {
     ),
   );
   return true;
-}
-
-function deviceKeyOf(object: P11Object): DeviceKey | undefined {
-  const { material } = object;
-  return material?.kind === "device" ? material.key : material?.kind === "public" ? material.device : undefined;
 }

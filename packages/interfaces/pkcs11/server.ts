@@ -172,6 +172,7 @@ export async function createPkcs11Server(options: Pkcs11ServerOptions): Promise<
     },
     async close() {
       for (const connection of connections) connection.close();
+      shared.catalogue.close();
       await remote?.close();
       await new Promise<void>((resolve) => server.close(() => resolve()));
     },

@@ -3,6 +3,7 @@ import type { Device } from "@casemate/devices/contract";
 import type { Clock, Random } from "@casemate/foundation/effects";
 import { CasemateError } from "@casemate/foundation/errors";
 import type { KeyCache } from "./catalogue/key-cache.ts";
+import type { Changes } from "./changes.ts";
 import type { Guard } from "./guard.ts";
 import type { Locks } from "./locks.ts";
 import type { Metrics } from "./metrics.ts";
@@ -25,6 +26,7 @@ export interface Core {
   readonly tokens: TokenCache;
   readonly counters: UseCounters;
   readonly guard: Guard;
+  readonly changes: Changes;
   readonly recorder: Recorder;
   readonly locks: Locks;
   readonly metrics: Metrics;

@@ -3,6 +3,7 @@ import { createPublicKey, verify } from "node:crypto";
 import { test } from "node:test";
 import { toUtf8 } from "@casemate/foundation/bytes";
 import { isCasemateError } from "@casemate/foundation/errors";
+import type { KeyringChange } from "@casemate/keyring/core";
 import { temporaryKeyring } from "@casemate/testkit/fakes";
 
 const message = toUtf8("the message");
@@ -57,6 +58,32 @@ test("only uses of a relaxed source that succeed are answered before the disk ha
       ["key.suspend", "fast", "ok", false],
     ],
   );
+});
+
+test("changes of keys, objects and policies are told once they hold, and not after the subscription ended", async () => {
+  await using t = await temporaryKeyring();
+  const told: KeyringChange[] = [];
+  const seen: string[] = [];
+  const end = t.keyring.subscribe((change) => {
+    told.push(change);
+    if (change.what === "key") void t.keyring.getKey(t.admin, change.name).then(({ state }) => seen.push(state));
+  });
+  await t.keyring.createKey(t.admin, { name: "a", algorithm: "ed25519" });
+  await t.keyring.transition(t.admin, "a", "suspend");
+  const object = { tokenLabel: "x", class: 0, label: "", ckaId: "", attributes: message };
+  const { id } = await t.keyring.objects.create(t.admin, object);
+  await t.keyring.objects.remove(t.admin, id);
+  await assert.rejects(t.keyring.createKey(t.admin, { name: "a", algorithm: "ed25519" }));
+  await t.keyring.sign(t.admin, "a", { kind: "message", inputs: [message] }).catch(() => undefined);
+  end();
+  await t.keyring.transition(t.admin, "a", "resume");
+  assert.deepEqual(told, [
+    { what: "key", name: "a" },
+    { what: "key", name: "a" },
+    { what: "object", name: id },
+    { what: "object", name: id },
+  ]);
+  assert.deepEqual(seen, ["active", "suspended"]);
 });
 
 test("every use case leaves one record, a batch one for all its items, refusals too", async () => {

@@ -2,6 +2,7 @@ import type { Device } from "@casemate/devices/contract";
 import { systemClock, systemRandom, type Clock, type Random } from "@casemate/foundation/effects";
 import { asCasemateError, isCasemateError } from "@casemate/foundation/errors";
 import { KeyCache } from "./catalogue/key-cache.ts";
+import { Changes } from "./changes.ts";
 import { composeUseCases } from "./compose.ts";
 import type { Core } from "./core.ts";
 import { watchDevices } from "./devices/watch-devices.ts";
@@ -94,6 +95,7 @@ export async function openKeyring(options: KeyringOptions): Promise<OpenKeyring>
   return {
     ...composeUseCases(core, reopen),
     objects: openObjects(core),
+    subscribe: (listener) => core.changes.subscribe(listener),
     bootstrapAdmin: bootstrapAdmin(core),
     get sealed() {
       return core.guard.sealed;
@@ -129,6 +131,7 @@ function assemble(options: KeyringOptions): Core {
     locks,
     metrics,
     recorder,
+    changes: new Changes(),
     clock,
     reseal: options.reseal ?? false,
     random: options.random ?? systemRandom,
@@ -172,6 +175,7 @@ async function unseal(core: Core, schedule: Schedule): Promise<void> {
   await loadPolicies(store, core.policy);
   await signCheckpoints(core);
   core.guard.seal(undefined);
+  core.changes.tell({ what: "all" });
   await schedule.resume();
 }
 

@@ -24,6 +24,7 @@ export function openObjects(core: Core): ObjectStore {
         note.resource = `object/${record.id}`;
         const generation = await commit(core, [{ kind: "put", collection: "object", row: toRow(record) }]);
         note.details = { step: "create", class: object.class, bytes: object.attributes.length, generation };
+        core.changes.tell({ what: "object", name: record.id });
         return record;
       }),
     get: (caller, id) =>
@@ -38,6 +39,7 @@ export function openObjects(core: Core): ObjectStore {
           check(record);
           const generation = await commit(core, [{ kind: "put", collection: "object", row: toRow(record) }]);
           note.details = { step: "update", class: record.class, bytes: record.attributes.length, generation };
+          core.changes.tell({ what: "object", name: id });
           return record;
         }),
       ),
@@ -47,6 +49,7 @@ export function openObjects(core: Core): ObjectStore {
           const { revision } = await rowOf(id);
           const generation = await commit(core, [{ kind: "delete", collection: "object", id, revision }]);
           note.details = { step: "remove", generation };
+          core.changes.tell({ what: "object", name: id });
         }),
       ),
     find: (caller, query) =>

@@ -13,6 +13,11 @@ import type {
   Usage,
   WrapScheme,
 } from "@casemate/devices/contract";
+import type { KeyringChange } from "./changes.ts";
+import type { AuditRecordView, Checkpoint } from "./trail/types.ts";
+
+export type { KeyringChange } from "./changes.ts";
+export type { AuditRecordView, Checkpoint } from "./trail/types.ts";
 
 export type Role = "admin" | "operator" | "user" | "auditor";
 /** NIST SP 800-57 Part 1 Rev. 5 §7. `destroying` is deactivated with a destruction date. */
@@ -177,29 +182,6 @@ export interface DecryptRequest {
   readonly raw?: boolean;
   readonly version?: number;
   readonly items: readonly { readonly data: Uint8Array; readonly context?: Uint8Array }[];
-}
-
-export interface AuditRecordView {
-  readonly index: number;
-  readonly time: string;
-  readonly principal: string;
-  readonly source: string;
-  readonly action: string;
-  readonly resource: string;
-  /** "ok" or the error code. */
-  readonly outcome: string;
-  readonly count: number;
-  readonly details: Readonly<Record<string, string | number | boolean>>;
-  /** Hex of the record's SHA-256 over the previous hash and the canonical record. */
-  readonly hash: string;
-}
-
-export interface Checkpoint {
-  /** C2SP tlog-checkpoint note text with its signature lines. */
-  readonly note: string;
-  readonly size: number;
-  readonly rootHash: string;
-  readonly signedBy: string;
 }
 
 export interface TokenView {
@@ -391,6 +373,11 @@ export interface Keyring {
     second?: number,
   ): Promise<{ readonly first: number; readonly second: number; readonly path: readonly string[] }>;
 
+  /**
+   * Calls `listener` with every change of what the catalogue shows, once it is durable and before it is answered. It tells
+   * names alone: what a caller may see of them is asked by the use cases. Returns what ends the subscription.
+   */
+  subscribe(listener: (change: KeyringChange) => void): () => void;
   /** Counters and gauges for /metrics; no names of keys or people. */
   metrics(): Readonly<Record<string, number>>;
   /** Scheduled work due now: activations, deactivations, rotations, destructions. Called by the server's timer. */

@@ -85,7 +85,7 @@ async function change(application: Application, session: Session, object: P11Obj
     const [name, text] = attributeLabel(half, type, value);
     labels[name] = text;
   }
-  const fresh = await catalogue.refreshKey(caller, await keyring.updateKey(caller, device.name, { labels }));
+  const fresh = catalogue.refreshKey(caller, await keyring.updateKey(caller, device.name, { labels }));
   const next = fresh.find((other) => other.uid === object.uid);
   if (next !== undefined) application.replace(session, next);
 }
@@ -98,24 +98,18 @@ async function destroy(application: Application, session: Session, object: P11Ob
     return;
   }
   const { keyring, objects } = application.ports;
-  const { catalogue } = application.shared;
   const caller = need(application.user(session));
   const { record } = object as TokenObject;
   if (record !== undefined) {
     await objects.remove(caller, record);
-    catalogue.removeRecord(record);
   } else if (object.material?.kind === "device") {
     const { name, version } = object.material.key;
     await keyring.destroyKey(caller, name, { version });
-    catalogue.hideVersion(name, version);
   } else if (object.material?.kind === "public" && object.material.device !== undefined) {
     // The public half is a view: destroying it hides it and leaves the private key alone.
     const { name } = object.material.device;
     const key = await keyring.getKey(caller, name);
-    await catalogue.refreshKey(
-      caller,
-      await keyring.updateKey(caller, name, { labels: { ...key.labels, [HIDDEN_PUBLIC]: "true" } }),
-    );
+    await keyring.updateKey(caller, name, { labels: { ...key.labels, [HIDDEN_PUBLIC]: "true" } });
   } else throw failure("ACTION_PROHIBITED");
   application.forgetHandle(session.slot, object.uid);
 }

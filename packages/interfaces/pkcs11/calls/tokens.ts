@@ -17,14 +17,12 @@ function given(pin: ByteArray): Uint8Array {
 /** Destroys what applications made on this token: kept objects at once, keys after the waiting period of the keyring. */
 async function empty(application: Application, so: Caller, slot: Slot): Promise<void> {
   const { objects, keyring } = application.ports;
-  const { catalogue } = application.shared;
   for (;;) {
     const { items } = await objects.find(so, { tokenLabel: slot.home, limit: 1000 });
     // The security officer's own PIN stays (PKCS #11 v3.0 §5.5.7).
     const going = items.filter((record) => record.class !== PIN_RECORD_CLASS || record.label !== "pin:so");
     for (const record of going) {
       await objects.remove(so, record.id);
-      catalogue.removeRecord(record.id);
     }
     if (items.length < 1000 || going.length === 0) break;
   }
@@ -34,7 +32,7 @@ async function empty(application: Application, so: Caller, slot: Slot): Promise<
     for (const key of page.items) {
       if (key.labels[MADE_HERE] !== slot.home || key.state === "destroyed") continue;
       if (key.versions.every((version) => version.destroyAt !== undefined || version.state === "destroyed")) continue;
-      await catalogue.refreshKey(so, await keyring.destroyKey(so, key.name));
+      await keyring.destroyKey(so, key.name);
     }
     cursor = page.next;
   } while (cursor !== undefined);

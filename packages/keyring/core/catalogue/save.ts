@@ -17,6 +17,7 @@ export async function saveKey(core: Core, record: KeyRecord, note?: Note): Promi
     throw error;
   }
   core.keys.put(keyEntry(next));
+  core.changes.tell({ what: "key", name: next.name });
   return next;
 }
 

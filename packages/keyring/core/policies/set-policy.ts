@@ -27,6 +27,7 @@ export function setPolicy(core: Core): Keyring["setPolicy"] {
         const generation = await commit(core, [change(id, text, removing, row)]);
         note.details = { ...note.details, generation };
         await loadPolicies(core.store, core.policy);
+        core.changes.tell({ what: "all" });
       }),
     );
 }
