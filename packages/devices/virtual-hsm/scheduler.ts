@@ -8,8 +8,11 @@ const POOL_WIDTH = 4;
 const LONG_WIDTH = 2;
 
 export interface Scheduler {
-  /** Whether this tick has used its share. */
-  exhausted(): boolean;
+  /**
+   * Whether nothing else is to be done: this is the first work of its tick and the thread pool has none. Then a thread of
+   * the pool would add a hand-over and win nothing.
+   */
+  alone(): boolean;
   /** `work` on every item, in order of the answers; errors stay with their item. A plain array when no waiting was needed. */
   each<I, R>(items: readonly I[], work: (item: I) => R): (R | Error)[] | Promise<(R | Error)[]>;
   /** The same for work that waits for the thread pool. */
@@ -49,11 +52,16 @@ export function createScheduler(now: () => number = () => performance.now()): Sc
     while (results.length < items.length && !exhausted()) results.push(attempt(work, items[results.length] as I));
   };
 
+  let pooledRunning = 0;
   let longRunning = 0;
   const longWaiting: (() => void)[] = [];
 
   return {
-    exhausted,
+    alone() {
+      if (armed || pooledRunning > 0) return false;
+      exhausted();
+      return true;
+    },
     async long(work) {
       if (longRunning >= LONG_WIDTH) await new Promise<void>((resolve) => longWaiting.push(resolve));
       else longRunning += 1;
@@ -88,7 +96,12 @@ export function createScheduler(now: () => number = () => performance.now()): Sc
           results[index] = await work(items[index] as I).catch((error: unknown) => error as Error);
         }
       };
-      await Promise.all(Array.from({ length: Math.min(POOL_WIDTH, items.length) }, worker));
+      pooledRunning += 1;
+      try {
+        await Promise.all(Array.from({ length: Math.min(POOL_WIDTH, items.length) }, worker));
+      } finally {
+        pooledRunning -= 1;
+      }
       return results;
     },
   };

@@ -160,7 +160,7 @@ export function signMany(
   const row = rowFor(key, request.scheme);
   const signer = row.signer(key, request.kind, random);
   const pooled = row.pooled?.(key, request.kind);
-  const heavy = key.row.slow || (key.row.family === "rsa" && (request.inputs.length > 4 || scheduler.exhausted()));
+  const heavy = key.row.slow || (key.row.family === "rsa" && (request.inputs.length > 1 || !scheduler.alone()));
   if (heavy && pooled !== undefined) {
     const one = (input: Uint8Array): Promise<Uint8Array> => signOnPool(pooled.hash, input, pooled.options);
     return scheduler.pooled(

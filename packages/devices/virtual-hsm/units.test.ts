@@ -158,6 +158,20 @@ test("an error of one item stays with it", async () => {
   assert.deepEqual(await scheduler.pooled([1, 2, 3], async (item) => odd(item)), [1, new RangeError("two"), 3]);
 });
 
+test("work is alone until something else came in the same tick or waits for the pool", async () => {
+  const scheduler = createScheduler();
+  const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+  assert.deepEqual([scheduler.alone(), scheduler.alone()], [true, false]);
+  await nextTurn();
+  let release = (): void => undefined;
+  const pooled = scheduler.pooled([1], () => new Promise<void>((resolve) => (release = resolve)));
+  assert.equal(scheduler.alone(), false);
+  release();
+  await pooled;
+  await nextTurn();
+  assert.equal(scheduler.alone(), true);
+});
+
 test("no more than two long pieces of work run at the same time", async () => {
   const scheduler = createScheduler();
   let running = 0;

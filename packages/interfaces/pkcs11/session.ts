@@ -1,5 +1,5 @@
 // Implements: PKCS #11 v3.0 §5.6, sessions and the operations that run in them.
-import type { Hash as NodeHash } from "node:crypto";
+import { createHash, type Hash as NodeHash } from "node:crypto";
 import type { CipherStream } from "./cipher-stream.ts";
 import type { WholeCipher } from "./cipher-engine.ts";
 import type { Hash } from "./mechanisms.ts";
@@ -58,18 +58,20 @@ export interface Operations {
 
 /** Collects multi-part input: hashed at once where there is a hash, else kept up to a limit. */
 export class Accumulator {
-  readonly #hash: NodeHash | undefined;
+  /** Made with the first part: most operations sign at once, in the device. */
+  #running: NodeHash | undefined;
+  readonly #hash: Hash | undefined;
   readonly #parts: Uint8Array[] = [];
   #length = 0;
 
-  constructor(hash: NodeHash | undefined) {
+  constructor(hash: Hash | undefined) {
     this.#hash = hash;
   }
 
   /** @throws CKR_DATA_LEN_RANGE beyond 16 MiB of input that must be kept whole. */
   add(part: Uint8Array): void {
     if (this.#hash !== undefined) {
-      this.#hash.update(part);
+      (this.#running ??= createHash(this.#hash)).update(part);
       return;
     }
     this.#length += part.length;
@@ -78,7 +80,7 @@ export class Accumulator {
   }
 
   finish(): Uint8Array {
-    if (this.#hash !== undefined) return this.#hash.digest();
+    if (this.#hash !== undefined) return (this.#running ?? createHash(this.#hash)).digest();
     const [first, ...rest] = this.#parts;
     return rest.length === 0 ? (first ?? new Uint8Array(0)) : Buffer.concat(this.#parts);
   }

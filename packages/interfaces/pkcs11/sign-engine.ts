@@ -25,7 +25,12 @@ export interface SignEngine {
   /** Bytes of a signature. */
   readonly length: number;
   sign(input: Uint8Array): Maybe<Uint8Array>;
+  /** Signs a short message that nobody hashed: the device does both, on a thread of its own where there is more to do. */
+  signMessage?(message: Uint8Array): Maybe<Uint8Array>;
 }
+
+/** Longer messages are hashed here: less to carry to the device. */
+export const SHORT_MESSAGE = 4096;
 
 const MGF: ReadonlyMap<number, Hash> = new Map([
   [CKG.MGF1_SHA1, "sha1"],
@@ -86,7 +91,13 @@ function deviceEngine(
     case "rsa-pkcs1": {
       const { hash } = spec;
       if (hash === "sha256" || hash === "sha384" || hash === "sha512") {
-        return { hash, length: rsaBytes, sign: deviceSign(ports, caller, key, `rsa-pkcs1-${hash}`, "digest") };
+        const scheme = `rsa-pkcs1-${hash}` as const;
+        return {
+          hash,
+          length: rsaBytes,
+          sign: deviceSign(ports, caller, key, scheme, "digest"),
+          signMessage: deviceSign(ports, caller, key, scheme, "message"),
+        };
       }
       const raw = deviceSign(ports, caller, key, "rsa-pkcs1-raw", "message");
       if (hash !== undefined) return { hash, length: rsaBytes, sign: (input) => raw(digestInfo(hash, input)) };
@@ -108,8 +119,10 @@ function deviceEngine(
       const hash = spec.hash === undefined ? {} : { hash: spec.hash };
       const direct = own === undefined ? undefined : deviceSign(ports, caller, key, own, "digest");
       const raw = deviceSign(ports, caller, key, "rsa-raw", "message");
+      const whole = own === undefined ? undefined : deviceSign(ports, caller, key, own, "message");
       return {
         ...hash,
+        ...(whole === undefined ? {} : { signMessage: whole }),
         length: rsaBytes,
         sign(input) {
           if (input.length !== HASH_BYTES[pss.hash]) throw failure("DATA_LEN_RANGE");

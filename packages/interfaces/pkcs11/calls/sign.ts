@@ -1,9 +1,8 @@
 // Implements: PKCS #11 v3.0 §5.13, signatures and MACs.
-import { createHash } from "node:crypto";
 import { CKA, type Mechanism } from "@casemate/protocols/p11-rpc";
 import type { Application } from "../application.ts";
 import { Accumulator } from "../session.ts";
-import { signEngine } from "../sign-engine.ts";
+import { SHORT_MESSAGE, signEngine } from "../sign-engine.ts";
 import { failure } from "../status.ts";
 import { cancels, keyFor, mechanismRow } from "./init.ts";
 import { collect, deliver, fresh, input, part, whole } from "./output.ts";
@@ -21,7 +20,7 @@ function init(application: Application, handle: number, mechanism: Mechanism, ke
     ...fresh(),
     engine,
     mechanism: mechanism.type,
-    input: new Accumulator(hash === undefined ? undefined : createHash(hash)),
+    input: new Accumulator(hash),
   };
   return [];
 }
@@ -38,6 +37,7 @@ export const signCalls: Calls<"C_SignInit" | "C_Sign" | "C_SignUpdate" | "C_Sign
     if (capacity >= 0 && capacity < engine.length && operation.kept === undefined) return [engine.length];
     return deliver(session, "sign", operation, capacity, engine.length, true, () => {
       if (engine.hash === undefined) return engine.sign(data);
+      if (engine.signMessage !== undefined && data.length <= SHORT_MESSAGE) return engine.signMessage(data);
       operation.input.add(data);
       return engine.sign(operation.input.finish());
     });

@@ -1,5 +1,4 @@
 // Implements: PKCS #11 v3.0 §5.15, verification of signatures and MACs.
-import { createHash } from "node:crypto";
 import { CKA, type Mechanism } from "@casemate/protocols/p11-rpc";
 import type { Application } from "../application.ts";
 import type { Maybe } from "../context.ts";
@@ -21,7 +20,7 @@ function init(application: Application, handle: number, mechanism: Mechanism, ke
   session.operations.verify = {
     ...fresh(),
     engine,
-    input: new Accumulator(hash === undefined ? undefined : createHash(hash)),
+    input: new Accumulator(hash),
   };
   return [];
 }
