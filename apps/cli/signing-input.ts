@@ -27,7 +27,7 @@ const DEFAULT_SCHEMES: readonly (readonly [prefix: string, scheme: SignScheme])[
 ];
 
 function hashOf(scheme: string): string | undefined {
-  return /^(?:rsa-pkcs1|rsa-pss|ecdsa)-(sha\d+)$/.exec(scheme)?.[1];
+  return /^(?:rsa-pkcs1|rsa-pss|ecdsa|prehash)-(sha\d+|shake256)$/.exec(scheme)?.[1];
 }
 
 async function schemeFor(client: Client, key: string): Promise<SignScheme | undefined> {
@@ -48,7 +48,7 @@ export async function signingInput(client: Client, key: string, options: InputOp
   if (scheme === undefined || hash === undefined) {
     throw usage(
       `${options.in} has ${size} bytes, and this key signs messages as a whole`,
-      "Sign a digest of it that both sides agree on: `sha512sum`, then --in with the digest as the message.",
+      "Name a scheme that signs a hash of it, such as --scheme prehash-sha512, here and when verifying.",
     );
   }
   return { kind: "digest", input: await digestOf(options.in, hash), scheme };

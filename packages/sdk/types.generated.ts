@@ -219,7 +219,7 @@ export interface ItemProblem {
 
 export type KeyAlgorithm = "rsa-2048" | "rsa-3072" | "rsa-4096" | "ec-p256" | "ec-p384" | "ec-p521" | "ec-secp256k1" | "ed25519" | "ed448" | "x25519" | "x448" | "aes-128" | "aes-192" | "aes-256" | "hmac-sha256" | "hmac-sha384" | "hmac-sha512" | "ml-dsa-44" | "ml-dsa-65" | "ml-dsa-87" | "ml-kem-512" | "ml-kem-768" | "ml-kem-1024" | "slh-dsa-sha2-128s" | "slh-dsa-sha2-128f" | "slh-dsa-sha2-192s" | "slh-dsa-sha2-192f" | "slh-dsa-sha2-256s" | "slh-dsa-sha2-256f" | "slh-dsa-shake-128s" | "slh-dsa-shake-128f" | "slh-dsa-shake-192s" | "slh-dsa-shake-192f" | "slh-dsa-shake-256s" | "slh-dsa-shake-256f";
 
-export type SignScheme = "rsa-pkcs1-sha256" | "rsa-pkcs1-sha384" | "rsa-pkcs1-sha512" | "rsa-pkcs1-raw" | "rsa-pss-sha256" | "rsa-pss-sha384" | "rsa-pss-sha512" | "rsa-raw" | "ecdsa-sha256" | "ecdsa-sha384" | "ecdsa-sha512" | "ecdsa-raw" | "pure";
+export type SignScheme = "rsa-pkcs1-sha256" | "rsa-pkcs1-sha384" | "rsa-pkcs1-sha512" | "rsa-pkcs1-raw" | "rsa-pss-sha256" | "rsa-pss-sha384" | "rsa-pss-sha512" | "rsa-raw" | "ecdsa-sha256" | "ecdsa-sha384" | "ecdsa-sha512" | "ecdsa-raw" | "pure" | "prehash-sha256" | "prehash-sha384" | "prehash-sha512" | "prehash-shake256";
 
 export type CipherScheme = "aes-gcm" | "aes-cbc" | "aes-ctr" | "aes-ecb" | "rsa-oaep-sha256" | "rsa-oaep-sha384" | "rsa-oaep-sha512" | "rsa-pkcs1";
 

@@ -1,5 +1,6 @@
 /** Every verb against one server, as rows: what is typed, how it exits, what it says. */
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
@@ -75,6 +76,16 @@ const USES: readonly Row[] = [
     type: "sign ec --in @digest --digest --json",
     check: (ran) => assert.equal(json<{ scheme: string }>(ran).scheme, "ecdsa-sha256"),
   },
+  { type: "key create edwards --algorithm ed25519" },
+  { type: "sign edwards --in @sha512 --digest --out @ph.sig", says: /prehash-sha512/ },
+  { type: "verify edwards --in @sha512 --digest --signature @ph.sig", says: /Signature ok/ },
+  { type: "verify edwards --in @message --scheme prehash-sha512 --signature @ph.sig", says: /Signature ok/ },
+  { type: "verify edwards --in @message --signature @ph.sig", exits: 1 },
+  { type: "sign edwards --in @sha512 --digest --scheme pure", exits: 1, says: /NOT_SUPPORTED[\s\S]*prehash-sha512/ },
+  { type: "sign edwards --in @digest --digest", exits: 1, says: /64 bytes, got 32 \(BAD_REQUEST\)/ },
+  { type: "sign edwards --in @large --out @nowhere", exits: 2, says: /prehash-sha512/ },
+  { type: "sign edwards --in @large --scheme prehash-sha512 --out @large.ph", says: /prehash-sha512/ },
+  { type: "verify edwards --in @large --scheme prehash-sha512 --signature @large.ph", says: /Signature ok/ },
   { type: "sign ec --in @message --scheme pure", exits: 1 },
   { type: "sign aes --in @message", exits: 1, says: /KEY_USAGE/ },
   { type: "sign later --in @message", exits: 1, says: /KEY_STATE/ },
@@ -222,6 +233,7 @@ describe("every verb of the command line", () => {
     writeFileSync(at("message"), "a message");
     writeFileSync(at("other"), "another message");
     writeFileSync(at("digest"), new Uint8Array(32).fill(7));
+    writeFileSync(at("sha512"), createHash("sha512").update("a message").digest());
     writeFileSync(at("large"), new Uint8Array(3_000_000).fill(1));
     writeFileSync(at("policy"), 'forbid(principal == User::"ci", action == Action::"key.sign", resource);\n');
     server = await startServer(data);

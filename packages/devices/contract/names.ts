@@ -39,7 +39,6 @@ export const KEY_ALGORITHMS = [
 ] as const;
 export type KeyAlgorithm = (typeof KEY_ALGORITHMS)[number];
 
-/** `pure` is the one scheme of Ed25519/Ed448/ML-DSA/SLH-DSA: the message itself, no outer hash. */
 export const SIGN_SCHEMES = [
   "rsa-pkcs1-sha256",
   "rsa-pkcs1-sha384",
@@ -56,7 +55,13 @@ export const SIGN_SCHEMES = [
   "ecdsa-sha512",
   /** A digest of any hash, 1 to 66 bytes; the leftmost bits count (FIPS 186-5 §6.4.1). */
   "ecdsa-raw",
+  /** Ed25519, Ed448, ML-DSA and SLH-DSA over the message itself, no outer hash. */
   "pure",
+  /** The same over a hash: Ed25519ph is `prehash-sha512`, Ed448ph `prehash-shake256` (64 bytes), HashML-DSA and HashSLH-DSA any that is strong enough. */
+  "prehash-sha256",
+  "prehash-sha384",
+  "prehash-sha512",
+  "prehash-shake256",
 ] as const;
 export type SignScheme = (typeof SIGN_SCHEMES)[number];
 
@@ -88,5 +93,5 @@ export type WrapScheme = (typeof WRAP_SCHEMES)[number];
 export const USAGES = ["sign", "encrypt", "mac", "agree", "kem", "wrap"] as const;
 export type Usage = (typeof USAGES)[number];
 
-/** Whether the bytes to sign are the message or its digest under the scheme's hash; for ML-DSA the 64-byte μ of FIPS 204 §6.2. */
+/** Whether the bytes to sign are the message or its digest under the scheme's hash; for ML-DSA under `pure` the 64-byte μ of FIPS 204 §6.2. */
 export type InputKind = "message" | "digest";

@@ -1,5 +1,6 @@
 /** Signatures over what somebody else has hashed: node:crypto always hashes, so they need OpenSSL by FFI or arithmetic of our own. */
 import type { KeyObject } from "node:crypto";
+import type { PreparedInput } from "@casemate/foundation/ffi";
 import type { KeyAlgorithm } from "@casemate/protocols/hsm";
 import type { CurveRow } from "./material.ts";
 
@@ -13,5 +14,9 @@ export interface DigestSigner {
 /** ECDSA: DER signatures (RFC 3279 §2.2.3) over the leftmost bits of a digest (FIPS 186-5 §6.4.1). */
 export type EcSignerFactory = (privateKey: KeyObject, curve: CurveRow) => DigestSigner;
 
-/** ML-DSA over the 64-byte message representative μ (FIPS 204 §6.2). */
-export type MuSignerFactory = (privateKey: KeyObject, algorithm: KeyAlgorithm) => DigestSigner;
+/** What Ed25519, Ed448, ML-DSA and SLH-DSA sign besides messages; see foundation/ffi. */
+export type PreparedSignerFactory = (
+  privateKey: KeyObject,
+  algorithm: KeyAlgorithm,
+  input: PreparedInput,
+) => DigestSigner;

@@ -11,7 +11,7 @@ import {
   type WireState,
 } from "@casemate/protocols/hsm";
 import { arithmeticEcSigner } from "./ec-arithmetic.ts";
-import type { EcSignerFactory, MuSignerFactory } from "./digest-signer.ts";
+import type { EcSignerFactory, PreparedSignerFactory } from "./digest-signer.ts";
 import { Lifecycle } from "./lifecycle.ts";
 import type { OpenDevice } from "./open-device.ts";
 import { refuse } from "./refuse.ts";
@@ -31,7 +31,7 @@ export interface EngineOptions {
   /** Why `ecSigner` is missing, for the status notes. */
   readonly ecSignerMissing?: string;
   /** ML-DSA over message representatives; without it ML-DSA signs whole messages only. */
-  readonly muSigner?: MuSignerFactory;
+  readonly preparedSigner?: PreparedSignerFactory;
   /** Runs a full garbage collection. */
   readonly collect?: () => void;
   readonly random?: Random;
@@ -71,7 +71,7 @@ export function createEngine(options: EngineOptions): Engine {
     heap,
     scheduler: createScheduler(),
     makeEcSigner: options.ecSigner ?? arithmeticEcSigner,
-    makeMuSigner: options.muSigner,
+    makePreparedSigner: options.preparedSigner,
     rootFile: options.rootFile,
     now: options.now ?? (() => performance.now()),
     sendState(sequence, sealed) {
@@ -101,10 +101,10 @@ export function createEngine(options: EngineOptions): Engine {
           `ECDSA runs on slower arithmetic that is not constant-time: ${options.ecSignerMissing ?? "no native signer was given"}`,
         ]
       : []),
-    "Ed25519, Ed448 and SLH-DSA sign whole messages only: their signatures cover no digest that others could compute",
-    options.muSigner === undefined
-      ? "ML-DSA signs whole messages only on this machine"
-      : "ML-DSA takes as digest the 64-byte message representative μ of FIPS 204",
+    options.preparedSigner === undefined
+      ? "Ed25519, Ed448, ML-DSA and SLH-DSA sign whole messages only on this machine, no digests"
+      : "digests: Ed25519, Ed448, ML-DSA and SLH-DSA sign them by their prehash variants (prehash-…), which verify as such only; " +
+        "under pure, ML-DSA takes the 64-byte message representative μ of FIPS 204",
   ];
 
   const status = (): ReplyOf<"status"> => {

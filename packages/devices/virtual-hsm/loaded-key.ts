@@ -1,6 +1,7 @@
 import { createPublicKey, type KeyObject } from "node:crypto";
+import type { PreparedInput } from "@casemate/foundation/ffi";
 import { ALGORITHMS, type AlgorithmRow, type KeyAlgorithm, type Usage, type UsageFlags } from "@casemate/protocols/hsm";
-import type { DigestSigner, EcSignerFactory, MuSignerFactory } from "./digest-signer.ts";
+import type { DigestSigner, EcSignerFactory, PreparedSignerFactory } from "./digest-signer.ts";
 import { CURVES, isSecret, loadPrivate, loadSecret } from "./material.ts";
 import { refuse } from "./refuse.ts";
 
@@ -14,9 +15,10 @@ export class LoadedKey {
   readonly #usages: UsageFlags;
   readonly #key: KeyObject;
   readonly #makeEcSigner: EcSignerFactory;
-  readonly #makeMuSigner: MuSignerFactory | undefined;
+  readonly #makePreparedSigner: PreparedSignerFactory | undefined;
   #public: KeyObject | undefined;
   #signer: DigestSigner | undefined;
+  readonly #prepared = new Map<PreparedInput, DigestSigner>();
   #holds = 0;
   #released = false;
 
@@ -28,7 +30,7 @@ export class LoadedKey {
     readonly exportable: boolean;
     readonly material: Uint8Array;
     readonly makeEcSigner: EcSignerFactory;
-    readonly makeMuSigner: MuSignerFactory | undefined;
+    readonly makePreparedSigner: PreparedSignerFactory | undefined;
   }) {
     this.id = options.id;
     this.ref = options.ref;
@@ -37,7 +39,7 @@ export class LoadedKey {
     this.exportable = options.exportable;
     this.#usages = options.usages;
     this.#makeEcSigner = options.makeEcSigner;
-    this.#makeMuSigner = options.makeMuSigner;
+    this.#makePreparedSigner = options.makePreparedSigner;
     this.#key = isSecret(this.row) ? loadSecret(options.material) : loadPrivate(options.material);
   }
 
@@ -66,10 +68,15 @@ export class LoadedKey {
     return (this.#signer ??= this.#makeEcSigner(this.#key, curve));
   }
 
-  /** Signs and verifies message representatives; undefined for other keys, and where the machine cannot. */
-  get muSigner(): DigestSigner | undefined {
-    if (this.row.family !== "ml-dsa" || this.#makeMuSigner === undefined) return undefined;
-    return (this.#signer ??= this.#makeMuSigner(this.#key, this.algorithm));
+  /** Signs and verifies what was prepared so; undefined where the machine cannot. @throws NOT_SUPPORTED for other keys. */
+  preparedSigner(input: PreparedInput): DigestSigner | undefined {
+    if (this.#makePreparedSigner === undefined) return undefined;
+    let signer = this.#prepared.get(input);
+    if (signer === undefined) {
+      signer = this.#makePreparedSigner(this.#key, this.algorithm, input);
+      this.#prepared.set(input, signer);
+    }
+    return signer;
   }
 
   /** @throws KEY_USAGE */
@@ -99,5 +106,7 @@ export class LoadedKey {
     if (this.#holds > 0) return;
     this.#signer?.release();
     this.#signer = undefined;
+    for (const signer of this.#prepared.values()) signer.release();
+    this.#prepared.clear();
   }
 }

@@ -1,7 +1,8 @@
 /** Signatures over digests by the OpenSSL inside Node, reached through foundation/ffi. */
 import type { KeyObject } from "node:crypto";
-import type { EcDigestCalls, MlDsaMuCalls, MlDsaSet } from "@casemate/foundation/ffi";
-import type { DigestSigner, EcSignerFactory, MuSignerFactory } from "./digest-signer.ts";
+import type { EcDigestCalls, PreparedCalls } from "@casemate/foundation/ffi";
+import type { KeyAlgorithm } from "@casemate/protocols/hsm";
+import type { DigestSigner, EcSignerFactory, PreparedSignerFactory } from "./digest-signer.ts";
 
 const pkcs8 = (key: KeyObject): Uint8Array => key.export({ format: "der", type: "pkcs8" });
 
@@ -16,7 +17,11 @@ export const nativeEcSigner =
   (privateKey) =>
     released(calls.loadPrivate(pkcs8(privateKey)));
 
-export const nativeMuSigner =
-  (calls: MlDsaMuCalls): MuSignerFactory =>
-  (privateKey, algorithm) =>
-    released(calls.loadPrivate(pkcs8(privateKey), algorithm.toUpperCase() as MlDsaSet));
+/** As OpenSSL names it: all in capitals but the last letter of an SLH-DSA set. */
+const opensslName = (algorithm: KeyAlgorithm): string =>
+  algorithm.toUpperCase().replace(/[SF]$/, (letter) => letter.toLowerCase());
+
+export const nativePreparedSigner =
+  (calls: PreparedCalls): PreparedSignerFactory =>
+  (privateKey, algorithm, input) =>
+    released(calls.loadPrivate(pkcs8(privateKey), opensslName(algorithm), input));

@@ -5,7 +5,7 @@ import type { Random } from "@casemate/foundation/effects";
 import { ALGORITHMS, LIMITS, usageNames, type ReplyOf, type RequestOf } from "@casemate/protocols/hsm";
 import { decryptMany, encryptMany } from "./cipher.ts";
 import { makeDataKeys } from "./data-keys.ts";
-import type { EcSignerFactory, MuSignerFactory } from "./digest-signer.ts";
+import type { EcSignerFactory, PreparedSignerFactory } from "./digest-signer.ts";
 import { agree, decapsulateWith, encapsulateTo } from "./exchange.ts";
 import type { LoadedKey } from "./loaded-key.ts";
 import { checkMany, macMany } from "./mac.ts";
@@ -27,7 +27,7 @@ export interface DeviceTools {
   readonly heap: SecureHeap;
   readonly scheduler: Scheduler;
   readonly makeEcSigner: EcSignerFactory;
-  readonly makeMuSigner: MuSignerFactory | undefined;
+  readonly makePreparedSigner: PreparedSignerFactory | undefined;
   /** For tests: AES-GCM uses of one key. */
   readonly keyUses?: number;
 }
@@ -61,7 +61,7 @@ export class OpenDevice {
       random: tools.random,
       heap: tools.heap,
       makeEcSigner: tools.makeEcSigner,
-      makeMuSigner: tools.makeMuSigner,
+      makePreparedSigner: tools.makePreparedSigner,
       isDestroyed: (id) => state.destroyed.has(stateId(id)),
     });
     this.#nonces = createNonces({

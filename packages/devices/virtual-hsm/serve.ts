@@ -10,11 +10,11 @@ import {
 import { nativeCalls } from "@casemate/foundation/ffi";
 import { createEngine, type EngineOptions } from "./engine.ts";
 import { arithmeticEcSigner } from "./ec-arithmetic.ts";
-import { nativeEcSigner, nativeMuSigner } from "./native-signers.ts";
+import { nativeEcSigner, nativePreparedSigner } from "./native-signers.ts";
 import { runSelfTests } from "./self-test.ts";
 
 export function serve(overrides: Pick<EngineOptions, "random" | "passphraseCost">): void {
-  const { ecDigest, mlDsaMu } = nativeCalls();
+  const { ecDigest, prepared } = nativeCalls();
   const collect = garbageCollector();
   const [keyFile] = guestBoot().descriptors;
   // Everything is bound and loaded: from here on this process can only compute and use the descriptors it has.
@@ -26,7 +26,7 @@ export function serve(overrides: Pick<EngineOptions, "random" | "passphraseCost"
     ...(keyFile === undefined ? {} : { rootFile: descriptorFile(keyFile) }),
     ...(collect === undefined ? {} : { collect }),
     ...(ecSigner === undefined ? {} : { ecSigner }),
-    ...(mlDsaMu.available ? { muSigner: nativeMuSigner(mlDsaMu) } : {}),
+    ...(prepared.available ? { preparedSigner: nativePreparedSigner(prepared) } : {}),
     ...(ecDigest.available ? {} : { ecSignerMissing: ecDigest.reason }),
     ...overrides,
   });

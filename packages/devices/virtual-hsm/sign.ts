@@ -1,8 +1,10 @@
 /** Signatures: RFC 8017, FIPS 186-5, RFC 8032, FIPS 204, FIPS 205. One row per scheme. */
 import { constants, hash, sign, verify, type KeyObject } from "node:crypto";
 import type { Random } from "@casemate/foundation/effects";
+import type { PreparedInput } from "@casemate/foundation/ffi";
 import type { SignRequest, SignScheme, VerifyRequest } from "@casemate/protocols/hsm";
 import type { DigestSigner } from "./digest-signer.ts";
+import { digest, encodedPrehash, hashOf, type PrehashName } from "./prehash.ts";
 import type { LoadedKey } from "./loaded-key.ts";
 import { refuse } from "./refuse.ts";
 import * as rsa from "./rsa-padding.ts";
@@ -87,14 +89,44 @@ function rawDigest(input: Uint8Array): Uint8Array {
 
 /** What signs digests under `pure`: nothing but ML-DSA can, and its digest is μ. */
 function muSigner(key: LoadedKey): DigestSigner {
-  const signer = key.muSigner;
+  if (key.row.family === "ml-dsa") return preparedSigner(key, "mu");
+  const prehash = key.row.sign.filter((scheme) => scheme !== "pure");
+  throw refuse(
+    "NOT_SUPPORTED",
+    `${key.algorithm} signs messages under pure, not digests: its signature covers the whole message in a way of its own`,
+    `send the message itself, or use ${prehash.join(" or ")}, whose signatures verify as such only`,
+  );
+}
+
+function preparedSigner(key: LoadedKey, input: PreparedInput): DigestSigner {
+  const signer = key.preparedSigner(input);
   if (signer !== undefined) return signer;
   throw refuse(
     "NOT_SUPPORTED",
-    `${key.algorithm} signs messages, not digests: its signature covers the whole message in a way of its own`,
-    "send the message itself as the input",
+    `${key.algorithm} signs whole messages only on this machine: the device could not bind libcrypto`,
+    "send the message itself as the input, under pure",
   );
 }
+
+/** Ed25519ph and Ed448ph sign the hash; HashML-DSA and HashSLH-DSA an encoding that names it. */
+const prehash = (name: PrehashName): SchemeRow => {
+  const bind = (key: LoadedKey, kind: Kind): [DigestSigner, (input: Uint8Array) => Uint8Array] => {
+    const hashed = (input: Uint8Array): Uint8Array => (kind === "message" ? hashOf(name, input) : digest(name, input));
+    return key.row.family === "edwards"
+      ? [preparedSigner(key, "prehash"), hashed]
+      : [preparedSigner(key, "encoded"), (input) => encodedPrehash(name, hashed(input))];
+  };
+  return {
+    signer(key, kind) {
+      const [signer, prepare] = bind(key, kind);
+      return (input) => signer.sign(prepare(input));
+    },
+    verifier(key, kind) {
+      const [signer, prepare] = bind(key, kind);
+      return (input, signature) => signer.verify(prepare(input), signature);
+    },
+  };
+};
 
 const SCHEMES: Readonly<Record<SignScheme, SchemeRow>> = {
   "rsa-pkcs1-sha256": pkcs1("sha256"),
@@ -131,6 +163,10 @@ const SCHEMES: Readonly<Record<SignScheme, SchemeRow>> = {
     },
     pooled: (key, kind) => (kind === "message" ? { hash: null, options: { key: key.private } } : undefined),
   },
+  "prehash-sha256": prehash("sha256"),
+  "prehash-sha384": prehash("sha384"),
+  "prehash-sha512": prehash("sha512"),
+  "prehash-shake256": prehash("shake256"),
 };
 
 function rowFor(key: LoadedKey, scheme: SignScheme): SchemeRow {

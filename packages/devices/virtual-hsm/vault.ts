@@ -16,7 +16,7 @@ import {
   type KeyRefFields,
   type UsageFlags,
 } from "@casemate/protocols/hsm";
-import type { EcSignerFactory, MuSignerFactory } from "./digest-signer.ts";
+import type { EcSignerFactory, PreparedSignerFactory } from "./digest-signer.ts";
 import { LoadedKey } from "./loaded-key.ts";
 import { secureBytes } from "./material.ts";
 import { refuse } from "./refuse.ts";
@@ -39,7 +39,7 @@ export interface VaultOptions {
   readonly random: Random;
   readonly heap: SecureHeap;
   readonly makeEcSigner: EcSignerFactory;
-  readonly makeMuSigner: MuSignerFactory | undefined;
+  readonly makePreparedSigner: PreparedSignerFactory | undefined;
   isDestroyed(id: string): boolean;
 }
 
@@ -132,7 +132,7 @@ export class Vault {
         exportable: fields.exportable,
         material,
         makeEcSigner: this.#options.makeEcSigner,
-        makeMuSigner: this.#options.makeMuSigner,
+        makePreparedSigner: this.#options.makePreparedSigner,
       });
       this.#loaded.set(id, key);
       this.loads += 1;

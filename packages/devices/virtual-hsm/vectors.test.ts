@@ -12,11 +12,13 @@ import {
 } from "node:crypto";
 import { before, test } from "node:test";
 import { fromHex, toHex } from "@casemate/foundation/bytes";
+import { nativeCalls } from "@casemate/foundation/ffi";
 import { usageFlags, type KeyAlgorithm, type MacScheme, type Usage } from "@casemate/protocols/hsm";
 import {
   AES_BLOCK_MODES,
   AES_GCM,
   DETERMINISTIC_SIGNATURES,
+  PREHASHED_SIGNATURES,
   ECDSA_SIGNATURES,
   KEY_WRAPS,
   MACS,
@@ -25,15 +27,18 @@ import {
 } from "@casemate/testkit/vectors";
 import { encodeSignature } from "./ec-arithmetic.ts";
 import { TestHost } from "./host.testkit.ts";
+import { nativePreparedSigner } from "./native-signers.ts";
 
 // Every known key reaches the device as it would from outside: wrapped under a key of the device.
+const { prepared } = nativeCalls();
+const preparedMissing = prepared.available ? false : prepared.reason;
 let host: TestHost;
 let kek: Buffer;
 let kekRef: Uint8Array;
 const NONE = new Uint8Array();
 
 before(async () => {
-  host = await TestHost.start();
+  host = await TestHost.start(prepared.available ? { engine: { preparedSigner: nativePreparedSigner(prepared) } } : {});
   const rsa = await host.generate("rsa-2048", "wrap");
   const { bytes } = await host.call("publicKey", { ref: rsa });
   const key = createPublicKey({ key: Buffer.from(bytes), format: "der", type: "spki" });
@@ -140,6 +145,15 @@ for (const { source, algorithm, key, publicKey, message, signature } of DETERMIN
     assert.equal(toHex(await rawPublic(ref)), publicKey);
     const inputs = [fromHex(message)];
     const made = bytesOf(await host.call("sign", { ref, scheme: "pure", kind: "message", inputs }));
+    assert.equal(toHex(made), signature);
+  });
+
+for (const { source, algorithm, scheme, key, publicKey, message, signature } of PREHASHED_SIGNATURES)
+  test(source, { skip: preparedMissing }, async () => {
+    const ref = await known(pkcs8(algorithm, key), algorithm, "sign");
+    assert.equal(toHex(await rawPublic(ref)), publicKey);
+    const inputs = [fromHex(message)];
+    const made = bytesOf(await host.call("sign", { ref, scheme, kind: "message", inputs }));
     assert.equal(toHex(made), signature);
   });
 

@@ -1,7 +1,7 @@
 export { canBindNative, nativeCalls, type NativeCalls } from "./native.ts";
 export type { Capability } from "./library.ts";
 export type { EcDigestCalls, EcDigestSigner, EcDigestVerifier } from "./ec-digest.ts";
-export type { MlDsaMuCalls, MlDsaMuSigner, MlDsaSet } from "./ml-dsa-mu.ts";
+export type { PreparedCalls, PreparedInput, PreparedSigner } from "./prepared-signer.ts";
 export type { PeerCalls, PeerCredentials } from "./peer.ts";
 export type { ProcessCalls, SeccompCalls } from "./process-calls.ts";
 export { ATTEMPTS, type Attempt, type AttemptCalls } from "./attempts.ts";

@@ -1,8 +1,8 @@
 import { bindAttempts, type AttemptCalls } from "./attempts.ts";
 import { bindEcDigest, type EcDigestCalls } from "./ec-digest.ts";
 import { capability, openProgram, unavailable, type Capability, type Program } from "./library.ts";
-import { bindMlDsaMu, type MlDsaMuCalls } from "./ml-dsa-mu.ts";
 import { bindPeer, type PeerCalls } from "./peer.ts";
+import { bindPreparedSigner, type PreparedCalls } from "./prepared-signer.ts";
 import { bindProcessCalls, bindSeccomp, type ProcessCalls, type SeccompCalls } from "./process-calls.ts";
 
 /** What native code of the system can do for us here. Look at `available` first; otherwise `reason` says why not. */
@@ -12,7 +12,7 @@ export interface NativeCalls {
   readonly attempts: Capability<AttemptCalls>;
   readonly peer: Capability<PeerCalls>;
   readonly ecDigest: Capability<EcDigestCalls>;
-  readonly mlDsaMu: Capability<MlDsaMuCalls>;
+  readonly prepared: Capability<PreparedCalls>;
 }
 
 let bound: NativeCalls | undefined;
@@ -36,7 +36,7 @@ function bindAll(): NativeCalls {
     attempts: part("attempts", bindAttempts),
     peer: part("peer credentials", bindPeer),
     ecDigest: part("signing of digests", bindEcDigest),
-    mlDsaMu: part("ML-DSA of message representatives", bindMlDsaMu),
+    prepared: part("signing of prepared input", bindPreparedSigner),
   };
 }
 

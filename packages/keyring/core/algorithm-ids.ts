@@ -186,7 +186,12 @@ export function edwardsIds(crv: "Ed25519" | "Ed448"): AlgorithmIds {
     pkcs11: {
       keyType: named("CKK_EC_EDWARDS", 0x40),
       generate: named("CKM_EC_EDWARDS_KEY_PAIR_GEN", 0x1055),
-      mechanisms: { pure: named("CKM_EDDSA", 0x1057) },
+      // The prehash is a flag in the parameters of the same mechanism.
+      mechanisms: {
+        pure: named("CKM_EDDSA", 0x1057),
+        "prehash-sha512": named("CKM_EDDSA", 0x1057),
+        "prehash-shake256": named("CKM_EDDSA", 0x1057),
+      },
     },
     x509: { algorithm: oid, signatures: { pure: oid } },
   };
@@ -271,7 +276,12 @@ export function mlDsaIds(set: 44 | 65 | 87, index: 1 | 2 | 3): AlgorithmIds {
       keyType: named("CKK_ML_DSA", 0x4a),
       generate: named("CKM_ML_DSA_KEY_PAIR_GEN", 0x1c),
       parameterSet: index,
-      mechanisms: { pure: named("CKM_ML_DSA", 0x1d) },
+      mechanisms: {
+        pure: named("CKM_ML_DSA", 0x1d),
+        "prehash-sha256": named("CKM_HASH_ML_DSA_SHA256", 0x24),
+        "prehash-sha384": named("CKM_HASH_ML_DSA_SHA384", 0x25),
+        "prehash-sha512": named("CKM_HASH_ML_DSA_SHA512", 0x26),
+      },
     },
     x509: { algorithm: oid, signatures: { pure: oid } },
   };
@@ -297,7 +307,13 @@ export function slhDsaIds(arc: number, parameterSet: number): AlgorithmIds {
       keyType: named("CKK_SLH_DSA", 0x4b),
       generate: named("CKM_SLH_DSA_KEY_PAIR_GEN", 0x2d),
       parameterSet,
-      mechanisms: { pure: named("CKM_SLH_DSA", 0x2e) },
+      mechanisms: {
+        pure: named("CKM_SLH_DSA", 0x2e),
+        "prehash-sha256": named("CKM_HASH_SLH_DSA_SHA256", 0x37),
+        "prehash-sha384": named("CKM_HASH_SLH_DSA_SHA384", 0x38),
+        "prehash-sha512": named("CKM_HASH_SLH_DSA_SHA512", 0x39),
+        "prehash-shake256": named("CKM_HASH_SLH_DSA_SHAKE256", 0x3f),
+      },
     },
     x509: { algorithm: oid, signatures: { pure: oid } },
   };

@@ -77,14 +77,24 @@ const ec = (first: SignScheme): Shape => ({
   sign: [...new Set<SignScheme>([first, "ecdsa-sha256", "ecdsa-sha384", "ecdsa-sha512", "ecdsa-raw"])],
   approval: "approved",
 });
-const signer = (family: Family): Shape => ({
+const signer = (family: Family, ...prehash: readonly SignScheme[]): Shape => ({
   ...none,
   family,
   asymmetric: true,
   usages: ["sign"],
-  sign: ["pure"],
+  sign: ["pure", ...prehash],
   approval: "approved",
 });
+/** Prehashes that are as hard to collide as signatures of this strength are to forge (FIPS 204 §5.4, FIPS 205 §10.2.2). */
+const PREHASHES = {
+  128: ["prehash-sha256", "prehash-sha512"],
+  192: ["prehash-sha384", "prehash-sha512"],
+  256: ["prehash-sha512"],
+} as const satisfies Readonly<Record<number, readonly SignScheme[]>>;
+const mlDsa = (strength: keyof typeof PREHASHES): Shape => signer("ml-dsa", ...PREHASHES[strength]);
+const slhDsa = (strength: keyof typeof PREHASHES): Shape => signer("slh-dsa", ...PREHASHES[strength]);
+const slhDsaShake = (strength: keyof typeof PREHASHES): Shape =>
+  signer("slh-dsa", ...PREHASHES[strength], "prehash-shake256");
 const montgomery: Shape = {
   ...none,
   family: "montgomery",
@@ -177,8 +187,20 @@ export const ALGORITHMS: Readonly<Record<KeyAlgorithm, AlgorithmRow>> = {
     basis: "SP 800-186 allows secp256k1 for blockchains alone",
     ids: ecIds({ jose: "secp256k1", cose: 8, oid: "1.3.132.0.10", scheme: "ecdsa-sha256", alg: "ES256K", number: -47 }),
   },
-  ed25519: { ...signer("edwards"), bits: 255, strength: 128, basis: SP_186, ids: edwardsIds("Ed25519") },
-  ed448: { ...signer("edwards"), bits: 448, strength: 224, basis: SP_186, ids: edwardsIds("Ed448") },
+  ed25519: {
+    ...signer("edwards", "prehash-sha512"),
+    bits: 255,
+    strength: 128,
+    basis: SP_186,
+    ids: edwardsIds("Ed25519"),
+  },
+  ed448: {
+    ...signer("edwards", "prehash-shake256"),
+    bits: 448,
+    strength: 224,
+    basis: SP_186,
+    ids: edwardsIds("Ed448"),
+  },
   x25519: {
     ...montgomery,
     bits: 255,
@@ -235,24 +257,24 @@ export const ALGORITHMS: Readonly<Record<KeyAlgorithm, AlgorithmRow>> = {
     basis: FIPS_198,
     ids: hmacIds("hmac-sha512", 512, 7, 0x271, 11),
   },
-  "ml-dsa-44": { ...signer("ml-dsa"), bits: 44, strength: 128, basis: "FIPS 204", ids: mlDsaIds(44, 1) },
-  "ml-dsa-65": { ...signer("ml-dsa"), bits: 65, strength: 192, basis: "FIPS 204", ids: mlDsaIds(65, 2) },
-  "ml-dsa-87": { ...signer("ml-dsa"), bits: 87, strength: 256, basis: "FIPS 204", ids: mlDsaIds(87, 3) },
+  "ml-dsa-44": { ...mlDsa(128), bits: 44, strength: 128, basis: "FIPS 204", ids: mlDsaIds(44, 1) },
+  "ml-dsa-65": { ...mlDsa(192), bits: 65, strength: 192, basis: "FIPS 204", ids: mlDsaIds(65, 2) },
+  "ml-dsa-87": { ...mlDsa(256), bits: 87, strength: 256, basis: "FIPS 204", ids: mlDsaIds(87, 3) },
   "ml-kem-512": { ...kem, bits: 512, strength: 128, basis: "FIPS 203", ids: mlKemIds(1) },
   "ml-kem-768": { ...kem, bits: 768, strength: 192, basis: "FIPS 203", ids: mlKemIds(2) },
   "ml-kem-1024": { ...kem, bits: 1024, strength: 256, basis: "FIPS 203", ids: mlKemIds(3) },
-  "slh-dsa-sha2-128s": { ...signer("slh-dsa"), bits: 128, strength: 128, basis: "FIPS 205", ids: slhDsaIds(20, 1) },
-  "slh-dsa-sha2-128f": { ...signer("slh-dsa"), bits: 128, strength: 128, basis: "FIPS 205", ids: slhDsaIds(21, 3) },
-  "slh-dsa-sha2-192s": { ...signer("slh-dsa"), bits: 192, strength: 192, basis: "FIPS 205", ids: slhDsaIds(22, 5) },
-  "slh-dsa-sha2-192f": { ...signer("slh-dsa"), bits: 192, strength: 192, basis: "FIPS 205", ids: slhDsaIds(23, 7) },
-  "slh-dsa-sha2-256s": { ...signer("slh-dsa"), bits: 256, strength: 256, basis: "FIPS 205", ids: slhDsaIds(24, 9) },
-  "slh-dsa-sha2-256f": { ...signer("slh-dsa"), bits: 256, strength: 256, basis: "FIPS 205", ids: slhDsaIds(25, 11) },
-  "slh-dsa-shake-128s": { ...signer("slh-dsa"), bits: 128, strength: 128, basis: "FIPS 205", ids: slhDsaIds(26, 2) },
-  "slh-dsa-shake-128f": { ...signer("slh-dsa"), bits: 128, strength: 128, basis: "FIPS 205", ids: slhDsaIds(27, 4) },
-  "slh-dsa-shake-192s": { ...signer("slh-dsa"), bits: 192, strength: 192, basis: "FIPS 205", ids: slhDsaIds(28, 6) },
-  "slh-dsa-shake-192f": { ...signer("slh-dsa"), bits: 192, strength: 192, basis: "FIPS 205", ids: slhDsaIds(29, 8) },
-  "slh-dsa-shake-256s": { ...signer("slh-dsa"), bits: 256, strength: 256, basis: "FIPS 205", ids: slhDsaIds(30, 10) },
-  "slh-dsa-shake-256f": { ...signer("slh-dsa"), bits: 256, strength: 256, basis: "FIPS 205", ids: slhDsaIds(31, 12) },
+  "slh-dsa-sha2-128s": { ...slhDsa(128), bits: 128, strength: 128, basis: "FIPS 205", ids: slhDsaIds(20, 1) },
+  "slh-dsa-sha2-128f": { ...slhDsa(128), bits: 128, strength: 128, basis: "FIPS 205", ids: slhDsaIds(21, 3) },
+  "slh-dsa-sha2-192s": { ...slhDsa(192), bits: 192, strength: 192, basis: "FIPS 205", ids: slhDsaIds(22, 5) },
+  "slh-dsa-sha2-192f": { ...slhDsa(192), bits: 192, strength: 192, basis: "FIPS 205", ids: slhDsaIds(23, 7) },
+  "slh-dsa-sha2-256s": { ...slhDsa(256), bits: 256, strength: 256, basis: "FIPS 205", ids: slhDsaIds(24, 9) },
+  "slh-dsa-sha2-256f": { ...slhDsa(256), bits: 256, strength: 256, basis: "FIPS 205", ids: slhDsaIds(25, 11) },
+  "slh-dsa-shake-128s": { ...slhDsaShake(128), bits: 128, strength: 128, basis: "FIPS 205", ids: slhDsaIds(26, 2) },
+  "slh-dsa-shake-128f": { ...slhDsaShake(128), bits: 128, strength: 128, basis: "FIPS 205", ids: slhDsaIds(27, 4) },
+  "slh-dsa-shake-192s": { ...slhDsaShake(192), bits: 192, strength: 192, basis: "FIPS 205", ids: slhDsaIds(28, 6) },
+  "slh-dsa-shake-192f": { ...slhDsaShake(192), bits: 192, strength: 192, basis: "FIPS 205", ids: slhDsaIds(29, 8) },
+  "slh-dsa-shake-256s": { ...slhDsaShake(256), bits: 256, strength: 256, basis: "FIPS 205", ids: slhDsaIds(30, 10) },
+  "slh-dsa-shake-256f": { ...slhDsaShake(256), bits: 256, strength: 256, basis: "FIPS 205", ids: slhDsaIds(31, 12) },
 };
 
 export function isKeyAlgorithm(name: string): name is KeyAlgorithm {

@@ -15,6 +15,10 @@ export const SIGN_SCHEME_CODES = {
   "ecdsa-sha512": 11,
   "ecdsa-raw": 12,
   pure: 13,
+  "prehash-sha256": 14,
+  "prehash-sha384": 15,
+  "prehash-sha512": 16,
+  "prehash-shake256": 17,
 } as const;
 
 export const CIPHER_SCHEME_CODES = {
@@ -93,8 +97,8 @@ const rsa = (code: number, size: number): AlgorithmRow =>
   });
 const ec = (code: number, size: number): AlgorithmRow =>
   row(code, "ec", size, { usages: ["sign", "agree"], sign: ECDSA });
-const edwards = (code: number, size: number): AlgorithmRow =>
-  row(code, "edwards", size, { usages: ["sign"], sign: ["pure"] });
+const edwards = (code: number, size: number, prehash: SignScheme): AlgorithmRow =>
+  row(code, "edwards", size, { usages: ["sign"], sign: ["pure", prehash] });
 const montgomery = (code: number, size: number): AlgorithmRow => row(code, "montgomery", size, { usages: ["agree"] });
 const aes = (code: number, size: number): AlgorithmRow =>
   row(code, "aes", size, {
@@ -105,11 +109,22 @@ const aes = (code: number, size: number): AlgorithmRow =>
   });
 const hmac = (code: number, size: number, scheme: MacScheme): AlgorithmRow =>
   row(code, "hmac", size, { usages: ["mac"], mac: [scheme] });
-const mlDsa = (code: number, size: number): AlgorithmRow =>
-  row(code, "ml-dsa", size, { usages: ["sign"], sign: ["pure"] });
+/** A prehash must be as hard to collide as the set is to forge (FIPS 204 §5.4, FIPS 205 §10.2.2): twice the strength in bits. */
+const prehashesOf = (strength: number): readonly SignScheme[] =>
+  strength <= 128
+    ? ["prehash-sha256", "prehash-sha512"]
+    : strength <= 192
+      ? ["prehash-sha384", "prehash-sha512"]
+      : ["prehash-sha512"];
+const mlDsa = (code: number, size: number, strength: number): AlgorithmRow =>
+  row(code, "ml-dsa", size, { usages: ["sign"], sign: ["pure", ...prehashesOf(strength)] });
 const mlKem = (code: number, size: number): AlgorithmRow => row(code, "ml-kem", size, { usages: ["kem"] });
 const slhDsa = (code: number, size: number): AlgorithmRow =>
-  row(code, "slh-dsa", size, { usages: ["sign"], sign: ["pure"], slow: true });
+  row(code, "slh-dsa", size, { usages: ["sign"], sign: ["pure", ...prehashesOf(size)], slow: true });
+const slhDsaShake = (code: number, size: number): AlgorithmRow => {
+  const made = slhDsa(code, size);
+  return { ...made, sign: [...made.sign, "prehash-shake256"] };
+};
 
 export const ALGORITHMS = {
   "rsa-2048": rsa(1, 2048),
@@ -119,8 +134,8 @@ export const ALGORITHMS = {
   "ec-p384": ec(5, 384),
   "ec-p521": ec(6, 521),
   "ec-secp256k1": ec(7, 256),
-  ed25519: edwards(8, 255),
-  ed448: edwards(9, 448),
+  ed25519: edwards(8, 255, "prehash-sha512"),
+  ed448: edwards(9, 448, "prehash-shake256"),
   x25519: montgomery(10, 255),
   x448: montgomery(11, 448),
   "aes-128": aes(12, 128),
@@ -129,9 +144,9 @@ export const ALGORITHMS = {
   "hmac-sha256": hmac(15, 256, "hmac-sha256"),
   "hmac-sha384": hmac(16, 384, "hmac-sha384"),
   "hmac-sha512": hmac(17, 512, "hmac-sha512"),
-  "ml-dsa-44": mlDsa(18, 44),
-  "ml-dsa-65": mlDsa(19, 65),
-  "ml-dsa-87": mlDsa(20, 87),
+  "ml-dsa-44": mlDsa(18, 44, 128),
+  "ml-dsa-65": mlDsa(19, 65, 192),
+  "ml-dsa-87": mlDsa(20, 87, 256),
   "ml-kem-512": mlKem(21, 512),
   "ml-kem-768": mlKem(22, 768),
   "ml-kem-1024": mlKem(23, 1024),
@@ -141,12 +156,12 @@ export const ALGORITHMS = {
   "slh-dsa-sha2-192f": slhDsa(27, 192),
   "slh-dsa-sha2-256s": slhDsa(28, 256),
   "slh-dsa-sha2-256f": slhDsa(29, 256),
-  "slh-dsa-shake-128s": slhDsa(30, 128),
-  "slh-dsa-shake-128f": slhDsa(31, 128),
-  "slh-dsa-shake-192s": slhDsa(32, 192),
-  "slh-dsa-shake-192f": slhDsa(33, 192),
-  "slh-dsa-shake-256s": slhDsa(34, 256),
-  "slh-dsa-shake-256f": slhDsa(35, 256),
+  "slh-dsa-shake-128s": slhDsaShake(30, 128),
+  "slh-dsa-shake-128f": slhDsaShake(31, 128),
+  "slh-dsa-shake-192s": slhDsaShake(32, 192),
+  "slh-dsa-shake-192f": slhDsaShake(33, 192),
+  "slh-dsa-shake-256s": slhDsaShake(34, 256),
+  "slh-dsa-shake-256f": slhDsaShake(35, 256),
 } as const satisfies Record<string, AlgorithmRow>;
 
 export type KeyAlgorithm = keyof typeof ALGORITHMS;

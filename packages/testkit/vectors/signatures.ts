@@ -59,3 +59,30 @@ export const ECDSA_SIGNATURES = [
     s: "99ef4aeb15f178cea1fe40db2603138f130e740a19624526203b6351d0a3a94fa329c145786e679e7b82c71a38628ac8",
   },
 ] as const;
+
+/** Ed25519ph and Ed448ph of "abc", without a context. */
+export const PREHASHED_SIGNATURES = [
+  {
+    source: "RFC 8032 §7.3 Ed25519ph",
+    algorithm: "ed25519",
+    scheme: "prehash-sha512",
+    key: "833fe62409237b9d62ec77587520911e9a759cec1d19755b7da901b96dca3d42",
+    publicKey: "ec172b93ad5e563bf4932c70e1245034c35467ef2efd4d64ebf819683467e2bf",
+    message: "616263",
+    signature:
+      "98a70222f0b8121aa9d30f813d683f809e462b469c7ff87639499bb94e6dae41" +
+      "31f85042463c2a355a2003d062adf5aaa10b8c61e636062aaad11c2a26083406",
+  },
+  {
+    source: "RFC 8032 §7.5 Ed448ph",
+    algorithm: "ed448",
+    scheme: "prehash-shake256",
+    key: "833fe62409237b9d62ec77587520911e9a759cec1d19755b7da901b96dca3d42ef7822e0d5104127dc05d6dbefde69e3ab2cec7c867c6e2c49",
+    publicKey:
+      "259b71c19f83ef77a7abd26524cbdb3161b590a48f7d17de3ee0ba9c52beb743c09428a131d6b1b57303d90d8132c276d5ed3d5d01c0f53880",
+    message: "616263",
+    signature:
+      "822f6901f7480f3d5f562c592994d9693602875614483256505600bbc281ae381f54d6bce2ea911574932f52a4e6cadd78769375ec3ffd1b80" +
+      "1a0d9b3f4030cd433964b6457ea39476511214f97469b57dd32dbc560a9a94d00bff07620464a3ad203df7dc7ce360c3cd3696d9d9fab90f00",
+  },
+] as const;

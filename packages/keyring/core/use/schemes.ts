@@ -1,5 +1,6 @@
-import type { AlgorithmSupport } from "@casemate/devices/contract";
+import type { AlgorithmSupport, InputKind, KeyAlgorithm, SignScheme } from "@casemate/devices/contract";
 import { CasemateError } from "@casemate/foundation/errors";
+import { ALGORITHMS } from "../algorithms.ts";
 import type { Selected } from "./select.ts";
 
 type SchemeColumn = "sign" | "cipher" | "mac" | "wrap";
@@ -23,4 +24,28 @@ export function schemeOf<C extends SchemeColumn>(
     `${algorithm} on ${selected.device.identity.id} has no ${wanted === undefined ? `${column} scheme` : String(wanted).slice(0, 64)}`,
     { hint: there.length === 0 ? "Choose another device." : `It has: ${there.join(", ")}.` },
   );
+}
+
+/** Bytes of a digest under a prehash scheme. */
+const PREHASH_BYTES: ReadonlyMap<SignScheme, number> = new Map([
+  ["prehash-sha256", 32],
+  ["prehash-sha384", 48],
+  ["prehash-sha512", 64],
+  ["prehash-shake256", 64],
+]);
+
+/**
+ * A key's signature schemes, the preferred one first. A digest that `pure` cannot take goes by the prehash of its length;
+ * ML-DSA's digest under `pure` is μ, so its prehashes are for those who name them.
+ */
+export function signSchemes(
+  algorithm: KeyAlgorithm,
+  kind: InputKind,
+  first: Uint8Array | undefined,
+): readonly SignScheme[] {
+  const { family, sign } = ALGORITHMS[algorithm];
+  if (kind === "message" || (family !== "edwards" && family !== "slh-dsa")) return sign;
+  const prehashes = sign.filter((scheme) => PREHASH_BYTES.has(scheme));
+  const fitting = prehashes.filter((scheme) => PREHASH_BYTES.get(scheme) === first?.length);
+  return [...new Set([...fitting, ...prehashes, ...sign])];
 }

@@ -1,9 +1,8 @@
-import { ALGORITHMS } from "../algorithms.ts";
 import { useWarnings } from "../catalogue/key-view.ts";
 import type { Core } from "../core.ts";
 import type { Keyring } from "../types.ts";
 import { checkBatch, inputsDigest, settle } from "./batch.ts";
-import { schemeOf } from "./schemes.ts";
+import { schemeOf, signSchemes } from "./schemes.ts";
 import { facet, select } from "./select.ts";
 
 export function sign(core: Core): Keyring["sign"] {
@@ -14,7 +13,7 @@ export function sign(core: Core): Keyring["sign"] {
       note.count = inputs.length;
       const chosen = select(core, record, "sign", request.version);
       const { version, device, ref } = chosen;
-      const scheme = schemeOf(chosen, "sign", request.scheme, ALGORITHMS[record.algorithm].sign);
+      const scheme = schemeOf(chosen, "sign", request.scheme, signSchemes(record.algorithm, kind, inputs[0]));
       note.details = { bytes, ...inputsDigest(kind, inputs), kind, scheme, version: version.version };
       const reserved = core.counters.take(record, version, inputs.length);
       if (reserved !== undefined) await reserved;

@@ -1,13 +1,12 @@
 import { isCasemateError } from "@casemate/foundation/errors";
 import type { Many } from "@casemate/devices/contract";
-import { ALGORITHMS } from "../algorithms.ts";
 import type { KeyRecord } from "../catalogue/key-record.ts";
 import { useWarnings } from "../catalogue/key-view.ts";
 import type { Core } from "../core.ts";
 import { ALLOWED } from "../lifecycle/states.ts";
 import type { Keyring, VerifyRequest } from "../types.ts";
 import { checkBatch, inputsDigest, settle } from "./batch.ts";
-import { schemeOf } from "./schemes.ts";
+import { schemeOf, signSchemes } from "./schemes.ts";
 import { facet, select, type Selected } from "./select.ts";
 
 /** Older versions tried when no version is named and the primary one does not verify. */
@@ -24,7 +23,7 @@ export function verify(core: Core): Keyring["verify"] {
       );
       note.count = items.length;
       const first = select(core, record, "verify", request.version);
-      const scheme = schemeOf(first, "sign", request.scheme, ALGORITHMS[record.algorithm].sign);
+      const scheme = schemeOf(first, "sign", request.scheme, signSchemes(record.algorithm, request.kind, inputs[0]));
       note.details = {
         version: first.version.version,
         scheme,
