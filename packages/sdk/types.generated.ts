@@ -12,6 +12,8 @@ export interface Key {
   readonly exportable: boolean;
   /** Device of the primary version. */
   readonly device: string;
+  /** Where the primary version came from: generated in its device, imported wrapped, or adopted where others had put it; copies of what was not generated may exist elsewhere. */
+  readonly origin: "generated" | "imported" | "adopted";
   readonly labels: Readonly<Record<string, string>>;
   /** Lifecycle state (NIST SP 800-57 Part 1). */
   readonly state: "pre-active" | "active" | "suspended" | "deactivated" | "compromised" | "destroyed";
@@ -20,6 +22,8 @@ export interface Key {
   readonly versions: readonly ({
     /** Number of the version. */
     readonly version: number;
+    /** Where it came from: generated in its device, imported wrapped, or adopted where others had put it; copies of what was not generated may exist elsewhere. */
+    readonly origin: "generated" | "imported" | "adopted";
     /** Lifecycle state (NIST SP 800-57 Part 1). */
     readonly state: "pre-active" | "active" | "suspended" | "deactivated" | "compromised" | "destroyed";
     /** Device that holds it. */

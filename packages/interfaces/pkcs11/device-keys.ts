@@ -8,7 +8,7 @@ import { CKA, CKK } from "@casemate/protocols/p11-rpc";
 import type { Application } from "./application.ts";
 import type { TokenObject } from "./catalogue.ts";
 import { curveByParams } from "./curves.ts";
-import { attributeLabel, INTERNAL, MADE_HERE, NOT_LOCAL, type Half } from "./key-object.ts";
+import { attributeLabel, INTERNAL, MADE_HERE, type Half } from "./key-object.ts";
 import type { Slot } from "./slots.ts";
 import { failure } from "./status.ts";
 import { bytesOf, numberOf, type Template } from "./values.ts";
@@ -267,7 +267,6 @@ export async function importToDevice(
     application.ports.keyring.importKey(caller, {
       ...create,
       name,
-      labels: { ...create.labels, [NOT_LOCAL]: "true" },
       wrappingKey,
       scheme,
       wrapped,

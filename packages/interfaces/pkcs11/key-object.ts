@@ -100,8 +100,6 @@ export function attributesFromLabels(labels: Readonly<Record<string, string>>, h
 
 /** Set while the public half is hidden because an application destroyed it. */
 export const HIDDEN_PUBLIC = `${PREFIX}.pub.hidden`;
-/** Set when the key's value was once outside: unwrapped or created by an application. */
-export const NOT_LOCAL = `${PREFIX}.imported`;
 
 function date(iso: string | undefined): Uint8Array {
   return iso === undefined ? EMPTY : toUtf8(iso.slice(0, 10).replaceAll("-", ""));
@@ -116,7 +114,7 @@ function identifier(version: KeyVersionView, key: KeyView): Uint8Array {
 export function keyObjects(key: KeyView, version: KeyVersionView): readonly P11Object[] {
   const primary = version.version === key.primaryVersion;
   const { keyType, generator } = keyTypeOf(key.algorithm);
-  const local = key.labels[NOT_LOCAL] === undefined;
+  const local = version.origin === "generated";
   const material: DeviceKey = {
     name: key.name,
     version: version.version,

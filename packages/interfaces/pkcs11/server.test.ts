@@ -3,7 +3,7 @@ import { createHash, createPublicKey, verify as nodeVerify } from "node:crypto";
 import { statSync } from "node:fs";
 import { after, before, describe, test } from "node:test";
 import { toUtf8 } from "@casemate/foundation/bytes";
-import { CKA, CKF, CKK, CKM, CKO, CKR, CKU, NULL_BYTES, SIZE_QUERY } from "@casemate/protocols/p11-rpc";
+import { CK_UNAVAILABLE, CKA, CKF, CKK, CKM, CKO, CKR, CKU, NULL_BYTES, SIZE_QUERY } from "@casemate/protocols/p11-rpc";
 import { attribute, mechanism, pkcs11Bench, TestClient, type Pkcs11Bench } from "@casemate/testkit/pkcs11";
 import { createPkcs11Server } from "./index.ts";
 
@@ -235,6 +235,32 @@ describe("Casemate as a PKCS#11 token", () => {
     const { createCipheriv } = await import("node:crypto");
     const outside = createCipheriv("aes-256-ecb", secret, null).setAutoPadding(false).update(new Uint8Array(16));
     assert.deepEqual(out, new Uint8Array(outside));
+  });
+
+  test("a key that came in through another interface does not claim to be local; what a rotation adds does", async () => {
+    const { keyring, admin } = bench;
+    await keyring.createKey(admin, { name: "carrier", algorithm: "aes-256", usages: ["wrap"] });
+    await keyring.createKey(admin, { name: "leaves", algorithm: "ec-p256", usages: ["sign"], exportable: true });
+    const wrapping = { wrappingKey: "carrier", scheme: "aes-kwp" } as const;
+    const { wrapped } = await keyring.wrapKey(admin, "leaves", wrapping);
+    await keyring.importKey(admin, { name: "returns", algorithm: "ec-p256", usages: ["sign"], ...wrapping, wrapped });
+    await keyring.rotateKey(admin, "returns");
+    await using client = await open();
+    const handle = await logIn(client);
+    const said = async (label: string) => {
+      const [object] = await find(
+        client,
+        handle,
+        attribute(CKA.CLASS, CKO.PRIVATE_KEY),
+        attribute(CKA.LABEL, toUtf8(label)),
+      );
+      assert.ok(object, label);
+      const types = [CKA.LOCAL, CKA.ALWAYS_SENSITIVE, CKA.NEVER_EXTRACTABLE, CKA.KEY_GEN_MECHANISM];
+      return Promise.all(types.map((type) => value(client, handle, object, type)));
+    };
+    assert.deepEqual(await said("leaves"), [1, 1, 0, CKM.EC_KEY_PAIR_GEN]);
+    assert.deepEqual(await said("returns (version 1)"), [0, 0, 0, CK_UNAVAILABLE]);
+    assert.deepEqual(await said("returns"), [1, 1, 1, CKM.EC_KEY_PAIR_GEN]);
   });
 
   test("certificates and data objects outlive the session and are found by any attribute", async () => {

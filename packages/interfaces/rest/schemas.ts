@@ -8,7 +8,7 @@ import {
   WRAP_SCHEMES,
 } from "@casemate/devices/contract";
 import { ERROR_CODES } from "@casemate/foundation/errors";
-import type { KeyState, Role } from "@casemate/keyring/core";
+import type { KeyOrigin, KeyState, Role } from "@casemate/keyring/core";
 import type { TSchema, TUnsafe } from "typebox";
 import { Type } from "./schema-builder.ts";
 import { REST_LIMITS as LIMIT } from "./limits.ts";
@@ -70,6 +70,12 @@ export const activateAt = whenIn("Pre-active until then.");
 export const deactivateAt = whenIn("Deactivated from then on.");
 export const algorithm = choice(KEY_ALGORITHMS, "Key algorithm.");
 export const usage = choice(USAGES, "What a key may be used for.");
+const KEY_ORIGINS = ["generated", "imported", "adopted"] as const satisfies readonly KeyOrigin[];
+const keyOrigin = (of: string) =>
+  choice(
+    KEY_ORIGINS,
+    `${of}: generated in its device, imported wrapped, or adopted where others had put it; copies of what was not generated may exist elsewhere.`,
+  );
 export const keyState = choice(KEY_STATES, "Lifecycle state (NIST SP 800-57 Part 1).");
 export const role = choice(ROLES, "Role of a principal.");
 export const signScheme = choice(SIGN_SCHEMES, "Signature scheme; the key's own default when absent.");
@@ -127,12 +133,14 @@ const key = Type.Object({
   usages: Type.Array(usage),
   exportable: Type.Boolean({ description: "Whether a wrapped export is allowed." }),
   device: text("Device of the primary version."),
+  origin: keyOrigin("Where the primary version came from"),
   labels: Type.Record(Type.String(), Type.String()),
   state: keyState,
   primaryVersion: count("The version used when none is given."),
   versions: Type.Array(
     Type.Object({
       version: count("Number of the version."),
+      origin: keyOrigin("Where it came from"),
       state: keyState,
       device: text("Device that holds it."),
       createdAt: time("Creation."),

@@ -35,8 +35,12 @@ export interface Caller {
   readonly requestId?: string;
 }
 
+/** Made in its device for Casemate, brought in wrapped, or found in a device that others had filled. */
+export type KeyOrigin = "generated" | "imported" | "adopted";
+
 export interface KeyVersionView {
   readonly version: number;
+  readonly origin: KeyOrigin;
   readonly state: KeyState;
   readonly device: string;
   readonly createdAt: string;
@@ -55,6 +59,8 @@ export interface KeyView {
   readonly usages: readonly Usage[];
   readonly exportable: boolean;
   readonly device: string;
+  /** Of the primary version. */
+  readonly origin: KeyOrigin;
   readonly labels: Readonly<Record<string, string>>;
   /** State of the primary (newest usable) version. */
   readonly state: KeyState;

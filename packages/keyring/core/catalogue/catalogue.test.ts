@@ -117,6 +117,7 @@ test("a key that is in a device already is adopted once, by label or by id, and 
   const { keyring, admin } = t;
   const adopted = await keyring.adoptKey(admin, { name: "a", device: "hsm-1", label: "vendor key", usages: ["sign"] });
   assert.match(adopted.warnings.join(), /adopted/);
+  assert.deepEqual([adopted.origin, adopted.versions[0]?.origin], ["adopted", "adopted"]);
   await keyring.sign(admin, "a", { kind: "message", inputs: [new Uint8Array(3)] });
   const again = { name: "b", device: "hsm-1", id: "0A0B" };
   await assert.rejects(keyring.adoptKey(admin, again), failing("ALREADY_EXISTS", /catalogue as a/));

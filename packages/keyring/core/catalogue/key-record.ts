@@ -3,7 +3,7 @@ import { fromBase64, toBase64 } from "@casemate/foundation/bytes";
 import { CasemateError } from "@casemate/foundation/errors";
 import type { KeyAlgorithm, Usage } from "@casemate/devices/contract";
 import type { Row } from "../store.ts";
-import type { KeyState } from "../types.ts";
+import type { KeyOrigin, KeyState } from "../types.ts";
 
 /** Times are milliseconds since the epoch. */
 export interface VersionRecord {
@@ -36,7 +36,8 @@ export interface KeyRecord {
   readonly labels: Readonly<Record<string, string>>;
   readonly createdAt: number;
   readonly createdBy: string;
-  readonly origin: "generated" | "imported" | "adopted";
+  /** Of the first version: what a rotation adds is generated. */
+  readonly origin: KeyOrigin;
   readonly rotateEveryDays?: number;
   readonly nextRotationAt?: number;
   readonly useLimit?: number;
@@ -54,6 +55,10 @@ export function primaryOf(record: KeyRecord): VersionRecord {
     record.versions.findLast((version) => version.state !== "destroyed") ??
     newest
   );
+}
+
+export function originOf(record: KeyRecord, version: VersionRecord): KeyOrigin {
+  return version === record.versions[0] ? record.origin : "generated";
 }
 
 /** When the schedule must look at the key next; undefined for never. 0 means an interrupted destruction. */

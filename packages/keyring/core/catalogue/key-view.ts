@@ -1,7 +1,7 @@
 import { ALGORITHMS, algorithmWarnings } from "../algorithms.ts";
 import { iso } from "../time.ts";
 import type { KeyVersionView, KeyView } from "../types.ts";
-import { primaryOf, type KeyRecord, type VersionRecord } from "./key-record.ts";
+import { originOf, primaryOf, type KeyRecord, type VersionRecord } from "./key-record.ts";
 
 export function keyView(record: KeyRecord, uses: number): KeyView {
   const primary = primaryOf(record);
@@ -12,10 +12,11 @@ export function keyView(record: KeyRecord, uses: number): KeyView {
     usages: record.usages,
     exportable: record.exportable,
     device: record.device,
+    origin: originOf(record, primary),
     labels: record.labels,
     state: primary.state,
     primaryVersion: primary.version,
-    versions: record.versions.map(versionView),
+    versions: record.versions.map((version) => versionView(record, version)),
     createdAt: iso(record.createdAt),
     createdBy: record.createdBy,
     ...(record.rotateEveryDays === undefined ? {} : { rotateEveryDays: record.rotateEveryDays }),
@@ -26,9 +27,10 @@ export function keyView(record: KeyRecord, uses: number): KeyView {
   };
 }
 
-function versionView(version: VersionRecord): KeyVersionView {
+function versionView(record: KeyRecord, version: VersionRecord): KeyVersionView {
   return {
     version: version.version,
+    origin: originOf(record, version),
     state: version.state,
     device: version.device,
     createdAt: iso(version.createdAt),
@@ -46,7 +48,10 @@ function keyWarnings(record: KeyRecord, primary: VersionRecord): string[] {
   if (primary.state === "suspended") warnings.push(`suspended${because}`);
   if (primary.state === "compromised") warnings.push(`compromised${because}`);
   if (record.exportable) warnings.push("exportable: it may leave its device wrapped under another key");
-  if (record.origin !== "generated") warnings.push(`${record.origin}: copies may exist outside this device`);
+  if (record.origin !== "generated" && record.versions[0]?.state !== "destroyed") {
+    const which = primary === record.versions[0] ? record.origin : `version 1 was ${record.origin}`;
+    warnings.push(`${which}: copies may exist outside this device`);
+  }
   if (primary.destroyAt !== undefined) warnings.push(`will be destroyed at ${iso(primary.destroyAt)} unless restored`);
   return warnings;
 }

@@ -150,6 +150,18 @@ test("only an exportable key leaves, wrapped, and comes back by import", async (
   assert.ok(signature instanceof Uint8Array);
   const verified = await keyring.verify(admin, "goes", { kind: "message", items: [{ input, signature }] });
   assert.deepEqual(verified.results, [true]);
+  assert.equal(made.origin, "generated");
+  assert.deepEqual([back.origin, back.warnings.filter((line) => line.startsWith("imported"))].flat(), [
+    "imported",
+    "imported: copies may exist outside this device",
+  ]);
+  const rotated = await keyring.rotateKey(admin, "back");
+  assert.deepEqual(
+    [rotated.origin, ...rotated.versions.map(({ origin }) => origin)],
+    ["generated", "imported", "generated"],
+    "what a rotation adds was made in the device",
+  );
+  assert.match(rotated.warnings.join(), /version 1 was imported/);
   const changed = wrapped.with(0, (wrapped[0] ?? 0) ^ 1);
   await assert.rejects(
     keyring.importKey(admin, { name: "bad", algorithm: "ed25519", ...request, wrapped: changed }),
