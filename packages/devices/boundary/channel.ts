@@ -7,7 +7,9 @@ import { STATUS_OK, decodeError } from "./wire-error.ts";
 interface Pending {
   readonly resolve: (body: Uint8Array) => void;
   readonly reject: (error: CasemateError) => void;
-  readonly timer: NodeJS.Timeout | undefined;
+  readonly timeoutMs: number;
+  /** On the clock of performance.now; Infinity without a limit. */
+  readonly deadline: number;
 }
 
 const MAX_ID = 0xffffffff;
@@ -31,6 +33,32 @@ export function createChannel(socket: Duplex, onBroken: (error: CasemateError) =
   let closed: CasemateError | undefined;
   let lastId = 0;
   let flushing = false;
+  /** One timer for all requests, at the earliest deadline that there was: most are answered long before theirs. */
+  let timer: NodeJS.Timeout | undefined;
+  let wakeAt = Infinity;
+
+  const watch = (deadline: number): void => {
+    if (deadline >= wakeAt) return;
+    clearTimeout(timer);
+    wakeAt = deadline;
+    timer = setTimeout(expire, deadline - performance.now());
+  };
+
+  const expire = (): void => {
+    wakeAt = Infinity;
+    const now = performance.now();
+    let next = Infinity;
+    for (const [id, { deadline, timeoutMs, reject }] of pending) {
+      if (deadline > now) {
+        next = Math.min(next, deadline);
+        continue;
+      }
+      pending.delete(id);
+      abandoned.add(id);
+      reject(new CasemateError("TIMEOUT", `no answer from the boundary process within ${timeoutMs} ms`));
+    }
+    watch(next);
+  };
 
   const nextId = (): number => {
     do lastId = lastId === MAX_ID ? 1 : lastId + 1;
@@ -54,13 +82,11 @@ export function createChannel(socket: Duplex, onBroken: (error: CasemateError) =
     }
     if (status === STATUS_OK) {
       pending.delete(id);
-      clearTimeout(entry.timer);
       entry.resolve(body);
       return;
     }
     const error = decodeError(status, body);
     pending.delete(id);
-    clearTimeout(entry.timer);
     entry.reject(error);
   };
 
@@ -72,10 +98,8 @@ export function createChannel(socket: Duplex, onBroken: (error: CasemateError) =
   const close = (reason: CasemateError): void => {
     if (closed !== undefined) return;
     closed = reason;
-    for (const { reject, timer } of pending.values()) {
-      clearTimeout(timer);
-      reject(reason);
-    }
+    clearTimeout(timer);
+    for (const { reject } of pending.values()) reject(reason);
     pending.clear();
     abandoned.clear();
     socket.destroy();
@@ -111,24 +135,19 @@ export function createChannel(socket: Duplex, onBroken: (error: CasemateError) =
         checkBody(body);
         const id = nextId();
         batch.add(id, op, body);
-        const timer =
-          options?.timeoutMs === undefined
-            ? undefined
-            : setTimeout(() => {
-                pending.delete(id);
-                abandoned.add(id);
-                reject(
-                  new CasemateError("TIMEOUT", `no answer from the boundary process within ${options.timeoutMs} ms`),
-                );
-              }, options.timeoutMs);
-        pending.set(id, { resolve, reject, timer });
+        const timeoutMs = options?.timeoutMs ?? Infinity;
+        const deadline = performance.now() + timeoutMs;
+        watch(deadline);
+        pending.set(id, { resolve, reject, timeoutMs, deadline });
       } catch (error) {
         reject(error);
         return promise;
       }
       if (!flushing) {
         flushing = true;
-        setImmediate(flush);
+        // A device that waits for work gets it at once. While it works, all that comes in this turn shares a write.
+        if (pending.size === 1) process.nextTick(flush);
+        else setImmediate(flush);
       }
       return promise;
     },

@@ -1,7 +1,9 @@
-/** Keeps the event loop responsive: fast work runs at once until a tick has taken its share, the rest gives way between slices. */
+/** Keeps the event loop responsive: fast work runs at once until it has taken its share, the rest gives way between slices. */
 
-/** What one tick may spend on work before others get a turn, in milliseconds. */
-const TICK_BUDGET_MS = 3;
+/** What may be spent on work without a pause before others get a turn, in milliseconds. */
+const BUDGET_MS = 3;
+/** Without work for longer than this there was nothing to do: a new budget begins. Reading the next message takes less. */
+const PAUSE_MS = 0.05;
 /** Operations of one batch that wait for the thread pool at the same time: the pool's own size. */
 const POOL_WIDTH = 4;
 /** Threads of the pool that work of tenths of seconds (key generation, SLH-DSA) may hold: the others stay for shorter work. */
@@ -9,8 +11,8 @@ const LONG_WIDTH = 2;
 
 export interface Scheduler {
   /**
-   * Whether nothing else is to be done: this is the first work of its tick and the thread pool has none. Then a thread of
-   * the pool would add a hand-over and win nothing.
+   * Whether nothing else is to be done: there was no work just before, and the thread pool has none. Then a thread of the
+   * pool would add a hand-over and win nothing.
    */
   alone(): boolean;
   /** `work` on every item, in order of the answers; errors stay with their item. A plain array when no waiting was needed. */
@@ -21,22 +23,28 @@ export interface Scheduler {
   long<R>(work: () => Promise<R>): Promise<R>;
 }
 
-const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
-
 export function createScheduler(now: () => number = () => performance.now()): Scheduler {
-  let deadline = 0;
-  let armed = false;
+  let busySince = -Infinity;
+  let lastWork = -Infinity;
+  let turn: Promise<void> | undefined;
 
+  const paused = (at: number): boolean => at - lastWork > PAUSE_MS;
   const exhausted = (): boolean => {
-    if (!armed) {
-      armed = true;
-      deadline = now() + TICK_BUDGET_MS;
+    const at = now();
+    if (paused(at)) busySince = at;
+    lastWork = at;
+    return at - busySince > BUDGET_MS;
+  };
+  /** All who give way share the next turn and its budget. */
+  const nextTurn = (): Promise<void> => {
+    turn ??= new Promise((resolve) =>
       setImmediate(() => {
-        armed = false;
-      });
-      return false;
-    }
-    return now() > deadline;
+        turn = undefined;
+        busySince = lastWork = now();
+        resolve();
+      }),
+    );
+    return turn;
   };
 
   const attempt = <I, R>(work: (item: I) => R, item: I): R | Error => {
@@ -49,7 +57,10 @@ export function createScheduler(now: () => number = () => performance.now()): Sc
 
   /** Items done in this turn are added to `results`; returns where it stopped. */
   const slice = <I, R>(items: readonly I[], work: (item: I) => R, results: (R | Error)[]): void => {
-    while (results.length < items.length && !exhausted()) results.push(attempt(work, items[results.length] as I));
+    while (results.length < items.length && !exhausted()) {
+      results.push(attempt(work, items[results.length] as I));
+      lastWork = now();
+    }
   };
 
   let pooledRunning = 0;
@@ -58,9 +69,7 @@ export function createScheduler(now: () => number = () => performance.now()): Sc
 
   return {
     alone() {
-      if (armed || pooledRunning > 0) return false;
-      exhausted();
-      return true;
+      return pooledRunning === 0 && paused(now());
     },
     async long(work) {
       if (longRunning >= LONG_WIDTH) await new Promise<void>((resolve) => longWaiting.push(resolve));

@@ -158,18 +158,40 @@ test("an error of one item stays with it", async () => {
   assert.deepEqual(await scheduler.pooled([1, 2, 3], async (item) => odd(item)), [1, new RangeError("two"), 3]);
 });
 
-test("work is alone until something else came in the same tick or waits for the pool", async () => {
-  const scheduler = createScheduler();
-  const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
-  assert.deepEqual([scheduler.alone(), scheduler.alone()], [true, false]);
-  await nextTurn();
+test("work is alone when none was done just before and none waits for the pool", async () => {
+  let time = 0;
+  const scheduler = createScheduler(() => time);
+  assert.equal(scheduler.alone(), true);
+  await scheduler.each([1], () => (time += 1));
+  assert.equal(scheduler.alone(), false);
+  time += 1;
+  assert.equal(scheduler.alone(), true);
   let release = (): void => undefined;
   const pooled = scheduler.pooled([1], () => new Promise<void>((resolve) => (release = resolve)));
   assert.equal(scheduler.alone(), false);
   release();
   await pooled;
-  await nextTurn();
   assert.equal(scheduler.alone(), true);
+});
+
+test("batches that give way share the next turn's budget", async () => {
+  let time = 0;
+  const scheduler = createScheduler(() => time);
+  const spend = (): void => void (time += 2);
+  const turns: number[] = [];
+  let turn = 0;
+  const count = (): void => {
+    turn += 1;
+    if (turn < 50) setImmediate(count);
+  };
+  setImmediate(count);
+  const run = async (): Promise<void> => {
+    await scheduler.each(Array.from({ length: 4 }), spend);
+    turns.push(turn);
+  };
+  await Promise.all([run(), run()]);
+  // Two of eight items fit each turn: with budgets of their own both would be done by the second.
+  assert.equal(Math.max(...turns), 3);
 });
 
 test("no more than two long pieces of work run at the same time", async () => {

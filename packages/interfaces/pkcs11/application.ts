@@ -1,6 +1,7 @@
 // Implements: PKCS #11 v3.0 §5.4 and §5.6, one application: its sessions, its logins, its handles.
 import { CKA, CKS, type RpcVersion } from "@casemate/protocols/p11-rpc";
 import type { Caller } from "@casemate/keyring/core";
+import type { Awake } from "./awake.ts";
 import type { Catalogue, TokenObject } from "./catalogue.ts";
 import type { Ports } from "./context.ts";
 import { isPrivate, isToken, matches, SECRETS, type P11Object } from "./object.ts";
@@ -19,6 +20,7 @@ export interface Shared {
   readonly slots: Slots;
   readonly catalogue: Catalogue;
   readonly pins: Pins;
+  readonly awake: Awake;
   /** The interface's own caller, for what is public; undefined when it was given no token. */
   service(): Promise<Caller | undefined>;
   /** Open sessions of all applications by slot: read-only and writable. */

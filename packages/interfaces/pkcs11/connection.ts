@@ -24,6 +24,9 @@ const MAX_IN_FLIGHT = 256;
 /** Answers kept for a client that does not read before we stop reading from it. */
 const MAX_UNSENT = 4 * 1024 * 1024;
 
+/** A larger buffer is not kept. */
+const KEEP_BYTES = 64 * 1024;
+
 type AnyHandler = (application: Application, ...values: readonly unknown[]) => unknown;
 const handlers = HANDLERS as unknown as Readonly<Record<string, AnyHandler>>;
 
@@ -55,6 +58,7 @@ export class Connection {
 
   #receive(chunk: Uint8Array): void {
     let rest = chunk;
+    this.application.shared.awake.asked();
     if (this.#version === undefined) {
       const offered = rest[0];
       if (offered === undefined) return;
@@ -152,7 +156,10 @@ export class Connection {
     this.#flushing = false;
     if (this.#socket.destroyed) return;
     this.#socket.write(this.#writer.view());
-    this.#writer = new Writer(512);
+    this.application.shared.awake.answered();
+    // What the kernel took leaves the buffer free for the next answers.
+    if (this.#socket.writableLength === 0 && this.#writer.capacity <= KEEP_BYTES) this.#writer.wipe();
+    else this.#writer = new Writer(512);
     if (this.#socket.writableLength > MAX_UNSENT) this.#pause();
   }
 

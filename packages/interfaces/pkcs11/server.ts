@@ -5,6 +5,7 @@ import { CasemateError, isCasemateError } from "@casemate/foundation/errors";
 import { systemClock, systemRandom, type Clock, type Random } from "@casemate/foundation/effects";
 import type { Caller, Keyring, ObjectStore } from "@casemate/keyring/core";
 import type { Shared } from "./application.ts";
+import { Awake } from "./awake.ts";
 import { Catalogue, PIN_RECORD_CLASS, viewKey } from "./catalogue.ts";
 import { Connection } from "./connection.ts";
 import type { Pkcs11Log, Ports } from "./context.ts";
@@ -136,6 +137,7 @@ export async function createPkcs11Server(options: Pkcs11ServerOptions): Promise<
     slots: new Slots(),
     catalogue: new Catalogue(ports),
     pins: new Pins(ports, service),
+    awake: new Awake(),
     service,
     sessionCounts: new Map(),
     nextUid: () => `session/${++uid}`,

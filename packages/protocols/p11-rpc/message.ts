@@ -10,7 +10,7 @@ import {
   type Attribute,
   type AttributeBuffer,
 } from "./attribute.ts";
-import { callById, callNamed, ERROR_CALL, type CallName, type CallRow } from "./calls.ts";
+import { CALLS, callById, callNamed, ERROR_CALL, type CallName, type CallRow } from "./calls.ts";
 import type { ReplySignature, RequestSignature } from "./calls.ts";
 import { RPC_LIMITS, type RpcVersion } from "./limits.ts";
 import { readMechanism, writeMechanism, type Mechanism } from "./mechanism.ts";
@@ -77,6 +77,11 @@ const READ: Readonly<Record<Letter, (reader: Reader, version: RpcVersion) => unk
   fA: (reader, version) => readAttributeBuffers(reader, version >= 1),
 };
 
+/** The readers of a request by its call number, looked up once. */
+const READERS: ReadonlyMap<number, readonly (typeof READ)[Letter][]> = new Map(
+  CALLS.map(({ id, requestLetters }) => [id, requestLetters.map((letter) => READ[letter])]),
+);
+
 function writeRoom(writer: Writer, capacity: number): void {
   writer.u32(capacity === SIZE_QUERY ? 0 : capacity === 0 ? 0xffffffff : capacity);
 }
@@ -136,6 +141,13 @@ export interface Request {
 
 function checkSignature(reader: Reader, expected: string): void {
   const length = reader.u32();
+  if (length === expected.length && length <= reader.left) {
+    const bytes = reader.take(length);
+    let same = true;
+    for (let i = 0; i < length; i++) same &&= bytes[i] === expected.charCodeAt(i);
+    if (same) return;
+    throw reader.invalid(`signature ${JSON.stringify(latin1(bytes))}, expected "${expected}"`);
+  }
   if (length > RPC_LIMITS.signatureBytes) throw reader.invalid(`a signature of ${length} bytes`);
   const signature = latin1(reader.take(length));
   if (signature !== expected) throw reader.invalid(`signature ${JSON.stringify(signature)}, expected "${expected}"`);
@@ -157,7 +169,7 @@ export function decodeRequest(body: Uint8Array, version: RpcVersion): Request {
   if (call === undefined) throw new CasemateError("NOT_SUPPORTED", `no call ${id} in version ${version}`);
   checkSignature(reader, call.request);
   const values: unknown[] = [];
-  for (const letter of call.requestLetters) values.push(READ[letter](reader, version));
+  for (const read of READERS.get(id) ?? []) values.push(read(reader, version));
   reader.finish();
   return { call, values };
 }
