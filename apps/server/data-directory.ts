@@ -22,6 +22,8 @@ export interface DataPaths {
   deviceState(id: string): string;
   /** Key file of a virtual device, mode 0600; only its descriptor is handed on. */
   rootKey(id: string): string;
+  /** Key with which a device that waits for a passphrase signs its challenges, mode 0600; handed on likewise. */
+  unlockKey(id: string): string;
   /** Where a running server says how to reach it. */
   readonly running: string;
   readonly log: string;
@@ -48,6 +50,7 @@ export function dataPaths(root: string): DataPaths {
     devices: join(root, "devices.json"),
     deviceState: (id) => join(root, "devices", id),
     rootKey: (id) => join(root, "roots", `${id}.key`),
+    unlockKey: (id) => join(root, "roots", `${id}.unlock`),
     running: join(root, "running.json"),
     log: join(root, "server.log"),
     tls: join(root, "tls"),

@@ -214,7 +214,7 @@ export abstract class Operations {
 
   /** A one-time public key of the device to seal a passphrase to */
   challengeDevice(id: string, options?: CallOptions): Promise<T.ChallengeDeviceResult> {
-    return this.call({ method: "POST", path: `/v1/devices/${encodeURIComponent(id)}/challenge`, body: {}, bytes: [["publicKey"],["signature"]] }, options);
+    return this.call({ method: "POST", path: `/v1/devices/${encodeURIComponent(id)}/challenge`, body: {}, bytes: [["publicKey"],["signature"],["signer"]] }, options);
   }
 
   /** Hand a device its sealed passphrase; the server cannot read it */

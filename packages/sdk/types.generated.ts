@@ -837,8 +837,10 @@ export interface ListDeviceObjectsResult {
 export interface ChallengeDeviceResult {
   /** X25519 public key, 32 bytes. */
   readonly publicKey: Uint8Array;
-  /** Over it, by the device's identity key. */
+  /** Over it, by `signer` (Ed25519); empty when the device cannot sign while locked. */
   readonly signature: Uint8Array;
+  /** SubjectPublicKeyInfo DER of the device's unlock key, the same at every unlock: remember it. */
+  readonly signer: Uint8Array;
 }
 
 export interface UnlockDeviceBody {

@@ -62,7 +62,10 @@ export function run(command: string, args: readonly string[], options: RunOption
 
 /** One run of the program under this process's Node. */
 export function casemate(data: string, args: readonly string[], options: RunOptions = {}): Promise<Ran> {
-  return run(process.execPath, [PROGRAM, ...args], { ...options, env: { CASEMATE_DATA: data, ...options.env } });
+  return run(process.execPath, [PROGRAM, ...args], {
+    ...options,
+    env: { CASEMATE_DATA: data, XDG_CONFIG_HOME: `${data}.config`, ...options.env },
+  });
 }
 
 export interface Announced {

@@ -37,7 +37,8 @@ export const virtualHsm: DriverRow = {
       id,
       entry: entry(),
       stateDirectory,
-      root: root === "key-file" ? { kind: "key-file", path } : { kind: "passphrase" },
+      root:
+        root === "key-file" ? { kind: "key-file", path } : { kind: "passphrase", unlockKeyPath: paths.unlockKey(id) },
       log,
       ...secureHeap(root, secureHeapBytes),
     });

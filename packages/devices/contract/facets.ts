@@ -76,10 +76,19 @@ export interface DataKeysFacet {
   ): Promise<readonly { readonly wrapped: Uint8Array; readonly plaintext?: Uint8Array }[]>;
 }
 
+export interface UnlockChallenge {
+  /** The boundary's one-time X25519 public key for `unlock`, 32 bytes raw. */
+  readonly publicKey: Uint8Array;
+  /** By `signer`; empty when the device has no key that it could sign with while locked. */
+  readonly signature: Uint8Array;
+  /** SPKI DER of the device's unlock key, the same at every unlock: clients remember it. */
+  readonly signer: Uint8Array;
+}
+
 /** For devices whose root of trust comes from a person. Secrets travel encrypted to the boundary: the host relays ciphertext. */
 export interface UnlockFacet {
-  /** The boundary's one-time X25519 public key (32 bytes raw) for `unlock`, signed by the identity key. */
-  challenge(): Promise<{ readonly publicKey: Uint8Array; readonly signature: Uint8Array }>;
+  /** What a secret is encrypted to. */
+  challenge(): Promise<UnlockChallenge>;
   /** @throws PIN_WRONG, PIN_LOCKED. */
   unlock(sealed: Uint8Array): Promise<void>;
   lock(): Promise<void>;

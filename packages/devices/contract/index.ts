@@ -22,6 +22,7 @@ export type {
   KemFacet,
   WrapFacet,
   DataKeysFacet,
+  UnlockChallenge,
   UnlockFacet,
   ZeroizeFacet,
   WatchFacet,

@@ -1,2 +1,2 @@
 export { openVirtualHsm, type VirtualHsmOptions } from "./open.ts";
-export { isChallengeOf, sealPassphrase } from "./unlock-message.ts";
+export { isChallengeOf, sealPassphrase, unlockKeyFingerprint } from "./unlock-message.ts";

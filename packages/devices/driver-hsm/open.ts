@@ -17,7 +17,13 @@ export interface VirtualHsmOptions {
   readonly entry: string;
   /** Where the sealed state is kept; made when missing. */
   readonly stateDirectory: string;
-  readonly root: { readonly kind: "key-file"; readonly path: string } | { readonly kind: "passphrase" };
+  readonly root:
+    | { readonly kind: "key-file"; readonly path: string }
+    | {
+        readonly kind: "passphrase";
+        /** File of the key that signs unlock challenges; made on the first run. It opens no sealed state. */
+        readonly unlockKeyPath: string;
+      };
   /** Power of two; 0 for none. Default 2 MiB: some 2000 loaded RSA-2048 keys. */
   readonly secureHeapBytes?: number;
   /** Only the virtual HSM built for tests takes one. */
@@ -57,7 +63,7 @@ function openKeyFile(path: string): number {
  */
 export async function openVirtualHsm(options: VirtualHsmOptions): Promise<Device> {
   const states = await openStateDirectory(options.stateDirectory);
-  const keyFile = options.root.kind === "key-file" ? openKeyFile(options.root.path) : undefined;
+  const keyFile = openKeyFile(options.root.kind === "key-file" ? options.root.path : options.root.unlockKeyPath);
   const listeners = new Set<(event: DeviceEvent) => void>();
   /** Made anew only when it changes: it is asked for with every use of a key. */
   let identity: DeviceIdentity = {
@@ -87,7 +93,7 @@ export async function openVirtualHsm(options: VirtualHsmOptions): Promise<Device
   let keyFileSynced = false;
   /** The guest writes its key file but cannot sync it; it does so only before a process's first save and when zeroizing. */
   const syncKeyFile = async (zeroizing: boolean): Promise<void> => {
-    if (keyFile === undefined || (keyFileSynced && !zeroizing)) return;
+    if (keyFileSynced && !zeroizing) return;
     await promisify(fsync)(keyFile);
     keyFileSynced = true;
   };
@@ -122,7 +128,7 @@ export async function openVirtualHsm(options: VirtualHsmOptions): Promise<Device
 
   const supervised = await superviseBoundary({
     entry: options.entry,
-    descriptors: keyFile === undefined ? [] : [keyFile],
+    descriptors: [keyFile],
     secureHeapBytes: options.secureHeapBytes ?? DEFAULT_SECURE_HEAP,
     ...(options.testSeed === undefined ? {} : { testSeed: options.testSeed }),
     ...(options.log === undefined ? {} : { log: options.log }),
@@ -134,7 +140,7 @@ export async function openVirtualHsm(options: VirtualHsmOptions): Promise<Device
         detail: `the device's process ended (${signal === null ? `exit code ${code}` : `signal ${signal}`}); restarting`,
       }),
   }).catch((error: unknown) => {
-    if (keyFile !== undefined) closeSync(keyFile);
+    closeSync(keyFile);
     throw error;
   });
   const call = createCall(supervised.channel);
@@ -142,7 +148,7 @@ export async function openVirtualHsm(options: VirtualHsmOptions): Promise<Device
   let closing: Promise<void> | undefined;
   const close = async (): Promise<void> => {
     await supervised.stop();
-    if (keyFile !== undefined) closeSync(keyFile);
+    closeSync(keyFile);
   };
 
   return {

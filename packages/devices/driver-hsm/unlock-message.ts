@@ -4,6 +4,7 @@ import {
   createPublicKey,
   diffieHellman,
   generateKeyPairSync,
+  hash,
   hkdfSync,
   randomBytes,
   verify,
@@ -28,8 +29,19 @@ export function sealPassphrase(challenge: Uint8Array, passphrase: Uint8Array): U
   return concat(challenge, ephemeral, nonce, cipher.update(passphrase), cipher.final(), cipher.getAuthTag());
 }
 
-/** Whether the device with this identity key (SPKI DER) issued the challenge. A locked device cannot sign: its signature is empty. */
-export function isChallengeOf(identityKey: Uint8Array, challenge: Uint8Array, signature: Uint8Array): boolean {
-  const key = createPublicKey({ key: Buffer.from(identityKey), format: "der", type: "spki" });
-  return signature.length > 0 && verify(null, concat(toUtf8(UNLOCK_CONTEXT), challenge), key, signature);
+/** How people compare unlock keys: `SHA256:` and the unpadded base64 of the hash over the SPKI DER. */
+export function unlockKeyFingerprint(signer: Uint8Array): string {
+  return `SHA256:${hash("sha256", signer, "buffer").toBase64({ omitPadding: true })}`;
+}
+
+/** Whether the device with this unlock key (SPKI DER) issued the challenge. A malformed key is nobody's. */
+export function isChallengeOf(signer: Uint8Array, challenge: Uint8Array, signature: Uint8Array): boolean {
+  try {
+    const key = createPublicKey({ key: Buffer.from(signer), format: "der", type: "spki" });
+    return (
+      key.asymmetricKeyType === "ed25519" && verify(null, concat(toUtf8(UNLOCK_CONTEXT), challenge), key, signature)
+    );
+  } catch {
+    return false;
+  }
 }

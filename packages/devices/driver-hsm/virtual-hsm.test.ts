@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { createPublicKey, randomBytes, verify } from "node:crypto";
+import { createPublicKey, generateKeyPairSync, randomBytes, verify } from "node:crypto";
 import { mkdtemp, open as openFile, readFile, readdir, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -8,7 +8,13 @@ import { fileURLToPath } from "node:url";
 import { test, type TestContext } from "node:test";
 import { launchBoundary } from "@casemate/devices/boundary";
 import type { Device, DeviceEvent, NewKey } from "@casemate/devices/contract";
-import { isChallengeOf, openVirtualHsm, sealPassphrase, type VirtualHsmOptions } from "@casemate/devices/driver-hsm";
+import {
+  isChallengeOf,
+  openVirtualHsm,
+  sealPassphrase,
+  unlockKeyFingerprint,
+  type VirtualHsmOptions,
+} from "@casemate/devices/driver-hsm";
 import { toUtf8 } from "@casemate/foundation/bytes";
 import { decode, encode } from "@casemate/foundation/codec";
 import { isCasemateError } from "@casemate/foundation/errors";
@@ -198,7 +204,8 @@ test("valid frames with changed bytes do not bring a working process down", asyn
 
 test("with a passphrase as root the device waits, opens, and locks again", async (t) => {
   const directory = await place(t);
-  const extra = { entry: testEntry, root: { kind: "passphrase" } } as const;
+  const root = { kind: "passphrase", unlockKeyPath: join(directory, "unlock.key") } as const;
+  const extra = { entry: testEntry, root };
   const device = await open(t, directory, extra);
   assert.equal((await device.status()).state, "locked");
   await assert.rejects(
@@ -212,15 +219,35 @@ test("with a passphrase as root the device waits, opens, and locks again", async
   };
   await unlock("correct horse");
   const key = await device.keys.generate(ec);
-  const challenge = await device.unlock?.challenge();
-  assert.ok(challenge !== undefined && device.identity.identityKey !== undefined);
-  assert.equal(isChallengeOf(device.identity.identityKey, challenge.publicKey, challenge.signature), true);
   await device.unlock?.lock();
   await assert.rejects(unlock("wrong horse"), (error: unknown) => isCasemateError(error) && error.code === "PIN_WRONG");
   await unlock("correct horse");
   assert.equal(await signOnce(device, key), true);
   const state = await readFile(join(directory, "state", "device.state"));
   assert.equal(state.includes("correct horse"), false);
+});
+
+test("a locked device signs its challenges, each with the same key, before and after a restart", async (t) => {
+  const directory = await place(t);
+  const unlockKeyPath = join(directory, "unlock.key");
+  const extra = { entry: testEntry, root: { kind: "passphrase", unlockKeyPath } } as const;
+  const first = await open(t, directory, extra);
+  const one = await first.unlock?.challenge();
+  const two = await first.unlock?.challenge();
+  assert.ok(one !== undefined && two !== undefined);
+  assert.equal((await stat(unlockKeyPath)).mode & 0o077, 0);
+  assert.ok((await first.status()).notes.some((note) => note.includes(unlockKeyFingerprint(one.signer))));
+  await first.close();
+  const three = await (await open(t, directory, extra)).unlock?.challenge();
+  assert.ok(three !== undefined);
+  for (const challenge of [one, two, three]) {
+    assert.deepEqual(challenge.signer, one.signer);
+    assert.equal(isChallengeOf(one.signer, challenge.publicKey, challenge.signature), true);
+  }
+  const planted = generateKeyPairSync("x25519").publicKey.export({ format: "raw-public" });
+  assert.equal(isChallengeOf(one.signer, planted, one.signature), false, "a key that somebody put in its place");
+  assert.equal(isChallengeOf(one.signer, two.publicKey, one.signature), false, "another challenge's signature");
+  assert.equal(isChallengeOf(new Uint8Array(), one.publicKey, one.signature), false);
 });
 
 test("only the device built for tests takes a seed, and then repeats its keys", async (t) => {

@@ -131,8 +131,8 @@ export async function openPkcs11Device(options: Pkcs11Options): Promise<Device> 
     objects: facets.objectsFacet(connection, limits),
     unlock: {
       async challenge() {
-        const { publicKey, signature } = await connection.challenge();
-        return { publicKey: publicKey.slice(), signature: signature.slice() };
+        const { publicKey, signature, signer } = await connection.challenge();
+        return { publicKey: publicKey.slice(), signature: signature.slice(), signer: signer.slice() };
       },
       unlock: (sealed) => connection.unlock(sealed),
       lock: () => connection.lock(),

@@ -24,7 +24,7 @@ export const FIRMWARE = "0.1.0";
 export interface EngineOptions {
   /** Frames the device starts: numbers and layouts are NOTICES of protocols/hsm. */
   notify(op: number, body: Uint8Array): void;
-  /** The key file, where it is the root of trust. */
+  /** The key file where it is the root of trust, else the file of the unlock key. */
   readonly rootFile?: RootFile;
   /** ECDSA over digests by OpenSSL; without it, slower arithmetic that is not constant-time. */
   readonly ecSigner?: EcSignerFactory;
@@ -94,7 +94,12 @@ export function createEngine(options: EngineOptions): Engine {
       ? ["the root of trust is a file: whoever can read it and the sealed state can read every key (software only)"]
       : []),
     ...(lifecycle.kind === "passphrase"
-      ? ["wrong passphrases are counted outside the seal: putting back an old state file gives the tries back"]
+      ? [
+          "wrong passphrases are counted outside the seal: putting back an old state file gives the tries back",
+          ...(lifecycle.unlockKey === undefined
+            ? []
+            : [`unlock challenges are signed by its unlock key ${lifecycle.unlockKey.fingerprint}`]),
+        ]
       : []),
     ...(options.ecSigner === undefined
       ? [

@@ -1,14 +1,8 @@
 /** The device from start to zeroization: finding its state, unlocking, locking. One value says which phase it is in. */
 import { createPrivateKey } from "node:crypto";
-import { toHex, toUtf8, concat } from "@casemate/foundation/bytes";
+import { toHex } from "@casemate/foundation/bytes";
 import { CasemateError, asCasemateError, isCasemateError } from "@casemate/foundation/errors";
-import {
-  UNLOCK_CONTEXT,
-  type RequestOf,
-  type RootKind,
-  type SaveOutcome,
-  type WireState,
-} from "@casemate/protocols/hsm";
+import type { ReplyOf, RequestOf, RootKind, SaveOutcome, WireState } from "@casemate/protocols/hsm";
 import { createKeyFile, eraseKeyFile, noteCounter, readKeyFile } from "./key-file.ts";
 import { CounterTable, IdSet } from "./packed-tables.ts";
 import { OpenDevice, type DeviceTools } from "./open-device.ts";
@@ -17,6 +11,7 @@ import { createPersistence, type Persistence } from "./persistence.ts";
 import { refuse } from "./refuse.ts";
 import { ROOT_BYTES, deriveRootKeys, type RootFile } from "./root.ts";
 import { openState, readEnvelope, sealState, withTries, type DeviceState, type Envelope } from "./sealed-state.ts";
+import { makeUnlockKey, openUnlockKey, type UnlockKey } from "./unlock-key.ts";
 import { createChallenges } from "./unlock-message.ts";
 
 /** Wrong passphrases after which only zeroizing is left. */
@@ -55,6 +50,7 @@ export class Lifecycle {
   readonly #challenges;
   #phase: Phase = { at: "starting" };
   #kind: RootKind | undefined;
+  #unlockKey: UnlockKey | undefined;
   #counter = 0n;
   #tries = 0;
   #waitUntil = 0;
@@ -103,7 +99,7 @@ export class Lifecycle {
     const saved = generations[0]?.length === 0 ? [] : generations.map((bytes) => bytes.slice());
     try {
       const envelopes = this.#readable(saved);
-      if (root === "passphrase") this.#waitForPassphrase(envelopes[0]);
+      if (root === "passphrase") this.#waitForPassphrase(this.#unlockFile(), envelopes[0]);
       else await this.#startFromKeyFile(envelopes);
     } catch (error) {
       if (!isCasemateError(error)) throw error; // a bug, or a system that fails: the supervisor's matter
@@ -112,13 +108,16 @@ export class Lifecycle {
     }
   }
 
-  challenge(): { readonly publicKey: Uint8Array; readonly signature: Uint8Array } {
-    if (this.#kind !== "passphrase")
+  /** What signs challenges; undefined where a key file unlocks. */
+  get unlockKey(): UnlockKey | undefined {
+    return this.#unlockKey;
+  }
+
+  challenge(): ReplyOf<"challenge"> {
+    if (this.#unlockKey === undefined)
       throw refuse("NOT_SUPPORTED", "this device is unlocked by its key file, not by a passphrase");
     const publicKey = this.#challenges.issue();
-    const message = concat(toUtf8(UNLOCK_CONTEXT), publicKey);
-    // The identity key is sealed too: a locked device cannot sign yet.
-    return { publicKey, signature: this.device?.signIdentity(message) ?? new Uint8Array() };
+    return { publicKey, signature: this.#unlockKey.sign(publicKey), signer: this.#unlockKey.publicKey };
   }
 
   /** @throws PIN_WRONG, PIN_LOCKED, BAD_REQUEST, CONFLICT while another attempt runs */
@@ -157,7 +156,10 @@ export class Lifecycle {
     this.#challenges.clear();
     this.#tries = 0;
     this.#waitUntil = 0;
-    if (this.#kind === "key-file" && this.#options.rootFile !== undefined) eraseKeyFile(this.#options.rootFile);
+    const { rootFile, random } = this.#options;
+    if (this.#kind === "key-file" && rootFile !== undefined) eraseKeyFile(rootFile);
+    // A new device, which nobody has reason to trust for what the old one was.
+    if (this.#kind === "passphrase" && rootFile !== undefined) this.#unlockKey = makeUnlockKey(rootFile, random);
     this.#enter({ at: "locked", detail: "zeroized: every key is gone", envelope: undefined });
     await this.#persistence.save();
   }
@@ -178,7 +180,14 @@ export class Lifecycle {
     return envelopes;
   }
 
-  #waitForPassphrase(envelope: Envelope | undefined): void {
+  #unlockFile(): RootFile {
+    if (this.#options.rootFile === undefined)
+      throw refuse("CONFIG_INVALID", "the device got no descriptor of its unlock key file");
+    return this.#options.rootFile;
+  }
+
+  #waitForPassphrase(file: RootFile, envelope: Envelope | undefined): void {
+    this.#unlockKey = openUnlockKey(file, this.#options.random);
     if (envelope !== undefined && envelope.root !== "passphrase") throw otherRoot(envelope.root);
     this.#tries = envelope?.tries ?? 0;
     this.#counter = envelope?.counter ?? 0n;

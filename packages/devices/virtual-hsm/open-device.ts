@@ -1,5 +1,5 @@
 /** An unlocked device: its keys and everything that needs them. Code outside it cannot reach a key while the device is locked. */
-import { createPrivateKey, sign, type KeyObject } from "node:crypto";
+import { createPrivateKey, type KeyObject } from "node:crypto";
 import type { CasemateError } from "@casemate/foundation/errors";
 import type { Random } from "@casemate/foundation/effects";
 import { ALGORITHMS, LIMITS, usageNames, type ReplyOf, type RequestOf } from "@casemate/protocols/hsm";
@@ -78,10 +78,6 @@ export class OpenDevice {
     this.#keys.blobs.fill(0);
     this.#keys.state.fill(0);
     this.state.identity.fill(0);
-  }
-
-  signIdentity(message: Uint8Array): Uint8Array {
-    return sign(null, message, this.identity);
   }
 
   random({ length }: RequestOf<"random">): ReplyOf<"random"> {

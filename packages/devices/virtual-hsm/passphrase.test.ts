@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { sealPassphrase } from "@casemate/devices/driver-hsm";
 import { toUtf8 } from "@casemate/foundation/bytes";
 import { isCasemateError, type ErrorCode } from "@casemate/foundation/errors";
-import { TestHost } from "./host.testkit.ts";
+import { MemoryFile, TestHost } from "./host.testkit.ts";
 import { MAX_TRIES } from "./lifecycle.ts";
 
 const cheap = { memoryKiB: 64, passes: 1, lanes: 1 };
@@ -40,6 +40,25 @@ test("the first passphrase becomes the device's own, and only it opens the devic
   await assert.rejects(unlock(again.host, "wrong horse"), code("PIN_WRONG"));
   await unlock(again.host, "correct horse");
   assert.equal((await again.host.call("publicKey", { ref })).bytes.length, 91);
+});
+
+test("a zeroized device has another unlock key, since it is another device", async () => {
+  const { host } = await device();
+  const before = await host.call("challenge", {});
+  await unlock(host, "correct horse");
+  assert.deepEqual((await host.call("challenge", {})).signer, before.signer);
+  await host.call("zeroize", {});
+  assert.notDeepEqual((await host.call("challenge", {})).signer, before.signer);
+});
+
+test("an unlock key file with something else in it is refused, not replaced", async () => {
+  const file = new MemoryFile();
+  file.write(new Uint8Array(33).fill(1));
+  const host = await TestHost.start({ root: "passphrase", file });
+  const { state, detail } = await host.call("status", {});
+  assert.equal(state, "error");
+  assert.match(detail, /unlock key file/);
+  assert.deepEqual(file.content, new Uint8Array(33).fill(1));
 });
 
 test("a short passphrase is refused and the device stays new", async () => {

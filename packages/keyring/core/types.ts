@@ -10,6 +10,7 @@ import type {
   MacScheme,
   Many,
   SignScheme,
+  UnlockChallenge,
   Usage,
   WrapScheme,
 } from "@casemate/devices/contract";
@@ -320,10 +321,7 @@ export interface Keyring {
   /** Keys inside a device that lists them. @throws NOT_SUPPORTED. */
   listDeviceObjects(caller: Caller, id: string): Promise<readonly DeviceObjectView[]>;
   /** The boundary's one-time X25519 public key (32 bytes) for `unlockDevice`, with its signature. @throws NOT_SUPPORTED. */
-  deviceChallenge(
-    caller: Caller,
-    id: string,
-  ): Promise<{ readonly publicKey: Uint8Array; readonly signature: Uint8Array }>;
+  deviceChallenge(caller: Caller, id: string): Promise<UnlockChallenge>;
   /** `sealed` is the secret encrypted to the challenge; the keyring cannot read it. @throws PIN_WRONG, PIN_LOCKED. */
   unlockDevice(caller: Caller, id: string, sealed: Uint8Array): Promise<DeviceView>;
   lockDevice(caller: Caller, id: string): Promise<DeviceView>;

@@ -137,8 +137,12 @@ export const dataKeysReply = list(
   LIMITS.dataKeys,
 );
 
-/** `publicKey` is raw X25519; the signature is the identity key's over UNLOCK_CONTEXT ‖ publicKey, empty while that key is itself locked. */
-export const challengeReply = struct("challenge", SPEC, { publicKey: fixed(32), signature: bytes(u16, 512) });
+/** `publicKey` is raw X25519; `signer` (SPKI DER) signs UNLOCK_CONTEXT ‖ publicKey. Both are empty for a device that has no key to sign with while locked. */
+export const challengeReply = struct("challenge", SPEC, {
+  publicKey: fixed(32),
+  signature: bytes(u16, 512),
+  signer: bytes(u16, LIMITS.publicKey),
+});
 export const unlockRequest = struct("unlock", SPEC, { sealed: bytes(u16, LIMITS.unlock) });
 
 export type RootKind = Infer<typeof rootKindCodec>;

@@ -57,7 +57,7 @@ export const NOTICES = {
   stateChanged: { op: 2, body: m.stateEvent },
 } as const;
 
-/** What the identity key signs before a one-time unlock key: so that its signatures mean nothing elsewhere. */
+/** What the unlock key signs before a one-time public key: so that its signatures mean nothing elsewhere. */
 export const UNLOCK_CONTEXT = "casemate virtual HSM unlock v1\0";
 /** HKDF info of the unlock message: X25519 shared secret → AES-256-GCM key. */
 export const UNLOCK_INFO = "casemate virtual HSM passphrase v1";

@@ -239,7 +239,11 @@ export function softwareDevice(id = "hsm-1"): SoftwareDevice {
     },
     unlock: {
       challenge: () =>
-        call("unlock.challenge", () => ({ publicKey: new Uint8Array(32), signature: new Uint8Array(64) })),
+        call("unlock.challenge", () => ({
+          publicKey: new Uint8Array(32),
+          signature: new Uint8Array(64),
+          signer: new Uint8Array(44),
+        })),
       unlock: (sealed) =>
         call("unlock.unlock", () => {
           if (fromUtf8(sealed) !== "open") throw new CasemateError("PIN_WRONG", "the passphrase is wrong");

@@ -3,7 +3,9 @@ import type { Command } from "commander";
 import { SecretBytes } from "@casemate/foundation/secrets";
 import { usage } from "../../failure.ts";
 import { askSecret } from "../../prompt.ts";
+import { knownDevicesFile, openKnownDevices } from "../../known-devices.ts";
 import type { Session } from "../../session.ts";
+import { checkChallenge } from "../../unlock-key.ts";
 import type { Device } from "@casemate/sdk";
 
 function report(session: Session, device: Device): void {
@@ -29,14 +31,25 @@ async function typed(id: string, isNew: boolean): Promise<SecretBytes> {
   throw usage("the two passphrases differ", "Nothing was set; try again.");
 }
 
-async function unlock(session: Session, id: string, file: string | undefined): Promise<void> {
-  const { sealPassphrase } = await import("@casemate/devices/driver-hsm");
+interface UnlockOptions {
+  readonly passphraseFile?: string;
+  readonly trustKey?: string;
+}
+
+async function unlock(session: Session, id: string, { passphraseFile: file, trustKey }: UnlockOptions): Promise<void> {
+  const form = await import("@casemate/devices/driver-hsm");
+  const { findServer } = await import("../../connection.ts");
   const client = await session.client();
   const before = await client.getDevice(id);
   const isNew = before.status.detail?.startsWith("new") === true;
-  using secret = file === undefined ? await typed(id, isNew) : secretFrom(file);
   const challenge = await client.challengeDevice(id);
-  const sealed = sealPassphrase(challenge.publicKey, secret.reveal());
+  const known = openKnownDevices(knownDevicesFile(session.env));
+  const name = `${findServer(session).where} ${id}`;
+  const { remark, fingerprint } = checkChallenge(form, id, challenge, { known: known.get(name), trusted: trustKey });
+  if (remark !== undefined) session.out.note(`Note: ${remark}`);
+  using secret = file === undefined ? await typed(id, isNew) : secretFrom(file);
+  if (fingerprint !== undefined && known.get(name) !== fingerprint) known.set(name, fingerprint);
+  const sealed = form.sealPassphrase(challenge.publicKey, secret.reveal());
   session.out.progress(`unlocking ${id} …`);
   const device = await client.unlockDevice(id, { sealed });
   session.out.progress("");
@@ -48,7 +61,8 @@ export function defineDeviceState(command: Command, session: Session): void {
     .command("unlock <id>")
     .description("give a device its passphrase, encrypted to the device")
     .option("--passphrase-file <file>", "read it from a file instead of the terminal")
-    .action((id: string, options: { readonly passphraseFile?: string }) => unlock(session, id, options.passphraseFile));
+    .option("--trust-key <fingerprint>", "the device's unlock key (SHA256:…), in place of the one remembered")
+    .action((id: string, options: UnlockOptions) => unlock(session, id, options));
 
   command
     .command("lock <id>")

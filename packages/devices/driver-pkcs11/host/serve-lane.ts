@@ -58,7 +58,7 @@ function handlersOf(): (name: OperationName) => (request: never) => unknown {
       begin(attach(request));
       return {};
     },
-    challenge: () => ({ publicKey: pins.issue(), signature: new Uint8Array() }),
+    challenge: () => ({ publicKey: pins.issue(), signature: new Uint8Array(), signer: new Uint8Array() }),
     unlock: ({ sealed }) => {
       using pin = pins.open(sealed);
       login(connected(), slot, pin.reveal());

@@ -62,13 +62,24 @@ const challenge = operation({
   body: Type.Object({}, closed),
   response: Type.Object({
     publicKey: Type.String({ contentEncoding: "base64", description: "X25519 public key, 32 bytes." }),
-    signature: Type.String({ contentEncoding: "base64", description: "Over it, by the device's identity key." }),
+    signature: Type.String({
+      contentEncoding: "base64",
+      description: "Over it, by `signer` (Ed25519); empty when the device cannot sign while locked.",
+    }),
+    signer: Type.String({
+      contentEncoding: "base64",
+      description: "SubjectPublicKeyInfo DER of the device's unlock key, the same at every unlock: remember it.",
+    }),
   }),
   handle:
     ({ params: { id } }) =>
     async (keyring, caller) => {
       const made = await keyring.deviceChallenge(caller, id);
-      return { publicKey: base64Of(made.publicKey), signature: base64Of(made.signature) };
+      return {
+        publicKey: base64Of(made.publicKey),
+        signature: base64Of(made.signature),
+        signer: base64Of(made.signer),
+      };
     },
 });
 
