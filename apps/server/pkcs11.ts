@@ -4,35 +4,7 @@ import type { Log } from "./log.ts";
 import type { RunOptions } from "./options.ts";
 import { tlsFor } from "./tls.ts";
 
-const PRINCIPAL = "pkcs11";
 const SOCKET_PATH_BYTES = 107;
-
-/** The interface's own token: it sees keys, devices and kept objects, for what applications may see before they log in. */
-async function ownToken(keyring: OpenKeyring): Promise<{ readonly token: string; revoke(): Promise<void> }> {
-  const helper = await keyring.bootstrapAdmin(`${PRINCIPAL}-start`);
-  const admin = await keyring.authenticate(helper.token, "start");
-  let cursor: string | undefined;
-  do {
-    // A server that was killed could not revoke its own.
-    const page = await keyring.listTokens(admin, { limit: 1000, ...(cursor === undefined ? {} : { cursor }) });
-    for (const left of page.items) {
-      if (left.principal === PRINCIPAL && left.revokedAt === undefined) await keyring.revokeToken(admin, left.id);
-    }
-    cursor = page.next;
-  } while (cursor !== undefined);
-  const { token, view } = await keyring.createToken(admin, {
-    principal: PRINCIPAL,
-    roles: ["operator"],
-    note: "the PKCS#11 interface of this server, until it stops",
-  });
-  return {
-    token,
-    async revoke() {
-      await keyring.revokeToken(admin, view.id);
-      await keyring.revokeToken(admin, helper.view.id);
-    },
-  };
-}
 
 export interface Pkcs11Door {
   readonly remark?: string;
@@ -43,7 +15,8 @@ const LOOK_AGAIN_MS = 500;
 
 async function openDoor(keyring: OpenKeyring, paths: DataPaths, log: Log, options: RunOptions): Promise<Pkcs11Door> {
   const { createPkcs11Server } = await import("@casemate/interfaces/pkcs11");
-  const own = await ownToken(keyring);
+  // It sees keys, devices and kept objects, for what applications may see before they log in.
+  const service = await keyring.serviceCaller("pkcs11", ["operator"]);
   const remote = options.pkcs11Listen;
   const material = remote === undefined ? undefined : await tlsFor(options.tls, remote.host, paths);
   const server = await createPkcs11Server({
@@ -51,7 +24,7 @@ async function openDoor(keyring: OpenKeyring, paths: DataPaths, log: Log, option
     objects: keyring.objects,
     socketPath: paths.pkcs11,
     log,
-    serviceToken: own.token,
+    service,
     ...(remote === undefined || material === undefined
       ? {}
       : { remote: { ...remote, key: material.key, cert: material.certificate } }),
@@ -61,10 +34,7 @@ async function openDoor(keyring: OpenKeyring, paths: DataPaths, log: Log, option
     ...(at === undefined
       ? {}
       : { remark: `PKCS#11 from other machines: casemate pkcs11 bridge --remote ${at}; ${material?.remark ?? ""}` }),
-    async close() {
-      await server.close();
-      await own.revoke();
-    },
+    close: () => server.close(),
   };
 }
 

@@ -187,6 +187,11 @@ const ADMINISTRATION: readonly Row[] = [
   { type: "token create ci --role wizard", exits: 1, says: /BAD_REQUEST/ },
   { type: "token create ci --role user --expires soon", exits: 2, says: /--expires takes a duration/ },
   { type: "token list", says: /ci +user +valid/ },
+  {
+    type: "token list --json",
+    check: (ran) =>
+      assert.ok(!json<{ principal: string }[]>(ran).some(({ principal }) => principal.startsWith("pkcs11"))),
+  },
   { type: "key list --token-file @ci.token", says: /NAME/ },
   { type: "key create x --algorithm ed25519 --token-file @ci.token", exits: 1, says: /FORBIDDEN/ },
   { type: "token list --token-file @ci.token", exits: 1, says: /FORBIDDEN/ },

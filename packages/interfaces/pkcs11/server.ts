@@ -21,11 +21,11 @@ export interface Pkcs11ServerOptions {
   readonly socketPath: string;
   readonly log: Pkcs11Log;
   /**
-   * API token of the interface itself: it lists devices and shows public objects before a login, and finds sealed PINs.
+   * The interface's own caller: it lists devices and shows public objects before a login, and finds sealed PINs.
    * It needs to read keys, devices and objects, nothing more. Without it only the slot of the whole keyring exists
    * and nothing is seen before a login.
    */
-  readonly serviceToken?: string;
+  readonly service?: Caller;
   /** Also listen for bridges of other machines. */
   readonly remote?: RemoteOptions;
   /** Connections held at once; the default is 4096. */
@@ -46,21 +46,6 @@ export interface Pkcs11Server {
 const MAX_CONNECTIONS = 4096;
 /** Applications that start at once: a full queue refuses a unix socket at once instead of letting it wait. */
 const BACKLOG = 4096;
-
-/** The interface's own caller, asked for again when its token was refused. */
-function serviceOf(keyring: Keyring, token: string | undefined, log: Pkcs11Log): () => Promise<Caller | undefined> {
-  let known: Promise<Caller | undefined> | undefined;
-  if (token === undefined) return () => Promise.resolve(undefined);
-  return () => {
-    known ??= keyring.authenticate(token, "pkcs11").catch((error: unknown) => {
-      known = undefined;
-      if (!isCasemateError(error)) throw error;
-      log.warn({ code: error.code }, "pkcs11: the interface's own token is refused; public objects are not shown");
-      return undefined;
-    });
-    return known;
-  };
-}
 
 /** Removes a socket that nobody listens on. @throws STORAGE_IN_USE when somebody does. */
 async function clearSocket(path: string): Promise<void> {
@@ -130,7 +115,7 @@ export async function createPkcs11Server(options: Pkcs11ServerOptions): Promise<
     clock: options.clock ?? systemClock,
     random: options.random ?? systemRandom,
   };
-  const service = serviceOf(keyring, options.serviceToken, log);
+  const service = (): Promise<Caller | undefined> => Promise.resolve(options.service);
   let uid = 0;
   const shared: Shared = {
     ports,

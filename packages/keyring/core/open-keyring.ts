@@ -20,9 +20,10 @@ import { checkHistory, checkUnkeyed, recordDrop } from "./startup/history.ts";
 import type { Store } from "./store.ts";
 import { bootstrapAdmin } from "./tokens/bootstrap-admin.ts";
 import { flushTokens } from "./tokens/flush-tokens.ts";
+import { serviceCaller } from "./tokens/service-caller.ts";
 import { stillValid } from "./tokens/still-valid.ts";
 import { TokenCache } from "./tokens/token-cache.ts";
-import type { Keyring, TokenView } from "./types.ts";
+import type { Caller, Keyring, Role, TokenView } from "./types.ts";
 import { UseCounters } from "./use/use-counters.ts";
 
 export interface KeyringOptions {
@@ -53,6 +54,8 @@ export interface OpenKeyring extends Keyring {
   /** Objects that are no keys, for PKCS#11. */
   readonly objects: ObjectStore;
   /** An administrator token for the owner of the data directory; revokes earlier ones of its kind. For the composition root alone. */
+  /** A caller for a part of the server itself. No token stands for it, and no interface hands it out. */
+  serviceCaller(principal: string, roles: readonly Role[]): Promise<Caller>;
   bootstrapAdmin(principal?: string): Promise<{ readonly token: string; readonly view: TokenView }>;
   /** Why all but unlocking is refused, while a locked device holds the storage key. */
   readonly sealed: boolean;
@@ -96,6 +99,7 @@ export async function openKeyring(options: KeyringOptions): Promise<OpenKeyring>
     ...composeUseCases(core, reopen),
     objects: openObjects(core),
     subscribe: (listener) => core.changes.subscribe(listener),
+    serviceCaller: serviceCaller(core),
     bootstrapAdmin: bootstrapAdmin(core),
     get sealed() {
       return core.guard.sealed;

@@ -16,7 +16,7 @@ export interface BenchParts {
   readonly socketPath: string;
   readonly admin: Caller;
   readonly adminToken: string;
-  readonly serviceToken: string;
+  readonly service: Caller;
   readonly log: {
     info(details: unknown, message: string): void;
     warn(details: unknown, message: string): void;
@@ -49,7 +49,7 @@ export async function pkcs11Bench(
   });
   const { token: adminToken } = await keyring.bootstrapAdmin();
   const admin = await keyring.authenticate(adminToken, "test");
-  const { token: serviceToken } = await keyring.createToken(admin, { principal: "pkcs11", roles: ["operator"] });
+  const service = await keyring.serviceCaller("pkcs11", ["operator"]);
   const lines: string[] = [];
   const log = {
     info: (_details: unknown, message: string) => void lines.push(message),
@@ -57,7 +57,7 @@ export async function pkcs11Bench(
     lines,
   };
   const socketPath = join(directory, "p11.sock");
-  const parts: BenchParts = { keyring, audit, directory, socketPath, admin, adminToken, serviceToken, log };
+  const parts: BenchParts = { keyring, audit, directory, socketPath, admin, adminToken, service, log };
   const server = await open(parts);
   return {
     ...parts,

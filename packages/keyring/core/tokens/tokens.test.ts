@@ -116,3 +116,38 @@ test("tokens are listed in pages, and bad requests for tokens are refused", asyn
   await assert.rejects(t.keyring.createToken(t.admin, { principal: "x", roles: ["root" as never] }), bad);
   await assert.rejects(t.keyring.createToken(t.admin, { principal: "x", roles: ["user"], expiresInSeconds: 0 }), bad);
 });
+
+test("a part of the server acts within its roles and leaves no token behind, however often it starts", async () => {
+  await using t = await temporaryKeyring();
+  const before = (await t.keyring.listTokens(t.admin, {})).items.length;
+  for (let start = 0; start < 3; start++) {
+    const own = await t.keyring.serviceCaller("pkcs11", ["operator"]);
+    await t.keyring.listKeys(own, {});
+    await assert.rejects(t.keyring.listTokens(own, {}), /pkcs11 may not token\.list/);
+    await t.reopen();
+  }
+  assert.equal((await t.keyring.listTokens(t.admin, {})).items.length, before);
+  assert.ok(t.audit.entries.some(({ principal, action }) => principal === "pkcs11" && action === "authenticate"));
+});
+
+test("tokens that earlier versions left behind at each start are removed, and no others", async () => {
+  await using t = await temporaryKeyring();
+  for (let start = 0; start < 3; start++) {
+    const helper = await t.keyring.bootstrapAdmin("pkcs11-start");
+    const admin = await t.keyring.authenticate(helper.token, "start");
+    const { view } = await t.keyring.createToken(admin, { principal: "pkcs11", roles: ["operator"] });
+    if (start < 2) await t.keyring.revokeToken(admin, view.id);
+  }
+  const theirs = await t.keyring.createToken(t.admin, { principal: "pkcs11", roles: ["user"] });
+  const { items: before } = await t.keyring.listTokens(t.admin, {});
+  await t.keyring.serviceCaller("pkcs11", ["operator"]);
+  const { items: after } = await t.keyring.listTokens(t.admin, {});
+  assert.equal(before.length - after.length, 6);
+  assert.deepEqual(
+    after.filter(({ principal }) => principal.startsWith("pkcs11")).map(({ id }) => id),
+    [theirs.view.id],
+  );
+  await t.keyring.authenticate(theirs.token, "test");
+  await t.reopen();
+  await t.keyring.checkStorage();
+});
