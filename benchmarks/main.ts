@@ -5,11 +5,12 @@ import { catalogueFigures } from "./catalogue.ts";
 import { openEngine } from "./engine.ts";
 import { describeMachine } from "./machine.ts";
 import { formatPkcs11Row, pkcs11Figures, pkcs11Header, pkcs11Missing } from "./pkcs11.ts";
+import { loadFigures } from "./pkcs11-load.ts";
 import { loadRaw, rawSpeed, type RawSpeed } from "./raw/index.ts";
 import { formatRow, header, keep, rowOf, type Load, type Row } from "./report.ts";
 import { openRest } from "./rest.ts";
 
-const SUITES = ["engine", "rest", "rest-batch", "catalogue", "pkcs11"] as const;
+const SUITES = ["engine", "rest", "rest-batch", "catalogue", "pkcs11", "pkcs11-load"] as const;
 type Suite = (typeof SUITES)[number];
 
 const { values, positionals } = parseArgs({
@@ -90,4 +91,11 @@ if (chosen.has("pkcs11")) {
     console.log(pkcs11Header());
     save("pkcs11", { ...(await pkcs11Figures(seconds, (row) => console.log(formatPkcs11Row(row)))) });
   }
+}
+if (chosen.has("pkcs11-load")) {
+  const figures = await loadFigures((line) => console.log(line));
+  console.log(
+    `${figures.operations} operations at ${figures.perSecond}/s: server grew ${figures.growth.serverMiB} MiB, boundary ${figures.growth.boundaryMiB} MiB`,
+  );
+  save("pkcs11-load", { ...figures });
 }

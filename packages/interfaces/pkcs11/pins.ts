@@ -59,6 +59,9 @@ async function open(pin: Uint8Array, sealed: Uint8Array, context: string): Promi
 interface Tries {
   wrong: number;
   lockedUntil: number;
+  /** Under way; each may turn out wrong. */
+  running: number;
+  readonly waiting: (() => void)[];
 }
 
 export class Pins {
@@ -88,9 +91,7 @@ export class Pins {
   /** Who this PIN is. @throws CKR_PIN_INCORRECT, CKR_PIN_LOCKED, CKR_PIN_EXPIRED, CKR_PIN_LEN_RANGE. */
   async check(home: string, role: Role, pin: Uint8Array): Promise<{ readonly caller: Caller; readonly token: string }> {
     if (pin.length === 0 || pin.length > PIN_BYTES.max) throw failure("PIN_LEN_RANGE");
-    if (this.#left(home, role) === 0) throw failure("PIN_LOCKED");
-    // Counted before the answer is known, so that tries side by side cannot outrun the counter.
-    const tries = this.#count(home, role);
+    const tries = await this.#begin(home, role);
     try {
       const text = asText(pin);
       // An API token says what it is; anything else can only be a PIN that opens one.
@@ -102,11 +103,36 @@ export class Pins {
     } catch (error) {
       if (isCasemateError(error) && error.code === "TOKEN_EXPIRED") throw failure("PIN_EXPIRED");
       if (!isCasemateError(error) || error.code === "UNAUTHENTICATED" || error.code === "BAD_REQUEST") {
+        tries.wrong++;
+        if (tries.wrong >= MAX_TRIES) tries.lockedUntil = this.#ports.clock.monotonic() + LOCKED_MS;
         this.#ports.log.warn({ token: home, role, tries: tries.wrong }, "pkcs11: wrong PIN");
         throw failure(tries.wrong >= MAX_TRIES ? "PIN_LOCKED" : "PIN_INCORRECT");
       }
       throw error;
+    } finally {
+      tries.running--;
+      tries.waiting.shift()?.();
     }
+  }
+
+  /**
+   * No more tries side by side than are left, so that they cannot outrun the counter; more wait for their turn, as when
+   * many processes of one application log in at once. @throws CKR_PIN_LOCKED.
+   */
+  async #begin(home: string, role: Role): Promise<Tries> {
+    const key = `${home}/${role}`;
+    const tries = this.#tries.get(key) ?? { wrong: 0, lockedUntil: 0, running: 0, waiting: [] };
+    this.#tries.set(key, tries);
+    for (let left = this.#left(home, role); tries.running >= left; left = this.#left(home, role)) {
+      if (left === 0) {
+        // Whoever waits is told, too.
+        tries.waiting.shift()?.();
+        throw failure("PIN_LOCKED");
+      }
+      await new Promise<void>((resolve) => tries.waiting.push(resolve));
+    }
+    tries.running++;
+    return tries;
   }
 
   /** From now on `pin` opens `token`. @throws CKR_PIN_LEN_RANGE. */
@@ -157,15 +183,6 @@ export class Pins {
       tries.wrong = MAX_TRIES - 1;
     }
     return MAX_TRIES - tries.wrong;
-  }
-
-  #count(home: string, role: Role): Tries {
-    const key = `${home}/${role}`;
-    const tries = this.#tries.get(key) ?? { wrong: 0, lockedUntil: 0 };
-    tries.wrong++;
-    if (tries.wrong >= MAX_TRIES) tries.lockedUntil = this.#ports.clock.monotonic() + LOCKED_MS;
-    this.#tries.set(key, tries);
-    return tries;
   }
 }
 
