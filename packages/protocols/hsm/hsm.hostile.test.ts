@@ -66,7 +66,7 @@ const SAMPLES = {
     { ref, publicKey: undefined },
   ],
   dataKeys: [{ ref, count: 2, bytes: 32, plaintext: true, context: text }, [{ wrapped: text, plaintext: undefined }]],
-  challenge: [{}, { publicKey: new Uint8Array(32), signature: text }],
+  challenge: [{}, { publicKey: new Uint8Array(32), signature: text, signer: text }],
   unlock: [{ sealed: text }, {}],
   lock: [{}, {}],
   zeroize: [{}, {}],
