@@ -910,6 +910,10 @@ export interface TestPolicyBody {
     readonly action: Action;
     /** Name of a key: 1 to 128 of A-Z a-z 0-9 . _ -, starting with a letter or digit. */
     readonly key?: string;
+    /** Where it comes from, as in the audit log: `rest/unix`, `rest/tls/192.0.2.7`, `pkcs11`. */
+    readonly source?: string;
+    /** When; now when absent. ISO 8601 with a time zone. */
+    readonly at?: string;
   })[];
 }
 
@@ -925,6 +929,10 @@ export interface ExplainPolicyBody {
   readonly action: Action;
   /** Name of a key: 1 to 128 of A-Z a-z 0-9 . _ -, starting with a letter or digit. */
   readonly key?: string;
+  /** Where it comes from, as in the audit log: `rest/unix`, `rest/tls/192.0.2.7`, `pkcs11`. */
+  readonly source?: string;
+  /** When; now when absent. ISO 8601 with a time zone. */
+  readonly at?: string;
 }
 
 export type ExplainPolicyResult = Decision;

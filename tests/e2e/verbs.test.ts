@@ -197,6 +197,15 @@ const ADMINISTRATION: readonly Row[] = [
   { type: "token list --token-file @ci.token", exits: 1, says: /FORBIDDEN/ },
   { type: "key list --token-file @message", exits: 1, says: /UNAUTHENTICATED/ },
   { type: "key list --token-file @nothing", exits: 1, says: /cannot be read/ },
+  {
+    type: "policy test --in @night --principal ci --role user --action key.sign --key ec --source pkcs11 --at 2030-01-01T03:00:00Z",
+    says: /refused \(forbidden\)/,
+  },
+  {
+    type: "policy test --in @night --principal ci --role user --action key.sign --key ec --source rest/tls/192.0.2.7 --at 2030-01-01T09:00:00Z",
+    says: /allowed \(permitted\)/,
+  },
+  { type: "policy explain ci key.sign --role user --key ec --at soon", exits: 2, says: /--at takes a time/ },
   { type: "policy list", says: /built-in\.admin \(built in\)/ },
   {
     type: "policy test --in @policy --principal ci --role user --action key.sign --key ec",
@@ -240,6 +249,10 @@ describe("every verb of the command line", () => {
     writeFileSync(at("digest"), new Uint8Array(32).fill(7));
     writeFileSync(at("sha512"), createHash("sha512").update("a message").digest());
     writeFileSync(at("large"), new Uint8Array(3_000_000).fill(1));
+    writeFileSync(
+      at("night"),
+      'forbid(principal, action == Action::"key.sign", resource) unless { context has address && context.hour >= 6 };',
+    );
     writeFileSync(at("policy"), 'forbid(principal == User::"ci", action == Action::"key.sign", resource);\n');
     server = await startServer(data);
   });

@@ -2,22 +2,22 @@ import { readFileSync } from "node:fs";
 import type { Command } from "commander";
 import { EXIT, usage } from "../failure.ts";
 import { readInput } from "../files.ts";
-import { given, words } from "../parse.ts";
+import { given, instant, words } from "../parse.ts";
 import type { Session } from "../session.ts";
 import type { Action, Decision, TestPolicyBody, Token } from "@casemate/sdk";
 
 interface CheckOptions {
   readonly role?: Token["roles"];
   readonly key?: string;
+  readonly source?: string;
+  readonly at?: string;
 }
 
-interface TestOptions {
+interface TestOptions extends CheckOptions {
   readonly in?: string;
   readonly checks?: string;
   readonly principal?: string;
   readonly action?: Action;
-  readonly role?: Token["roles"];
-  readonly key?: string;
 }
 
 const text = new TextDecoder();
@@ -25,13 +25,14 @@ const text = new TextDecoder();
 function checksOf(options: TestOptions): NonNullable<TestPolicyBody["checks"]> {
   if (options.checks !== undefined) {
     const value: unknown = JSON.parse(readFileSync(options.checks, "utf8"));
-    if (!Array.isArray(value)) throw usage("--checks takes a JSON array of {principal, roles, action, key}");
+    if (!Array.isArray(value))
+      throw usage("--checks takes a JSON array of {principal, roles, action, key, source, at}");
     return value as NonNullable<TestPolicyBody["checks"]>;
   }
-  const { principal, action, role: roles, key } = options;
+  const { principal, action, role: roles, key, source, at } = options;
   if (principal === undefined && action === undefined) return [];
   if (principal === undefined || action === undefined) throw usage("--principal and --action go together");
-  return [given({ principal, action, roles, key })];
+  return [given({ principal, action, roles, key, source, at })];
 }
 
 function printDecision(session: Session, decision: Decision): void {
@@ -73,11 +74,13 @@ export function define(command: Command, session: Session): void {
     .command("test")
     .description("check a policy's text, and what it would decide, without keeping it")
     .option("--in <file>", "Cedar text (default: standard input)")
-    .option("--checks <file>", "JSON array of {principal, roles, action, key}")
+    .option("--checks <file>", "JSON array of {principal, roles, action, key, source, at}")
     .option("--principal <name>", "one check: who")
     .option("--role <names>", "one check: roles, comma-separated", words)
     .option("--action <name>", "one check: what, e.g. key.sign")
     .option("--key <name>", "one check: on which key")
+    .option("--source <name>", "one check: from where, e.g. rest/tls/192.0.2.7 or pkcs11")
+    .option("--at <time>", "one check: when (ISO 8601 or +90d)", instant("--at"))
     .action(async (options: TestOptions) => {
       const checks = checksOf(options);
       const source = text.decode(await readInput(options.in));
@@ -94,10 +97,12 @@ export function define(command: Command, session: Session): void {
     .description("what is decided now, and which policies decide it")
     .option("--role <names>", "roles to assume, comma-separated", words)
     .option("--key <name>", "on which key")
+    .option("--source <name>", "from where, e.g. rest/tls/192.0.2.7 or pkcs11")
+    .option("--at <time>", "when (ISO 8601 or +90d; default: now)", instant("--at"))
     .action(async (principal: string, action: Action, options: CheckOptions) => {
       const client = await session.client();
-      const { role: roles, key } = options;
-      const decision = await client.explainPolicy(given({ principal, action, roles, key }));
+      const { role: roles, key, source, at } = options;
+      const decision = await client.explainPolicy(given({ principal, action, roles, key, source, at }));
       session.out.answer(decision, () => printDecision(session, decision));
       if (!decision.allowed) process.exitCode = EXIT.refused;
     });

@@ -60,7 +60,7 @@ export const version = Type.Integer({
   maximum: 2_147_483_647,
   description: "Key version; the primary one when absent.",
 });
-const whenIn = (description: string) =>
+export const whenIn = (description: string) =>
   Type.String({
     pattern: "^\\d{4}-\\d{2}-\\d{2}T\\d{2}:\\d{2}:\\d{2}(\\.\\d{1,9})?(Z|[+-]\\d{2}:\\d{2})$",
     maxLength: 40,

@@ -91,6 +91,8 @@ export interface PolicyRequest {
     | { readonly type: "keyring" };
   /** A counter that changes whenever the resource's attributes do, for caching; absent = do not cache. */
   readonly revision?: number;
+  /** Decide as at this time (milliseconds), which is not remembered; absent = now. */
+  readonly at?: number;
 }
 
 export interface PolicyText {

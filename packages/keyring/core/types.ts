@@ -215,6 +215,10 @@ export interface PolicyCheck {
   readonly roles?: readonly Role[];
   readonly action: string;
   readonly key?: string;
+  /** Where the request would come from, e.g. `rest/tls/192.0.2.7` or `pkcs11`; `explain` when absent. */
+  readonly source?: string;
+  /** ISO 8601; now when absent. */
+  readonly at?: string;
 }
 
 export interface DeviceView {

@@ -3,7 +3,7 @@ import { ACTIONS } from "@casemate/keyring/core";
 import { Type } from "../schema-builder.ts";
 import { REST_LIMITS as LIMIT } from "../limits.ts";
 import { operation, type Operation } from "../operation.ts";
-import { choice, identifier, keyName, pageOf, pageQuery, principal, ref, role } from "../schemas.ts";
+import { choice, identifier, keyName, pageOf, pageQuery, principal, ref, role, whenIn } from "../schemas.ts";
 
 const closed = { additionalProperties: false } as const;
 /** Checks of one policy test. */
@@ -77,6 +77,14 @@ const check = {
   roles: Type.Optional(Type.Array(role, { maxItems: 4, uniqueItems: true })),
   action: choice(ACTIONS, "What is asked for."),
   key: Type.Optional(keyName),
+  source: Type.Optional(
+    Type.String({
+      pattern: "^[A-Za-z0-9][A-Za-z0-9./:%_-]{0,127}$",
+      maxLength: 128,
+      description: "Where it comes from, as in the audit log: `rest/unix`, `rest/tls/192.0.2.7`, `pkcs11`.",
+    }),
+  ),
+  at: Type.Optional(whenIn("When; now when absent.")),
 };
 
 const listPolicies = operation({

@@ -13,9 +13,10 @@ export async function requestOf(core: Core, check: PolicyCheck): Promise<PolicyR
     principal: check.principal,
     kind: "user",
     roles: check.roles ?? (await rolesOf(core, check.principal)),
-    source: "explain",
+    source: check.source ?? "explain",
   } as const;
-  if (check.key === undefined) return { caller, action, resource: { type: "keyring" } };
+  const at = check.at === undefined ? {} : { at: timeOf(check.at) };
+  if (check.key === undefined) return { caller, action, resource: { type: "keyring" }, ...at };
   const { record } = core.keys.peek(check.key) ?? (await core.keys.load(check.key));
   return {
     caller,
@@ -30,7 +31,14 @@ export async function requestOf(core: Core, check: PolicyCheck): Promise<PolicyR
       labels: record.labels,
       createdBy: record.createdBy,
     },
+    ...at,
   };
+}
+
+function timeOf(text: string): number {
+  const time = Date.parse(text);
+  if (Number.isFinite(time) && time >= 0) return time;
+  throw new CasemateError("BAD_REQUEST", `at: ${JSON.stringify(text.slice(0, 64))} is no time since 1970 in ISO 8601`);
 }
 
 function actionOf(text: string): Action {

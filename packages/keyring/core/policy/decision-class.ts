@@ -1,5 +1,6 @@
 import type { PolicyRequest } from "../ports.ts";
 import type { Cedar } from "./cedar.ts";
+import { TIME_ATTRIBUTES, type TimeGrain } from "./context.ts";
 import type { Statement } from "./validate-policy.ts";
 
 type KeyResource = Extract<PolicyRequest["resource"], { readonly type: "key" }>;
@@ -26,15 +27,25 @@ function collect(node: unknown, found: Set<string>): void {
   }
 }
 
-/** The attributes of a key that some policy looks at. A policy that cannot be read counts as looking at all. */
-export function attributesUsed(cedar: Cedar, statements: readonly Statement[]): readonly KeyAttribute[] {
+/** What some policy looks at. */
+export interface Looks {
+  /** Attributes of keys. */
+  readonly key: readonly KeyAttribute[];
+  readonly time: TimeGrain;
+}
+
+/** A policy that cannot be read counts as looking at all. */
+export function looksOf(cedar: Cedar, statements: readonly Statement[]): Looks {
   const found = new Set<string>();
   for (const { text } of statements) {
     const answer = cedar.policyToJson(text);
-    if (answer.type === "failure") return ATTRIBUTES;
+    if (answer.type === "failure") return { key: ATTRIBUTES, time: "minute" };
     collect(answer.json, found);
   }
-  return ATTRIBUTES.filter((attribute) => found.has(attribute));
+  return {
+    key: ATTRIBUTES.filter((attribute) => found.has(attribute)),
+    time: TIME_ATTRIBUTES.findLast(([attribute]) => found.has(attribute))?.[1] ?? "none",
+  };
 }
 
 /**

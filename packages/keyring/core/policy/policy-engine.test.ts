@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { manualClock } from "@casemate/foundation/effects";
 import fc from "fast-check";
 import { isCasemateError, type CasemateError } from "@casemate/foundation/errors";
 import { ACTIONS, type Action } from "../actions.ts";
@@ -7,6 +8,7 @@ import type { PolicyRequest } from "../ports.ts";
 import type { Decision, Role } from "../types.ts";
 import { BUILT_IN_POLICIES } from "./built-in.ts";
 import { POLICY_LIMITS } from "./limits.ts";
+import { contextOf } from "./context.ts";
 import { createPolicyEngine } from "./policy-engine.ts";
 import { requestFor, testKey } from "./test-requests.ts";
 
@@ -199,6 +201,63 @@ test("callers that differ in anything do not share a decision", async () => {
   );
 });
 
+test("policies look at the interface, at the address, and at the clock in UTC", async () => {
+  // A Tuesday.
+  const clock = manualClock(Date.UTC(2030, 0, 1, 9, 59, 30));
+  const custom = await createPolicyEngine(clock);
+  const from = (source: string, at?: number): boolean => {
+    const request = requestFor("key.sign", ["user"]);
+    return custom.decide({ ...request, caller: { ...request.caller, source }, ...(at === undefined ? {} : { at }) })
+      .allowed;
+  };
+  const only = (condition: string): void =>
+    custom.replace([{ id: "only", text: `forbid(principal, action, resource) unless { ${condition} };` }]);
+
+  only('context.interface == "rest"');
+  assert.deepEqual(
+    ["rest/unix", "rest/tls/192.0.2.7", "rest", "pkcs11"].map((source) => from(source)),
+    [true, true, true, false],
+  );
+
+  only('context has address && context.address.isInRange(ip("10.0.0.0/8"))');
+  const sources = [
+    "rest/tls/10.1.2.3",
+    "rest/tls/::ffff:10.1.2.3",
+    "rest/tls/192.0.2.7",
+    "rest/unix",
+    "pkcs11",
+    "rest/tls/10.1.2",
+  ];
+  assert.deepEqual(
+    sources.map((source) => from(source)),
+    [true, true, false, false, false, false],
+  );
+  only('context has address && context.address.isInRange(ip("fe80::/10"))');
+  assert.equal(from("rest/tls/fe80::1%eth0"), true);
+
+  only("context.hour >= 9 && context.hour < 10 && context.weekday == 2");
+  assert.equal(from("rest/unix"), true);
+  assert.equal(from("rest/unix", Date.UTC(2030, 0, 2, 9)), false, "a Wednesday, asked beforehand");
+  clock.advance(30_000);
+  assert.equal(from("rest/unix"), false, "ten o'clock: what was remembered of the hour before is forgotten");
+  clock.advance(-30_000);
+  assert.equal(from("rest/unix"), true, "a clock that goes back");
+
+  only('context.now < datetime("2030-01-01T10:00:00Z")');
+  assert.equal(from("rest/unix"), true);
+  clock.advance(30_000);
+  assert.equal(from("rest/unix"), false);
+});
+
+test("the weekday counts from Monday, in every year alike", () => {
+  for (let day = 0; day < 3000; day++) {
+    const date = new Date(Date.UTC(1970, 0, 1 + day * 7 + (day % 7), 23, 59, 59));
+    const { weekday, hour, now } = contextOf("rest", date.getTime());
+    assert.equal(weekday % 7, date.getUTCDay());
+    assert.deepEqual([hour, now.__extn.arg.slice(11)], [23, "23:59:00.000Z"]);
+  }
+});
+
 test("tryOut decides with the text beside the present policies and keeps nothing", async () => {
   const custom = await createPolicyEngine();
   const requests = [requestFor("key.sign", []), requestFor("audit.read", [])];
@@ -219,7 +278,10 @@ test("a policy that would keep administrators from undoing it is refused", async
   for (const text of [
     "forbid(principal, action, resource);",
     'forbid(principal, action in Action::"administer", resource);',
-    'forbid(principal, action, resource) when { context.source == "rest" };',
+    'forbid(principal, action, resource) when { context.interface == "rest" };',
+    "forbid(principal, action, resource) unless { context has address };",
+    "forbid(principal, action, resource) when { context.hour < 6 };",
+    "forbid(principal, action, resource) when { context.weekday > 5 };",
     "forbid(principal, action, resource) when { 9223372036854775807 + 1 == 0 };",
   ]) {
     const error = refusal(() => custom.validate("mine", text));

@@ -1,10 +1,12 @@
 import { CasemateError, asCasemateError } from "@casemate/foundation/errors";
+import { systemClock, type Clock } from "@casemate/foundation/effects";
 import type { AuthorizationAnswer } from "@cedar-policy/cedar-wasm/nodejs";
 import type { PolicyEngine, PolicyRequest, PolicyText } from "../ports.ts";
 import type { Decision } from "../types.ts";
 import { BUILT_IN_POLICIES } from "./built-in.ts";
 import { CedarHost, type Cedar } from "./cedar.ts";
-import { attributesUsed, decisionClass } from "./decision-class.ts";
+import { decisionClass, looksOf, type Looks } from "./decision-class.ts";
+import { timeSlot } from "./context.ts";
 import { DecisionCache } from "./decision-cache.ts";
 import { POLICY_LIMITS } from "./limits.ts";
 import { cedarCall, describeRequest, fitsSchema } from "./request.ts";
@@ -15,9 +17,12 @@ import { checkPolicy, fitsWhole, requirePolicyId, splitPolicy, type Statement } 
 const CURRENT = "current";
 const TRY_OUT = "try-out";
 
+const HOUR_MS = 3_600_000;
+const WEEK_HOURS = 168;
+
 /** What some administrator must always be able to do, or no mistake could be undone. */
 const SET_POLICIES: PolicyRequest = {
-  caller: { principal: "administrator", kind: "user", roles: ["admin"], source: "rest" },
+  caller: { principal: "administrator", kind: "user", roles: ["admin"], source: "rest/unix" },
   action: "policy.set",
   resource: { type: "keyring" },
 };
@@ -28,22 +33,36 @@ class CedarPolicyEngine implements PolicyEngine {
   readonly #cache = new DecisionCache(POLICY_LIMITS.cachedDecisions);
   #custom: readonly PolicyText[] = [];
   #statements: readonly Statement[] = BUILT_IN_POLICIES;
-  /** Attributes of keys that the statements look at. */
-  #used: ReturnType<typeof attributesUsed>;
+  readonly #clock: Pick<Clock, "now">;
+  /** What the statements look at. */
+  #looks: Looks;
+  /** The span of time that the remembered decisions are of. */
+  #slot = 0;
 
-  constructor() {
+  constructor(clock: Pick<Clock, "now">) {
+    this.#clock = clock;
     this.#host = new CedarHost((cedar) => this.#load(cedar, CURRENT, this.#statements));
     // Now rather than with the first request, so that a broken installation is found at start.
-    this.#used = this.#host.use((cedar) => attributesUsed(cedar, this.#statements));
+    this.#looks = this.#host.use((cedar) => looksOf(cedar, this.#statements));
   }
 
   decide(request: PolicyRequest): Decision {
-    const key = decisionClass(request, this.#used);
+    if (request.at !== undefined) return this.#evaluate(CURRENT, request);
+    if (this.#looks.time !== "none") this.#forgetThePast();
+    const key = decisionClass(request, this.#looks.key);
     const known = this.#cache.get(key);
     if (known !== undefined) return known;
     const decision = this.#evaluate(CURRENT, request);
     this.#cache.set(key, decision);
     return decision;
+  }
+
+  /** Only while some policy looks at the clock: a decision holds for the minute, hour or day that it was made in. */
+  #forgetThePast(): void {
+    const slot = timeSlot(this.#clock.now(), this.#looks.time);
+    if (slot === this.#slot) return;
+    this.#slot = slot;
+    this.#cache.clear();
   }
 
   list(): readonly PolicyText[] {
@@ -53,8 +72,9 @@ class CedarPolicyEngine implements PolicyEngine {
   validate(id: string, text: string): void {
     const added = this.#check(id, text);
     const others = this.#statements.filter((statement) => statement.id !== id && !statement.id.startsWith(`${id}#`));
-    const decision = this.#tried([...others, ...added], () => this.#evaluate(TRY_OUT, SET_POLICIES));
-    if (decision.allowed) return;
+    const { time } = this.#host.use((cedar) => looksOf(cedar, [...others, ...added]));
+    const decision = this.#tried([...others, ...added], () => this.#worst(time === "none" ? 1 : WEEK_HOURS));
+    if (decision === undefined) return;
     const reason = decision.reasons.join("; ");
     throw new CasemateError(
       "CONFIG_INVALID",
@@ -81,10 +101,10 @@ class CedarPolicyEngine implements PolicyEngine {
       throw new CasemateError("CONFIG_INVALID", "two policies have the same id", { hint: "give each its own" });
     }
     const statements = [...BUILT_IN_POLICIES, ...this.#checkAll(policies)];
-    this.#used = this.#host.use((cedar) => {
-      const used = attributesUsed(cedar, statements);
+    this.#looks = this.#host.use((cedar) => {
+      const looks = looksOf(cedar, statements);
       this.#load(cedar, CURRENT, statements);
-      return used;
+      return looks;
     });
     this.#statements = statements;
     this.#custom = policies.map(({ id, text }) => ({ id, text, builtIn: false }));
@@ -101,6 +121,16 @@ class CedarPolicyEngine implements PolicyEngine {
     return this.#tried([...this.#statements, ...added], () =>
       requests.map((request) => this.#evaluate(TRY_OUT, request)),
     );
+  }
+
+  /** The first refusal of an administrator's change of policies within so many hours from now. */
+  #worst(hours: number): Decision | undefined {
+    const now = this.#clock.now();
+    for (let hour = 0; hour < hours; hour++) {
+      const decision = this.#evaluate(TRY_OUT, { ...SET_POLICIES, at: now + hour * HOUR_MS });
+      if (!decision.allowed) return decision;
+    }
+    return undefined;
   }
 
   /** Runs `work` while `TRY_OUT` holds these statements. */
@@ -146,7 +176,7 @@ class CedarPolicyEngine implements PolicyEngine {
   /** A trap in Cedar is a failure to decide, so a refusal. The next request finds a fresh instance. */
   #ask(set: string, request: PolicyRequest): AuthorizationAnswer {
     try {
-      const call = { ...cedarCall(request), preparsedPolicySetId: set };
+      const call = { ...cedarCall(request, request.at ?? this.#clock.now()), preparsedPolicySetId: set };
       return this.#host.use((cedar) => cedar.statefulIsAuthorized(call));
     } catch (error) {
       const { message } = asCasemateError(error);
@@ -183,6 +213,6 @@ class CedarPolicyEngine implements PolicyEngine {
 }
 
 /** A decision point with the built-in roles and no other policies yet. */
-export async function createPolicyEngine(): Promise<PolicyEngine> {
-  return new CedarPolicyEngine();
+export async function createPolicyEngine(clock: Pick<Clock, "now"> = systemClock): Promise<PolicyEngine> {
+  return new CedarPolicyEngine(clock);
 }

@@ -1,5 +1,6 @@
 import type { PolicyRequest } from "../ports.ts";
 import { ACTION_TABLE } from "./actions-table.ts";
+import { contextOf } from "./context.ts";
 
 const PRINCIPAL_TYPES = { user: "User", service: "Service", device: "Device", enclave: "Enclave" } as const;
 const KEYRING = { type: "Keyring", id: "keyring" } as const;
@@ -14,7 +15,7 @@ export function fitsSchema({ action, resource }: PolicyRequest): boolean {
  * The request as Cedar's entities. They conform to the schema because they are built here, so Cedar is not asked to
  * check them again: that would make a decision four times as expensive.
  */
-export function cedarCall(request: PolicyRequest) {
+export function cedarCall(request: PolicyRequest, now: number) {
   const { caller, resource } = request;
   const principal = { type: PRINCIPAL_TYPES[caller.kind], id: caller.principal };
   const subject = {
@@ -24,7 +25,7 @@ export function cedarCall(request: PolicyRequest) {
   };
   const action = { type: "Action", id: request.action };
   const group = { uid: action, attrs: {}, parents: [{ type: "Action", id: ACTION_TABLE[request.action].group }] };
-  const call = { principal, action, context: { source: caller.source }, validateRequest: false };
+  const call = { principal, action, context: contextOf(caller.source, now), validateRequest: false };
   if (resource.type === "keyring") return { ...call, resource: KEYRING, entities: [subject, group] };
   const { type: _type, labels, ...attrs } = resource;
   const uid = { type: "Key", id: resource.name };

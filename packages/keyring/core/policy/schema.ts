@@ -1,6 +1,7 @@
 /** Implements: Cedar policy language, schema grammar (human-readable form). */
 import { ACTIONS } from "../actions.ts";
 import { ACTION_GROUPS, ACTION_TABLE } from "./actions-table.ts";
+import { CONTEXT_TYPE } from "./context.ts";
 
 const PRINCIPALS = "[User, Service, Device, Enclave]";
 const RESOURCES = { key: "[Key]", keyring: "[Keyring]", both: "[Key, Keyring]" } as const;
@@ -19,7 +20,7 @@ export function policySchema(): string {
     `entity Key in [Keyring] = {`,
     `  name: String, algorithm: String, device: String, deviceKind: String, state: String, createdBy: String`,
     `} tags String;`,
-    `type Context = { source: String };`,
+    `type Context = ${CONTEXT_TYPE};`,
     `action ${ACTION_GROUPS.map((group) => `"${group}"`).join(", ")};`,
     ...actions,
     "",
