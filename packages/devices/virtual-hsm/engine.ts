@@ -109,7 +109,8 @@ export function createEngine(options: EngineOptions): Engine {
     options.preparedSigner === undefined
       ? "Ed25519, Ed448, ML-DSA and SLH-DSA sign whole messages only on this machine, no digests"
       : "digests: Ed25519, Ed448, ML-DSA and SLH-DSA sign them by their prehash variants (prehash-…), which verify as such only; " +
-        "under pure, ML-DSA takes the 64-byte message representative μ of FIPS 204",
+        "under pure, ML-DSA takes the 64-byte message representative μ of FIPS 204; " +
+        "an SLH-DSA prehash signature holds up every other request for as long as it takes, up to a second with the s sets",
   ];
 
   const status = (): ReplyOf<"status"> => {
