@@ -35,17 +35,17 @@ const PREHASH_BYTES: ReadonlyMap<SignScheme, number> = new Map([
 ]);
 
 /**
- * A key's signature schemes, the preferred one first. A digest that `pure` cannot take goes by the prehash of its length;
- * ML-DSA's digest under `pure` is μ, so its prehashes are for those who name them.
+ * A key's signature schemes, the preferred one first. Where there are prehashes, a digest goes by the one of its length:
+ * under `pure` ML-DSA would take it for μ, and the others take none.
  */
 export function signSchemes(
   algorithm: KeyAlgorithm,
   kind: InputKind,
   first: Uint8Array | undefined,
 ): readonly SignScheme[] {
-  const { family, sign } = ALGORITHMS[algorithm];
-  if (kind === "message" || (family !== "edwards" && family !== "slh-dsa")) return sign;
-  const prehashes = sign.filter((scheme) => PREHASH_BYTES.has(scheme));
+  const { sign } = ALGORITHMS[algorithm];
+  const prehashes = kind === "message" ? [] : sign.filter((scheme) => PREHASH_BYTES.has(scheme));
+  if (prehashes.length === 0) return sign;
   const fitting = prehashes.filter((scheme) => PREHASH_BYTES.get(scheme) === first?.length);
   return [...new Set([...fitting, ...prehashes, ...sign])];
 }
