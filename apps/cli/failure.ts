@@ -39,7 +39,34 @@ function isApiError(value: unknown): value is CasemateApiError {
   return value instanceof Error && value.name === "CasemateApiError" && "code" in value && "details" in value;
 }
 
-/** Anything thrown as the error to show: what a server answered, what the connection said, or a system error in its own words. */
+function isSystemError(value: unknown): value is NodeJS.ErrnoException {
+  return value instanceof Error && "code" in value && typeof value.code === "string" && "syscall" in value;
+}
+
+/** What the system says of a file, as what and why, and what to do about it. */
+const FILE_FAILURES: ReadonlyMap<string, readonly [why: string, hint: string]> = new Map([
+  ["ENOENT", ["there is no such file or directory", "Check the name, and that the directory exists."]],
+  ["EISDIR", ["it is a directory", "Name a file in it."]],
+  ["ENOTDIR", ["a part of its path is no directory", "Check the name."]],
+  ["EACCES", ["this account may not", "Check the mode of the file and of its directory."]],
+  ["EPERM", ["this account may not", "Check the mode of the file and of its directory."]],
+  ["EROFS", ["its file system is read-only", "Name a file somewhere else."]],
+  ["ENOSPC", ["no space is left on its file system", "Make room, or name a file somewhere else."]],
+  ["EDQUOT", ["the quota of this account is used up", "Make room, or name a file somewhere else."]],
+  ["ENAMETOOLONG", ["its name is too long", "Use a shorter one."]],
+]);
+
+function systemFailure(error: NodeJS.ErrnoException): CasemateError {
+  const known = FILE_FAILURES.get(error.code ?? "");
+  const ofFile = error.path !== undefined || error.syscall === "read" || error.syscall === "write";
+  if (known === undefined || !ofFile) return new CasemateError("BAD_REQUEST", error.message, { cause: error });
+  const [why, hint] = known;
+  // The path is absent where a read or write through an open descriptor failed.
+  const what = error.path === undefined ? "a file cannot be used" : `${error.path} cannot be used`;
+  return new CasemateError("BAD_REQUEST", `${what}: ${why} (${error.code})`, { hint, cause: error });
+}
+
+/** Anything thrown as the error to show: what a server answered, what the connection said, or a system error, in plain words where it is of a file. */
 export function shown(value: unknown): CasemateError {
   if (isCasemateError(value)) return value;
   if (isApiError(value)) {
@@ -48,8 +75,6 @@ export function shown(value: unknown): CasemateError {
     const known: ErrorCode = lookup(ERROR_CODES, code) === undefined ? "INTERNAL" : code;
     return new CasemateError(known, message, { ...(hint === undefined ? {} : { hint }), details });
   }
-  if (value instanceof Error && "code" in value && typeof value.code === "string" && "syscall" in value) {
-    return new CasemateError("BAD_REQUEST", value.message, { cause: value });
-  }
+  if (isSystemError(value)) return systemFailure(value);
   return asCasemateError(value);
 }
