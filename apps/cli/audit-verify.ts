@@ -14,6 +14,11 @@ export interface VerifyLogOptions {
 /** Ed25519 keys end their SubjectPublicKeyInfo with the 32 bytes of the key. */
 const ED25519_BYTES = 32;
 
+/** How much of a damaged log can be relied on; records count from 0. */
+export function goodPart(records: number): string {
+  return records === 0 ? "No record of it can be relied on." : `Good up to record ${records - 1}.`;
+}
+
 /** The 32 bytes of a PEM public key, or of a verifier key line `name+id+key`. */
 async function ed25519Key(file: string): Promise<Uint8Array> {
   const text = readFileSync(file, "utf8");
@@ -70,7 +75,7 @@ export async function verifyLog(session: Session, options: VerifyLogOptions): Pr
     const { index, segment, message, kind } = found.problem;
     if (out.json) out.answer({ directory, ...found }, () => {});
     throw new CasemateError("TAMPER_DETECTED", `the audit log does not hold: ${message}`, {
-      hint: `Good up to record ${found.records - 1}. Compare with a copy or a checkpoint kept elsewhere.`,
+      hint: `${goodPart(found.records)} Compare with a copy or a checkpoint kept elsewhere.`,
       details: {
         kind,
         ...(index === undefined ? {} : { record: index }),

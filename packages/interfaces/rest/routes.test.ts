@@ -273,10 +273,11 @@ function fits(pattern: string, path: string): boolean {
   return wanted.length === given.length && wanted.every((part, at) => part.startsWith("{") || part === given[at]);
 }
 
-test("a body over the limit is refused before it is read", async () => {
+test("a body over the limit is refused before it is read, and the limit is named", async () => {
   const raw = `{"items":"${"A".repeat(REST_LIMITS.bodyBytes)}"}`;
   const answer = await refused({ url: "/v1/keys/abcd/sign-batch", raw }, [413], "a huge body");
   assert.equal(answer.json["code"], "TOO_LARGE");
+  assert.equal(answer.json["detail"], `the body is larger than ${REST_LIMITS.bodyBytes} bytes`);
 });
 
 test("unknown routes are refused with or without a token, and audited", async () => {

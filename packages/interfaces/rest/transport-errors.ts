@@ -1,5 +1,6 @@
 /** What fastify and the HTTP parser refuse, in Casemate's codes. */
 import { CasemateError, type ErrorCode } from "@casemate/foundation/errors";
+import { REST_LIMITS } from "./limits.ts";
 
 interface Row {
   readonly code: ErrorCode;
@@ -8,7 +9,10 @@ interface Row {
 }
 
 const ROWS: ReadonlyMap<string, Row> = new Map<string, Row>([
-  ["FST_ERR_CTP_BODY_TOO_LARGE", { code: "TOO_LARGE", status: 413, message: "the body is larger than the limit" }],
+  [
+    "FST_ERR_CTP_BODY_TOO_LARGE",
+    { code: "TOO_LARGE", status: 413, message: `the body is larger than ${REST_LIMITS.bodyBytes} bytes` },
+  ],
   [
     "FST_ERR_CTP_INVALID_MEDIA_TYPE",
     {
@@ -24,7 +28,10 @@ const ROWS: ReadonlyMap<string, Row> = new Map<string, Row>([
   ],
   ["FST_ERR_BAD_URL", { code: "BAD_REQUEST", status: 400, message: "the path is not a valid URL path" }],
   ["FST_ERR_MAX_PARAM_LENGTH", { code: "BAD_REQUEST", status: 414, message: "a part of the path is too long" }],
-  ["HPE_HEADER_OVERFLOW", { code: "TOO_LARGE", status: 431, message: "the headers are larger than the limit" }],
+  [
+    "HPE_HEADER_OVERFLOW",
+    { code: "TOO_LARGE", status: 431, message: `the headers are larger than ${REST_LIMITS.headerBytes} bytes` },
+  ],
   [
     "ERR_HTTP_REQUEST_TIMEOUT",
     { code: "TIMEOUT", status: 408, message: "the request did not come within the time limit" },
