@@ -27,10 +27,10 @@ export async function openEngine(): Promise<EngineBench> {
   return {
     async measure(item, seconds) {
       const once = await prepare(device, item);
-      await during(once, Math.min(0.5, seconds / 4));
+      await during(once, Math.min(0.5, seconds / 4), IN_FLIGHT);
       const engine = cpuSeconds(pid);
       const own = process.cpuUsage();
-      const { times, wallSeconds } = await during(once, seconds);
+      const { times, wallSeconds } = await during(once, seconds, IN_FLIGHT);
       const used = process.cpuUsage(own);
       const sorted = times.toSorted();
       return {
@@ -62,15 +62,16 @@ async function prepare(device: Device, item: Case): Promise<() => Promise<unknow
   throw new Error(`the device has no facet for ${item.name}`);
 }
 
-function good(results: readonly unknown[]): void {
+export function good(results: readonly unknown[]): void {
   const [first] = results;
   if (!(first instanceof Uint8Array)) throw new Error("an operation failed", { cause: first });
 }
 
-/** `IN_FLIGHT` at a time for `seconds`; latencies in ms. */
-async function during(
+/** `inFlight` at a time for `seconds`; latencies in ms. */
+export async function during(
   once: () => Promise<unknown>,
   seconds: number,
+  inFlight: number,
 ): Promise<{ readonly times: Float64Array; readonly wallSeconds: number }> {
   let times = new Float64Array(1 << 16);
   let count = 0;
@@ -89,6 +90,6 @@ async function during(
       start = now;
     }
   };
-  await Promise.all(Array.from({ length: IN_FLIGHT }, worker));
+  await Promise.all(Array.from({ length: inFlight }, worker));
   return { times: times.subarray(0, count), wallSeconds: (performance.now() - begun) / 1000 };
 }

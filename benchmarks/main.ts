@@ -6,11 +6,12 @@ import { openEngine } from "./engine.ts";
 import { describeMachine } from "./machine.ts";
 import { formatPkcs11Row, pkcs11Figures, pkcs11Header, pkcs11Missing } from "./pkcs11.ts";
 import { loadFigures } from "./pkcs11-load.ts";
+import { formatPkcs11OutRow, pkcs11OutFigures, pkcs11OutHeader, pkcs11OutMissing } from "./pkcs11-out.ts";
 import { loadRaw, rawSpeed, type RawSpeed } from "./raw/index.ts";
 import { formatRow, header, keep, rowOf, type Load, type Row } from "./report.ts";
 import { openRest } from "./rest.ts";
 
-const SUITES = ["engine", "rest", "rest-batch", "catalogue", "pkcs11", "pkcs11-load"] as const;
+const SUITES = ["engine", "rest", "rest-batch", "catalogue", "pkcs11", "pkcs11-out", "pkcs11-load"] as const;
 type Suite = (typeof SUITES)[number];
 
 const { values, positionals } = parseArgs({
@@ -90,6 +91,15 @@ if (chosen.has("pkcs11")) {
   else {
     console.log(pkcs11Header());
     save("pkcs11", { ...(await pkcs11Figures(seconds, (row) => console.log(formatPkcs11Row(row)))) });
+  }
+}
+if (chosen.has("pkcs11-out")) {
+  const missing = pkcs11Missing() ?? pkcs11OutMissing();
+  if (missing !== undefined) console.log(`pkcs11-out: skipped, not installed: ${missing}`);
+  else {
+    console.log(pkcs11OutHeader());
+    const rows = await pkcs11OutFigures(seconds, (row) => console.log(formatPkcs11OutRow(row)));
+    save("pkcs11-out", { inFlight: 4, rows });
   }
 }
 if (chosen.has("pkcs11-load")) {

@@ -3,16 +3,15 @@
  * p11-kit's server, and Casemate as it runs in production, both behind p11-kit's unmodified client.
  */
 import { spawn, spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { cpuSeconds, residentMiB } from "./machine.ts";
 import { startServer } from "./server.ts";
+import { compileLoop, loop, must, SOFTHSM, softhsmToken, TOKEN, type Measured } from "./softhsm.ts";
 
 const CLIENT = "/usr/lib/x86_64-linux-gnu/pkcs11/p11-kit-client.so";
-const SOFTHSM = "/usr/lib/softhsm/libsofthsm2.so";
 const PROGRAMS = ["cc", "softhsm2-util", "p11-kit"];
-const TOKEN = "bench";
 const WARM_UP_SECONDS = 1;
 /** Peers take turns, so that a machine that drifts favours none. */
 const ROUNDS = 2;
@@ -48,12 +47,6 @@ const TARGETS: Readonly<Record<string, { readonly inProcess: number; readonly se
   "ec-p256 8 processes": { inProcess: 0.7, served: 1.2 },
   "ec-p256 32 processes": { inProcess: 0.9, served: 1.2 },
 };
-
-interface Measured {
-  readonly perSecond: number;
-  readonly p50Us: number;
-  readonly p99Us: number;
-}
 
 export interface Pkcs11Row {
   readonly operation: string;
@@ -92,34 +85,9 @@ export function pkcs11Missing(): string | undefined {
   return lacking.length === 0 ? undefined : lacking.join(", ");
 }
 
-function must(command: string, args: readonly string[], env: Readonly<Record<string, string>> = {}): string {
-  const { status, stdout, stderr } = spawnSync(command, args, { encoding: "utf8", env: { ...process.env, ...env } });
-  if (status !== 0) throw new Error(`${command} ${args.join(" ")}: ${stderr}`);
-  return stdout;
-}
-
-/** Runs the loop in a process of its own; resolves with its one line. */
-function output(command: string, args: readonly string[], env: Readonly<Record<string, string>>): Promise<string> {
-  return new Promise((resolve, reject) => {
-    const child = spawn(command, args, { stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, ...env } });
-    let text = "";
-    let errors = "";
-    child.stdout.on("data", (part: Buffer) => (text += part.toString("utf8")));
-    child.stderr.on("data", (part: Buffer) => (errors += part.toString("utf8")));
-    child.once("close", (status) => (status === 0 ? resolve(text) : reject(new Error(`${command}: ${errors}`))));
-  });
-}
-
 /** SoftHSM 2 with a token in `folder`, and p11-kit's server in front of it. */
 async function softhsm(folder: string): Promise<{ readonly inProcess: Peer; readonly served: Peer; stop(): void }> {
-  const tokens = join(folder, "tokens");
-  mkdirSync(tokens);
-  const conf = join(folder, "softhsm2.conf");
-  writeFileSync(conf, `directories.tokendir = ${tokens}\nobjectstore.backend = file\nlog.level = ERROR\n`);
-  const pinFile = join(folder, "softhsm.pin");
-  writeFileSync(pinFile, "123456\n");
-  const env = { SOFTHSM2_CONF: conf };
-  must("softhsm2-util", ["--init-token", "--free", "--label", TOKEN, "--pin", "123456", "--so-pin", "123456"], env);
+  const { pinFile, env } = softhsmToken(folder);
   const socket = join(folder, "p11.sock");
   const args = ["server", "--foreground", "-n", socket, "--provider", SOFTHSM, `pkcs11:token=${TOKEN}`];
   const server = spawn("p11-kit", args, {
@@ -142,8 +110,7 @@ async function softhsm(folder: string): Promise<{ readonly inProcess: Peer; read
 export async function pkcs11Figures(seconds: number, report: (row: Pkcs11Row) => void): Promise<Pkcs11Figures> {
   const folder = mkdtempSync(join(tmpdir(), "casemate-bench-"));
   try {
-    const program = join(folder, "pkcs11");
-    must("cc", ["-O2", "-o", program, join(import.meta.dirname, "raw/pkcs11.c"), "-ldl", "-lpthread"]);
+    const program = compileLoop(folder);
     const soft = await softhsm(folder);
     try {
       const data = join(folder, "data");
@@ -188,17 +155,13 @@ async function measure(
   server: { readonly pid: number; readonly boundary: number },
   seconds: number,
 ): Promise<Pkcs11Row> {
-  const sign = async ({ module, token, pinFile, env }: Peer): Promise<Measured> => {
-    const text = await output(
+  const sign = ({ module, token, pinFile, env }: Peer): Promise<Measured> =>
+    loop(
       program,
-      ["sign", module, token, pinFile, signing.name, signing.mechanismNumber, shape.processes, shape.threads]
-        .concat(WARM_UP_SECONDS, seconds)
-        .map(String),
+      [module, token, pinFile, signing.name, String(signing.mechanismNumber)],
+      { ...shape, warmUp: WARM_UP_SECONDS, seconds },
       env,
     );
-    const { operations, p50Us, p99Us } = JSON.parse(text) as Record<"operations" | "p50Us" | "p99Us", number>;
-    return { perSecond: operations / seconds, p50Us, p99Us };
-  };
   const runs: Record<keyof Peers, Measured[]> = { casemate: [], inProcess: [], served: [] };
   const used = { server: 0, boundary: 0 };
   for (let round = 0; round < ROUNDS; round++) {

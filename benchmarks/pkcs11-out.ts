@@ -1,0 +1,139 @@
+/** driver-pkcs11 on SoftHSM 2 against a C loop on the same module and token: the same number of operations in flight. */
+import { createHash } from "node:crypto";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Device, InputKind, KeyAlgorithm, SignScheme } from "@casemate/devices/contract";
+import { openPkcs11Device } from "@casemate/devices/driver-pkcs11";
+import { toUtf8 } from "@casemate/foundation/bytes";
+import { SecretBytes } from "@casemate/foundation/secrets";
+import { during, good } from "./engine.ts";
+import { cpuSeconds } from "./machine.ts";
+import { compileLoop, loop, must, PIN, SOFTHSM, softhsmToken, TOKEN, type Measured } from "./softhsm.ts";
+
+const ADDON = join(import.meta.dirname, "../node_modules/.cache/pkcs11js/node_modules/pkcs11js");
+const IN_FLIGHT = 4;
+const WARM_UP_SECONDS = 1;
+/** The two take turns, so that a machine that drifts favours neither. */
+const ROUNDS = 2;
+const TARGET = 0.9;
+
+interface Signing {
+  readonly name: KeyAlgorithm;
+  readonly make: "rsa" | "ec";
+  readonly mechanismNumber: number;
+  readonly scheme: SignScheme;
+  readonly kind: InputKind;
+}
+const SIGNINGS: readonly Signing[] = [
+  { name: "rsa-2048", make: "rsa", mechanismNumber: 0x40, scheme: "rsa-pkcs1-sha256", kind: "message" },
+  { name: "ec-p256", make: "ec", mechanismNumber: 0x1041, scheme: "ecdsa-sha256", kind: "digest" },
+];
+const INPUT = createHash("sha256").update("a message of 32 bytes, as it were").digest();
+
+export interface Pkcs11OutRow {
+  readonly operation: string;
+  readonly driver: Measured;
+  readonly loop: Measured;
+  readonly ratio: number;
+  readonly target: number;
+  /** CPU of this process and of the vendor host for one signature. */
+  readonly cpuMicros: number;
+}
+
+/** What is not installed, or undefined. */
+export function pkcs11OutMissing(): string | undefined {
+  return existsSync(join(ADDON, "build/Release/pkcs11.node")) ? undefined : "pkcs11js (tools/interop-packages)";
+}
+
+export async function pkcs11OutFigures(
+  seconds: number,
+  report: (row: Pkcs11OutRow) => void,
+): Promise<readonly Pkcs11OutRow[]> {
+  const folder = mkdtempSync(join(tmpdir(), "casemate-bench-"));
+  try {
+    const program = compileLoop(folder);
+    const { pinFile, env } = softhsmToken(folder);
+    for (const { name, make } of SIGNINGS) must(program, ["make", SOFTHSM, TOKEN, pinFile, name, make], env);
+    const device = await openPkcs11Device({
+      id: "p11-1",
+      module: SOFTHSM,
+      token: TOKEN,
+      pin: () => Promise.resolve(new SecretBytes(toUtf8(PIN))),
+      addon: ADDON,
+      environment: env,
+      sessions: IN_FLIGHT,
+    });
+    try {
+      const rows: Pkcs11OutRow[] = [];
+      for (const signing of SIGNINGS) {
+        const words = [SOFTHSM, TOKEN, pinFile, signing.name, String(signing.mechanismNumber)];
+        const byLoop = (): Promise<Measured> =>
+          loop(program, words, { processes: 1, threads: IN_FLIGHT, warmUp: WARM_UP_SECONDS, seconds }, env);
+        const row = await compareOne(device, signing, byLoop, seconds);
+        rows.push(row);
+        report(row);
+      }
+      return rows;
+    } finally {
+      await device.close();
+    }
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+async function compareOne(
+  device: Device,
+  { name, scheme, kind }: Signing,
+  byLoop: () => Promise<Measured>,
+  seconds: number,
+): Promise<Pkcs11OutRow> {
+  const { pid } = await device.status();
+  const { ref } = await device.keys.generate({ algorithm: name, usages: ["sign"], exportable: false });
+  const { sign } = device;
+  if (pid === undefined || sign === undefined)
+    throw new Error("the device does not tell its process, or does not sign");
+  const once = async (): Promise<void> => good(await sign.sign(ref, scheme, kind, [INPUT]));
+  const loops: Measured[] = [];
+  let times: number[] = [];
+  let cpu = 0;
+  for (let round = 0; round < ROUNDS; round++) {
+    loops.push(await byLoop());
+    await during(once, WARM_UP_SECONDS, IN_FLIGHT);
+    const host = cpuSeconds(pid);
+    const own = process.cpuUsage();
+    times = times.concat([...(await during(once, seconds, IN_FLIGHT)).times]);
+    const used = process.cpuUsage(own);
+    cpu += cpuSeconds(pid) - host + (used.user + used.system) / 1e6;
+  }
+  times.sort((a, b) => a - b);
+  const at = (share: number): number => Math.round((times[Math.floor(times.length * share)] ?? Number.NaN) * 1000);
+  const driver = { perSecond: Math.round(times.length / (ROUNDS * seconds)), p50Us: at(0.5), p99Us: at(0.99) };
+  const mean = (field: keyof Measured): number =>
+    Math.round(loops.reduce((sum, one) => sum + one[field], 0) / loops.length);
+  const peer = { perSecond: mean("perSecond"), p50Us: mean("p50Us"), p99Us: mean("p99Us") };
+  return {
+    operation: name,
+    driver,
+    loop: peer,
+    ratio: Math.round((1000 * driver.perSecond) / peer.perSecond) / 1000,
+    target: TARGET,
+    cpuMicros: Math.round((1e6 * cpu) / times.length),
+  };
+}
+
+export const pkcs11OutHeader = (): string =>
+  "operation   driver/s  p50/p99 µs     loop/s  p50/p99 µs   ÷ loop           CPU µs/op";
+
+export function formatPkcs11OutRow({ operation, driver, loop: peer, ratio, target, cpuMicros }: Pkcs11OutRow): string {
+  return [
+    operation.padEnd(10),
+    String(driver.perSecond).padStart(9),
+    `${driver.p50Us}/${driver.p99Us}`.padStart(11),
+    String(peer.perSecond).padStart(10),
+    `${peer.p50Us}/${peer.p99Us}`.padStart(11),
+    `${ratio.toFixed(2)} (≥ ${target.toFixed(2)} ${ratio >= target ? "✓" : "✗"})`.padStart(16),
+    String(cpuMicros).padStart(10),
+  ].join(" ");
+}
