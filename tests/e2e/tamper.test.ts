@@ -52,6 +52,31 @@ describe("a data directory that was changed", () => {
     assert.match(stderr, new RegExp(`record ${bad}\\b[\\s\\S]*TAMPER_DETECTED`));
   });
 
+  test("a server that runs on a changed old record finds it by itself, and says so until it ends", async () => {
+    const data = copy("changed-and-started");
+    const file = join(data, "audit", segment);
+    const text = readFileSync(file, "utf8");
+    const bad = text.split("\n").findIndex((line) => line.includes("key/b")) - 1;
+    writeFileSync(file, text.replace("key/b", "key/x"));
+    const server = await startServer(data);
+    try {
+      let said = "";
+      for (let tries = 0; tries < 100 && !said.includes("Alarm"); tries++) {
+        await new Promise((resolve) => setTimeout(resolve, 50));
+        said = (await casemate(data, ["status"])).stdout;
+      }
+      assert.match(said, new RegExp(`: alarm\\.\nAlarm: audit log: .*record ${bad}\\b`));
+      const { stdout } = await casemate(data, ["audit", "list", "--outcome", "TAMPER_DETECTED", "--json"]);
+      assert.deepEqual(
+        (JSON.parse(stdout) as { action: string }[]).map(({ action }) => action),
+        ["audit.check"],
+      );
+      assert.equal((await casemate(data, ["sign", "a", "--in", file, "--out", join(data, "sig")])).status, 0);
+    } finally {
+      await server.stop();
+    }
+  });
+
   test("records that were cut off are missed by the verifier and by the next start", async () => {
     const data = copy("cut");
     const file = join(data, "audit", segment);

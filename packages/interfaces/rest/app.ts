@@ -230,9 +230,7 @@ function addPlainRoutes(app: FastifyInstance, services: Services, connections: (
     });
   };
   let document: string | undefined;
-  plain("/v1/health", "health", "none", JSON_TYPE, () =>
-    JSON.stringify({ status: services.state.closing ? "closing" : "ok" }),
-  );
+  plain("/v1/health", "health", "none", JSON_TYPE, () => JSON.stringify(healthOf(services)));
   plain(
     "/v1/openapi.json",
     "openapi",
@@ -251,4 +249,10 @@ function addPlainRoutes(app: FastifyInstance, services: Services, connections: (
       server: services.version,
     }),
   );
+}
+
+/** Answers with 200 even then: whoever asks whether the process lives must not restart it for an alarm. */
+function healthOf({ state, keyring }: Services): { readonly status: string; readonly alarm?: string } {
+  if (state.closing) return { status: "closing" };
+  return keyring.alarm === undefined ? { status: "ok" } : { status: "alarm", alarm: keyring.alarm };
 }

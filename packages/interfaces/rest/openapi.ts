@@ -126,7 +126,13 @@ const PLAIN_PATHS: JsonObject = {
               schema: {
                 type: "object",
                 required: ["status"],
-                properties: { status: { type: "string", enum: ["ok", "closing"] } },
+                properties: {
+                  status: { type: "string", enum: ["ok", "closing", "alarm"] },
+                  alarm: {
+                    type: "string",
+                    description: "What was found wrong, such as a changed record of the audit log. Keys stay usable.",
+                  },
+                },
               },
             },
           },

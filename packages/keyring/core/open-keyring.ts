@@ -94,9 +94,14 @@ export async function openKeyring(options: KeyringOptions): Promise<OpenKeyring>
   const relaxed = options.relaxedSources ?? [];
   const details = { ...(await standing(core)), ...(relaxed.length === 0 ? {} : { relaxed: relaxed.join() }) };
   await core.recorder.appendIfRoom(system("start", details));
+  let alarm: string | undefined;
+  checkAuditBeside(core, (found) => (alarm = found));
   let closing: Promise<void> | undefined;
   return {
     ...composeUseCases(core, reopen),
+    get alarm() {
+      return alarm;
+    },
     objects: openObjects(core),
     subscribe: (listener) => core.changes.subscribe(listener),
     serviceCaller: serviceCaller(core),
@@ -111,6 +116,7 @@ export async function openKeyring(options: KeyringOptions): Promise<OpenKeyring>
       casemate_devices: core.devices.size,
       casemate_audit_records: core.audit.head.size,
       casemate_sealed: core.guard.sealed ? 1 : 0,
+      casemate_alarm: alarm === undefined ? 0 : 1,
     }),
     runSchedule: () => schedule.run(),
     close: () => (closing ??= close(core, unwatch)),
@@ -217,6 +223,22 @@ function checkLater(core: Core): void {
     core.guard.condemn(known);
     core.recorder
       .append({ ...system("storage.check", { found: known.message.slice(0, 256) }), outcome: known.code })
+      .catch((cause: unknown) => core.log("the finding could not be recorded", cause));
+  });
+}
+
+/**
+ * Start-up verifies the log from its last saved point on; the records before it are read beside the work. Keys stay usable:
+ * what was changed is the past, and the checkpoints kept elsewhere say what it was.
+ */
+function checkAuditBeside(core: Core, raise: (alarm: string) => void): void {
+  core.audit.check().catch((error: unknown) => {
+    const known = asCasemateError(error);
+    if (known.code !== "TAMPER_DETECTED") return;
+    raise(known.message);
+    core.log(known.message, error);
+    core.recorder
+      .append({ ...system("audit.check", { found: known.message.slice(0, 256) }), outcome: known.code })
       .catch((cause: unknown) => core.log("the finding could not be recorded", cause));
   });
 }

@@ -1,6 +1,7 @@
 import * as fs from "node:fs";
 import { mkdir, open, readdir, readFile, rename, rm, type FileHandle } from "node:fs/promises";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 
 /** One open file. Positions and lengths in bytes. */
 export interface AuditFile {
@@ -175,6 +176,32 @@ export function closableFiles(files: AuditFiles): AuditFiles & { closeAll(): Pro
     },
     async closeAll() {
       await Promise.allSettled([...open].map((file) => file.close()));
+    },
+  };
+}
+
+/** The same files, read with a pause before each block; rejects once `signal` is aborted. */
+export function pacedFiles(files: AuditFiles, pauseMs: number, signal: AbortSignal): AuditFiles {
+  return {
+    list: () => files.list(),
+    load: (name) => files.load(name),
+    replace: (name, bytes) => files.replace(name, bytes),
+    remove: (name) => files.remove(name),
+    syncDirectory: () => files.syncDirectory(),
+    async open(name, mode) {
+      const file = await files.open(name, mode);
+      return {
+        write: (bytes, position) => file.write(bytes, position),
+        writeNow: (bytes, position) => file.writeNow(bytes, position),
+        sync: () => file.sync(),
+        truncate: (length) => file.truncate(length),
+        async read(position, length) {
+          await sleep(pauseMs, undefined, { signal, ref: false });
+          return file.read(position, length);
+        },
+        size: () => file.size(),
+        close: () => file.close(),
+      };
     },
   };
 }

@@ -4,7 +4,7 @@ import { CasemateError } from "@casemate/foundation/errors";
 import type { AuditEntry, AuditHead, AuditLog, CheckpointSigner, Durability } from "../ports.ts";
 import type { AuditRecordView, Checkpoint, Paged } from "../types.ts";
 import { Checkpointer, OWN_SOURCE } from "./checkpointer.ts";
-import { closableFiles, directoryFiles, type AuditFiles } from "./files.ts";
+import { closableFiles, directoryFiles, pacedFiles, type AuditFiles } from "./files.ts";
 import { HeadFile } from "./head-file.ts";
 import { AUDIT_LIMITS } from "./limits.ts";
 import { consistencyPath, inclusionPath } from "./merkle.ts";
@@ -13,7 +13,11 @@ import { EMPTY_HASH, recordLeaf } from "./record.ts";
 import { recoverLog, type RecoveredLog } from "./recovery.ts";
 import { tampered } from "./segment.ts";
 import { storageError } from "./storage-error.ts";
+import { verifyAuditFiles } from "./verify-directory.ts";
 import { AuditWriter } from "./writer.ts";
+
+/** Between two blocks of a check beside the work: a gigabyte takes minutes, and nobody waits for it. */
+const CHECK_PAUSE_MS = 50;
 
 export interface OpenAuditOptions {
   readonly directory: string;
@@ -52,8 +56,17 @@ class AuditLogInDirectory implements FileAuditLog {
   readonly #reader: AuditReader;
   readonly #checkpointer: Checkpointer;
   readonly #recovered: RecoveredLog;
+  readonly #files: AuditFiles;
+  readonly #ending = new AbortController();
 
-  constructor(recovered: RecoveredLog, writer: AuditWriter, reader: AuditReader, checkpointer: Checkpointer) {
+  constructor(
+    recovered: RecoveredLog,
+    files: AuditFiles,
+    writer: AuditWriter,
+    reader: AuditReader,
+    checkpointer: Checkpointer,
+  ) {
+    this.#files = files;
     const { cutBytes, rebuilt, verifiedFrom } = recovered;
     this.recovery = { cutBytes, rebuilt, verifiedFrom };
     this.#recovered = recovered;
@@ -133,7 +146,16 @@ class AuditLogInDirectory implements FileAuditLog {
     }
   }
 
+  async check(): Promise<void> {
+    const first = await verifyAuditFiles(pacedFiles(this.#files, CHECK_PAUSE_MS, this.#ending.signal));
+    // The log is written on meanwhile: only what is found twice is told.
+    const { problem } = first.problem === undefined ? first : await verifyAuditFiles(this.#files);
+    if (problem === undefined) return;
+    throw tampered(problem.message, problem.index === undefined ? {} : { record: problem.index });
+  }
+
   async close(): Promise<void> {
+    this.#ending.abort();
     await this.#checkpointer.close();
     await this.#writer.close();
   }
@@ -179,7 +201,7 @@ async function openLog(files: AuditFiles, options: OpenAuditOptions): Promise<Fi
     everyRecords: options.recordsPerCheckpoint ?? AUDIT_LIMITS.recordsPerCheckpoint,
     everyMs: options.checkpointIntervalMs ?? AUDIT_LIMITS.checkpointIntervalMs,
   });
-  const log = new AuditLogInDirectory(recovered, writer, new AuditReader(files, () => writer.end), checkpointer);
+  const log = new AuditLogInDirectory(recovered, files, writer, new AuditReader(files, () => writer.end), checkpointer);
   await checkpointer.requireKept();
   if (options.expected !== undefined && !(await log.contains(options.expected))) {
     const { size } = options.expected;
