@@ -1,6 +1,6 @@
-import { chmodSync, mkdirSync, readFileSync, statSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readFileSync, statSync } from "node:fs";
 import { homedir } from "node:os";
-import { join, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { CasemateError } from "@casemate/foundation/errors";
 
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -58,12 +58,28 @@ export function dataPaths(root: string): DataPaths {
 }
 
 /**
+ * Directory and missing parents. Node's own `recursive` never returns where a file system answers ENOENT below a directory that exists, as
+ * /proc does.
+ */
+function makeDirectories(path: string): void {
+  if (existsSync(path)) return;
+  const parent = dirname(path);
+  if (!existsSync(parent)) makeDirectories(parent);
+  try {
+    mkdirSync(path, { mode: 0o700 });
+  } catch (error) {
+    // Somebody else was faster.
+    if ((error as NodeJS.ErrnoException).code !== "EEXIST" || !existsSync(path)) throw error;
+  }
+}
+
+/**
  * Makes the directory with mode 0700, or takes rights of others away from an existing one.
  * @throws CONFIG_INVALID when it cannot be made, is no directory or belongs to somebody else.
  */
 export function prepareDataDirectory(root: string): void {
   try {
-    mkdirSync(root, { recursive: true, mode: 0o700 });
+    makeDirectories(root);
     const found = statSync(root);
     const uid = process.getuid?.();
     if (uid !== undefined && found.uid !== uid && uid !== 0) {

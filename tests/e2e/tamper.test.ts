@@ -41,6 +41,15 @@ describe("a data directory that was changed", () => {
     assert.match(stdout, /^chain ok, \d+ records, checkpoint signed by hsm-1/);
   });
 
+  test("a file that is no checkpoint is refused as such, and nothing is said against the log", async () => {
+    const file = join(directory.path, "no-checkpoint");
+    writeFileSync(file, "not a checkpoint\n");
+    const { status, stderr } = await casemate(copy("no-note"), ["audit", "verify", "--checkpoint", file]);
+    assert.equal(status, 1);
+    assert.match(stderr, /the given checkpoint is malformed.*BAD_REQUEST/);
+    assert.doesNotMatch(stderr, /does not hold/);
+  });
+
   test("a changed record is named", async () => {
     const data = copy("changed");
     const file = join(data, "audit", segment);

@@ -37,13 +37,18 @@ function compiled(schema: TSchema, part: string): Check {
   };
 }
 
-/** The list behind an enum, so that the refusal can name it. */
+interface Choice {
+  readonly enum?: readonly unknown[];
+}
+
+/** The list behind an enum, or behind a list of its values, so that the refusal can name it. */
 function allowedValues(schema: TSchema, path: string): readonly unknown[] | undefined {
-  const [name = ""] = path.slice(1).split("/");
+  const [name = "", index] = path.slice(1).split("/");
   const { properties } = schema as {
-    readonly properties?: Readonly<Record<string, { readonly enum?: readonly unknown[] }>>;
+    readonly properties?: Readonly<Record<string, Choice & { readonly items?: Choice }>>;
   };
-  return properties !== undefined && Object.hasOwn(properties, name) ? properties[name]?.enum : undefined;
+  const property = properties !== undefined && Object.hasOwn(properties, name) ? properties[name] : undefined;
+  return index === undefined ? property?.enum : property?.items?.enum;
 }
 
 /** Text of the caller's, cut short and without control characters. */

@@ -1,4 +1,5 @@
 import { fromUtf8 } from "@casemate/foundation/bytes";
+import { CasemateError } from "@casemate/foundation/errors";
 import { CHECKPOINT_FILE, HISTORY_FILE, KEYS_FILE } from "./checkpointer.ts";
 import type { AuditFile, AuditFiles } from "./files.ts";
 import { parseCheckpoint, parseNoteKey, type NoteKey } from "./note.ts";
@@ -19,7 +20,15 @@ function parse(note: string, origin: KeptCheckpoint["origin"]): KeptCheckpoint {
   try {
     return { note, size: parseCheckpoint(note).body.size, origin };
   } catch (cause) {
-    throw new BadCheckpoint(`the ${origin} checkpoint is malformed: ${cause instanceof Error ? cause.message : ""}`);
+    const why = `the ${origin} checkpoint is malformed: ${cause instanceof Error ? cause.message : ""}`;
+    // What the caller gave says nothing of the log.
+    if (origin === "given") {
+      throw new CasemateError("BAD_REQUEST", why, {
+        hint: "Give a file that `casemate audit checkpoint --out FILE` wrote.",
+        cause,
+      });
+    }
+    throw new BadCheckpoint(why);
   }
 }
 
@@ -64,6 +73,7 @@ function decodeLine(line: Buffer): string {
 /**
  * All checkpoints by size: the history, merged with the newest and with one that the caller kept. Those of the moment of
  * the call: a server that goes on signing meanwhile covers records that the caller may not look at.
+ * @throws BAD_REQUEST where the caller's is no checkpoint; BadCheckpoint where one of the log's own is none.
  */
 export async function keptCheckpoints(
   files: AuditFiles,
