@@ -10,7 +10,11 @@ const MOST_BYTES = 1024;
 /** Reads one line from the terminal without showing it. The bytes never become a string. @throws usage error without a terminal. */
 export async function askSecret(question: string): Promise<SecretBytes> {
   const { stdin, stderr } = process;
-  if (!stdin.isTTY) throw usage("a secret is needed, and there is no terminal to ask at", "Name a file that holds it.");
+  if (!stdin.isTTY)
+    throw usage(
+      "a secret is needed, and there is no terminal to ask at",
+      "Name a file that holds it by --passphrase-file FILE.",
+    );
   stderr.write(question);
   const typed = new Uint8Array(MOST_BYTES);
   let length = 0;

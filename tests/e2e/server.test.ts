@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 import { REPOSITORY, casemate, run, startServer, temporary } from "./harness.ts";
@@ -13,6 +14,21 @@ test("without a server, status exits with 3 and says how to start one", async ()
   assert.match(stderr, /no server answers at .*casemate\.sock[\s\S]*casemate up/);
   const asked = await casemate(directory.path, ["status", "--url", "http://localhost:1"]);
   assert.equal(asked.status, 3);
+});
+
+test("status exits with 3 at an address that takes connections and never answers", async () => {
+  using directory = temporary();
+  const mute = createServer(() => {});
+  await new Promise<void>((resolve) => mute.listen(0, "127.0.0.1", resolve));
+  try {
+    const { port } = mute.address() as AddressInfo;
+    const { status, stderr } = await casemate(directory.path, ["status", "--url", `http://127.0.0.1:${port}`]);
+    assert.equal(status, 3);
+    assert.match(stderr, /no server answers at/);
+  } finally {
+    mute.closeAllConnections();
+    mute.close();
+  }
 });
 
 test("state survives a restart, the files are the owner's alone, and a stopped server leaves no socket", async (t: TestContext) => {

@@ -1,9 +1,13 @@
 import type { Command } from "commander";
 import { anonymous, findServer } from "../connection.ts";
-import { shown } from "../failure.ts";
+import { notReachable, shown } from "../failure.ts";
 import type { Session } from "../session.ts";
-import type { Device, WhoamiResult } from "@casemate/sdk";
+import type { Device, HealthResult, WhoamiResult } from "@casemate/sdk";
+import type { Target } from "../transport.ts";
 import { printDevices } from "./device/list.ts";
+
+/** A server that takes connections and says nothing for so long, such as a stopped process, is as good as none. */
+const PATIENCE_MS = 5_000;
 
 interface Known extends WhoamiResult {
   readonly devices: readonly Device[];
@@ -24,11 +28,21 @@ async function known(session: Session): Promise<Known | undefined> {
   }
 }
 
+async function answerOf(target: Target): Promise<HealthResult> {
+  const signal = AbortSignal.timeout(PATIENCE_MS);
+  try {
+    return await anonymous(target).health({ signal });
+  } catch (error) {
+    if (signal.aborted) throw notReachable(target.where, error);
+    throw error;
+  }
+}
+
 export function define(command: Command, session: Session): void {
   command.action(async () => {
     const target = findServer(session);
     // Health needs no token: first learn whether anybody is there at all.
-    const health = await anonymous(target).health();
+    const health = await answerOf(target);
     const more = await known(session);
     session.out.answer({ ...health, address: target.where, dataDirectory: session.paths.root, ...more }, () => {
       const version = more === undefined ? "" : ` ${more.server}`;
