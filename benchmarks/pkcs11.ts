@@ -8,13 +8,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { cpuSeconds, residentMiB } from "./machine.ts";
 import { startServer } from "./server.ts";
-import { compileLoop, loop, must, SOFTHSM, softhsmToken, TOKEN, type Measured } from "./softhsm.ts";
+import { compileLoop, loop, must, SOFTHSM, softhsmToken, TOKEN, type LoopMeasured } from "./softhsm.ts";
 
 const CLIENT = "/usr/lib/x86_64-linux-gnu/pkcs11/p11-kit-client.so";
 const PROGRAMS = ["cc", "softhsm2-util", "p11-kit"];
-const WARM_UP_SECONDS = 1;
-/** Peers take turns, so that a machine that drifts favours none. */
-const ROUNDS = 2;
+const WARM_UP_SECONDS = 0.3;
+/** Peers take turns, and medians are kept: a machine that drifts or is disturbed for a while favours none. */
+const ROUNDS = 5;
 
 interface Signing {
   readonly name: string;
@@ -52,9 +52,9 @@ export interface Pkcs11Row {
   readonly operation: string;
   readonly mechanism: string;
   readonly load: string;
-  readonly casemate: Measured;
-  readonly inProcess: Measured;
-  readonly served: Measured;
+  readonly casemate: LoopMeasured;
+  readonly inProcess: LoopMeasured;
+  readonly served: LoopMeasured;
   readonly ratioInProcess: number;
   readonly ratioServed: number;
   readonly targets?: { readonly inProcess: number; readonly served: number };
@@ -106,7 +106,7 @@ async function softhsm(folder: string): Promise<{ readonly inProcess: Peer; read
   };
 }
 
-/** @param report is called with each row as it is done. */
+/** @param seconds of each peer for each row, over all rounds. @param report is called with each row as it is done. */
 export async function pkcs11Figures(seconds: number, report: (row: Pkcs11Row) => void): Promise<Pkcs11Figures> {
   const folder = mkdtempSync(join(tmpdir(), "casemate-bench-"));
   try {
@@ -141,6 +141,11 @@ export async function pkcs11Figures(seconds: number, report: (row: Pkcs11Row) =>
   }
 }
 
+function median(values: readonly number[]): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN;
+}
+
 interface Peers {
   readonly casemate: Peer;
   readonly inProcess: Peer;
@@ -155,14 +160,15 @@ async function measure(
   server: { readonly pid: number; readonly boundary: number },
   seconds: number,
 ): Promise<Pkcs11Row> {
-  const sign = ({ module, token, pinFile, env }: Peer): Promise<Measured> =>
+  const each = seconds / ROUNDS;
+  const sign = ({ module, token, pinFile, env }: Peer): Promise<LoopMeasured> =>
     loop(
       program,
       [module, token, pinFile, signing.name, String(signing.mechanismNumber)],
-      { ...shape, warmUp: WARM_UP_SECONDS, seconds },
+      { ...shape, warmUp: WARM_UP_SECONDS, seconds: each },
       env,
     );
-  const runs: Record<keyof Peers, Measured[]> = { casemate: [], inProcess: [], served: [] };
+  const runs: Record<keyof Peers, LoopMeasured[]> = { casemate: [], inProcess: [], served: [] };
   const used = { server: 0, boundary: 0 };
   for (let round = 0; round < ROUNDS; round++) {
     runs.inProcess.push(await sign(peers.inProcess));
@@ -172,15 +178,17 @@ async function measure(
     used.boundary += cpuSeconds(server.boundary) - before.boundary;
     runs.served.push(await sign(peers.served));
   }
-  const mean = (peer: keyof Peers): Measured => {
-    const of = (field: keyof Measured): number =>
-      Math.round(runs[peer].reduce((sum, one) => sum + one[field], 0) / ROUNDS);
-    return { perSecond: of("perSecond"), p50Us: of("p50Us"), p99Us: of("p99Us") };
+  const middle = (peer: keyof Peers): LoopMeasured => {
+    const of = (field: keyof LoopMeasured): number => Math.round(median(runs[peer].map((one) => one[field])));
+    return { perSecond: of("perSecond"), p50Us: of("p50Us"), p99Us: of("p99Us"), cpuUs: of("cpuUs") };
   };
-  const [casemate, inProcess, served] = [mean("casemate"), mean("inProcess"), mean("served")];
-  const signatures = casemate.perSecond * ROUNDS * (seconds + WARM_UP_SECONDS);
+  const ratio = (peer: keyof Peers): number => {
+    const rounds = runs.casemate.map((own, round) => own.perSecond / (runs[peer][round]?.perSecond ?? Number.NaN));
+    return Math.round(1000 * median(rounds)) / 1000;
+  };
+  const [casemate, inProcess, served] = [middle("casemate"), middle("inProcess"), middle("served")];
+  const signatures = runs.casemate.reduce((sum, one) => sum + one.perSecond * (each + WARM_UP_SECONDS), 0);
   const targets = TARGETS[`${signing.name} ${shape.name}`];
-  const ratio = (peer: Measured): number => Math.round((1000 * casemate.perSecond) / peer.perSecond) / 1000;
   return {
     operation: signing.name,
     mechanism: signing.mechanism,
@@ -188,8 +196,8 @@ async function measure(
     casemate,
     inProcess,
     served,
-    ratioInProcess: ratio(inProcess),
-    ratioServed: ratio(served),
+    ratioInProcess: ratio("inProcess"),
+    ratioServed: ratio("served"),
     ...(targets === undefined ? {} : { targets }),
     serverCpuMicros: Math.round((1e6 * used.server) / signatures),
     boundaryCpuMicros: Math.round((1e6 * used.boundary) / signatures),
@@ -197,7 +205,7 @@ async function measure(
 }
 
 export const pkcs11Header = (): string =>
-  "operation  load          casemate/s  p50/p99 µs     softhsm/s  p11-kit+softhsm/s  ÷ in process     ÷ p11-kit server   CPU µs server+boundary";
+  "operation  load          casemate/s  p50/p99 µs     softhsm/s  p11-kit+softhsm/s  ÷ in process     ÷ p11-kit server   CPU µs application+server+boundary";
 
 export function formatPkcs11Row(row: Pkcs11Row): string {
   const judged = (ratio: number, target: number | undefined): string =>
@@ -211,6 +219,6 @@ export function formatPkcs11Row(row: Pkcs11Row): string {
     String(row.served.perSecond).padStart(18),
     judged(row.ratioInProcess, row.targets?.inProcess).padStart(17),
     judged(row.ratioServed, row.targets?.served).padStart(17),
-    `${row.serverCpuMicros}+${row.boundaryCpuMicros}`.padStart(12),
+    `${row.casemate.cpuUs}+${row.serverCpuMicros}+${row.boundaryCpuMicros}`.padStart(15),
   ].join(" ");
 }

@@ -55,15 +55,23 @@ export interface Measured {
   readonly p99Us: number;
 }
 
+export interface LoopMeasured extends Measured {
+  /** CPU that the application itself spends on one signature, its module included. */
+  readonly cpuUs: number;
+}
+
 /** Signs with the loop: `words` are its arguments up to the mechanism. */
 export async function loop(
   program: string,
   words: readonly string[],
   shape: { readonly processes: number; readonly threads: number; readonly warmUp: number; readonly seconds: number },
   env: Readonly<Record<string, string>>,
-): Promise<Measured> {
+): Promise<LoopMeasured> {
   const numbers = [shape.processes, shape.threads, shape.warmUp, shape.seconds].map(String);
   const text = await output(program, ["sign", ...words, ...numbers], env);
-  const { operations, p50Us, p99Us } = JSON.parse(text) as Record<"operations" | "p50Us" | "p99Us", number>;
-  return { perSecond: operations / shape.seconds, p50Us, p99Us };
+  const { operations, p50Us, p99Us, cpuUs } = JSON.parse(text) as Record<
+    "operations" | "p50Us" | "p99Us" | "cpuUs",
+    number
+  >;
+  return { perSecond: operations / shape.seconds, p50Us, p99Us, cpuUs };
 }

@@ -5,7 +5,7 @@
  *   pkcs11 make MODULE TOKEN PIN-FILE LABEL rsa|ec
  *   pkcs11 sign MODULE TOKEN PIN-FILE LABEL MECHANISM PROCESSES THREADS WARM-UP-SECONDS SECONDS
  *
- * `sign` prints {"operations":…,"seconds":…,"p50Us":…,"p99Us":…}: C_SignInit and C_Sign of 32 bytes together are one operation.
+ * `sign` prints {"operations":…,"seconds":…,"p50Us":…,"p99Us":…,"cpuUs":…}, the last for one operation: C_SignInit and C_Sign of 32 bytes together are one operation.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -157,6 +158,8 @@ typedef struct {
   atomic_uint ready;
   _Atomic uint64_t begin;
   atomic_ulong operations;
+  /* With those of the warm-up. */
+  atomic_ulong all;
   atomic_ulong latency[BUCKETS];
 } shared_state;
 static shared_state *shared;
@@ -200,7 +203,7 @@ static void *worker(void *argument) {
   uint64_t begin;
   while ((begin = atomic_load(&shared->begin)) == 0) usleep(1000);
   const uint64_t from = begin + (uint64_t)(what->warm_up * 1e9), until = from + (uint64_t)(what->seconds * 1e9);
-  uint64_t start = now(), done = 0;
+  uint64_t start = now(), done = 0, all = 0;
   uint32_t counted[BUCKETS] = {0};
   for (uint64_t i = 0; start < until; i++) {
     memcpy(data, &i, sizeof i);
@@ -213,8 +216,10 @@ static void *worker(void *argument) {
       done++;
     }
     start = end;
+    all++;
   }
   atomic_fetch_add(&shared->operations, done);
+  atomic_fetch_add(&shared->all, all);
   for (int i = 0; i < BUCKETS; i++)
     if (counted[i] > 0) atomic_fetch_add(&shared->latency[i], counted[i]);
   return NULL;
@@ -263,8 +268,13 @@ static int sign_all(char **argv) {
   int status;
   while (wait(&status) > 0)
     if (status != 0) failed = 1;
-  printf("{\"operations\":%lu,\"seconds\":%g,\"p50Us\":%.1f,\"p99Us\":%.1f}\n", atomic_load(&shared->operations),
-         what.seconds, quantile(0.5), quantile(0.99));
+  struct rusage used;
+  getrusage(RUSAGE_CHILDREN, &used);
+  double cpu = (double)(used.ru_utime.tv_sec + used.ru_stime.tv_sec) * 1e6 +
+               (double)(used.ru_utime.tv_usec + used.ru_stime.tv_usec);
+  printf("{\"operations\":%lu,\"seconds\":%g,\"p50Us\":%.1f,\"p99Us\":%.1f,\"cpuUs\":%.1f}\n",
+         atomic_load(&shared->operations), what.seconds, quantile(0.5), quantile(0.99),
+         cpu / (double)atomic_load(&shared->all));
   return failed;
 }
 

@@ -4,25 +4,54 @@ import { Awake } from "./awake.ts";
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
-test("the loop stays awake only while applications ask again at once", async () => {
+/** An application that asks again after a time that depends on whether the loop stays awake; answers the share of that. */
+async function sign(awakeMs: number, asleepMs: number): Promise<number> {
   let time = 0;
   const awake = new Awake(() => time);
-  awake.asked();
-  awake.answered();
-  assert.equal(awake.turning, false, "nobody was seen to ask again soon");
-  time += 0.01;
-  awake.asked();
-  awake.answered();
-  for (let i = 0; i < 5; i++) {
-    await turn();
-    assert.equal(awake.turning, true);
+  let stayed = 0;
+  let asked = 0;
+  // The first trials do not count.
+  while (time < 5000) {
+    awake.asked();
+    awake.answered();
+    if (time > 1000) {
+      asked++;
+      if (awake.turning) stayed++;
+    }
+    time += awake.turning ? awakeMs : asleepMs;
+    if (awakeMs > 0.08 || asleepMs > 0.08) await turn();
   }
+  // Its turns end with the moment.
   time += 1;
   await turn();
   await turn();
-  assert.equal(awake.turning, false, "a moment without a question ends it");
-  awake.asked();
-  awake.answered();
+  assert.equal(awake.turning, false);
+  return stayed / asked;
+}
+
+test("the loop stays awake where that serves an application faster", async () => {
+  assert.ok((await sign(0.05, 0.1)) > 0.8);
+});
+
+test("it sleeps where staying awake is no faster", async () => {
+  assert.ok((await sign(0.1, 0.1)) < 0.2);
+  assert.ok((await sign(0.14, 0.1)) < 0.2);
+});
+
+test("it never stays awake for applications that ask now and then", async () => {
+  assert.equal(await sign(5, 5), 0);
+});
+
+test("when nobody asks any more the loop sleeps after a moment", async () => {
+  let time = 0;
+  const awake = new Awake(() => time);
+  for (; time < 40; time += 0.05) {
+    awake.asked();
+    awake.answered();
+  }
+  assert.equal(awake.turning, true);
+  time += 1;
   await turn();
-  assert.equal(awake.turning, false, "a late question does not begin it again");
+  await turn();
+  assert.equal(awake.turning, false);
 });

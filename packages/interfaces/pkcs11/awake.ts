@@ -1,20 +1,31 @@
-// Keeps the event loop from sleeping for a moment after an answer, while applications ask again that soon.
+// Keeps the event loop from sleeping for a moment after an answer, where applications are served faster so.
 
 /** Milliseconds. An application that signs in a loop asks again within less. */
 const MOMENT = 0.08;
+/** Milliseconds for which staying awake, and then sleeping, is tried, and for which the better one is kept. */
+const TRY = 50;
+const KEEP = 1000;
+/** Staying awake costs processor time, so it must be that much faster. */
+const BETTER = 1.05;
+
+type Phase = "try-awake" | "try-asleep" | "keep";
 
 /**
  * An application waits for each answer before it asks again, and p11-kit asks twice for a signature. Where an idle
- * processor is stopped, above all in virtual machines, to sleep in between and be woken takes longer than the wait itself.
- * So the loop looks again instead, for a moment, and only while that pays: after a moment in which nobody asked, the next
- * answers do without, until somebody asks that soon after one.
+ * processor is stopped, above all in virtual machines, to sleep in between and be woken takes longer than the wait itself;
+ * then the loop looks again instead, for a moment. Where other processes want the processor that only takes it from them.
+ * Which of the two holds is found by trying: both for a little while, then the one under which more was asked.
  */
 export class Awake {
   readonly #now: () => number;
   #answeredAt = -Infinity;
   #until = -Infinity;
   #turning = false;
-  #pays = false;
+  #phase: Phase = "keep";
+  #since = -Infinity;
+  #questions = 0;
+  #awakeRate = 0;
+  #kept = false;
 
   constructor(now: () => number = () => performance.now()) {
     this.#now = now;
@@ -22,14 +33,22 @@ export class Awake {
 
   /** Somebody asked something. */
   asked(): void {
-    this.#pays = this.#now() - this.#answeredAt <= MOMENT;
+    this.#questions++;
+    const now = this.#now();
+    const spent = now - this.#since;
+    const planned = this.#phase === "keep" ? KEEP : TRY;
+    if (spent >= planned) this.#next(now, spent, planned);
   }
 
   /** An answer was written. */
   answered(): void {
-    this.#answeredAt = this.#now();
-    if (!this.#pays) return;
-    this.#until = this.#answeredAt + MOMENT;
+    const now = this.#now();
+    const soon = now - this.#answeredAt <= 2 * MOMENT;
+    this.#answeredAt = now;
+    const stay = this.#phase === "try-awake" || (this.#phase === "keep" && this.#kept);
+    // Answers that follow each other closely are those of an application in a loop; others are not waited for.
+    if (!stay || !soon) return;
+    this.#until = now + MOMENT;
     if (this.#turning) return;
     this.#turning = true;
     setImmediate(this.#turn);
@@ -38,6 +57,21 @@ export class Awake {
   /** Whether the loop is kept from sleeping. */
   get turning(): boolean {
     return this.#turning;
+  }
+
+  #next(now: number, spent: number, planned: number): void {
+    const rate = this.#questions / spent;
+    // A pause in between says nothing about either way.
+    const comparable = spent < 2 * planned;
+    if (this.#phase === "try-awake" && comparable) {
+      this.#awakeRate = rate;
+      this.#phase = "try-asleep";
+    } else if (this.#phase === "try-asleep" && comparable) {
+      this.#kept = this.#awakeRate > rate * BETTER;
+      this.#phase = "keep";
+    } else this.#phase = "try-awake";
+    this.#since = now;
+    this.#questions = 0;
   }
 
   readonly #turn = (): void => {
