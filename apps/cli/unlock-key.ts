@@ -53,7 +53,7 @@ export function checkChallenge(
     });
   if (expected !== undefined) return { fingerprint: found };
   return {
-    remark: `first unlock of ${device} from this account: its unlock key ${found} is remembered. That it is the device's own was not checked; --trust-key would have.`,
+    remark: `first unlock of ${device} from this account: its unlock key ${found} will be remembered when it unlocks. That it is the device's own was not checked; --trust-key would have.`,
     fingerprint: found,
   };
 }

@@ -5,6 +5,9 @@ import type { Page, Paged } from "./types.ts";
 const MAX_PAGE = 1000;
 const DEFAULT_PAGE = 100;
 
+/** Before the place in every cursor, so that other text is told from one. */
+const MARK = "at:";
+
 /** @throws BAD_REQUEST when out of 1..1000. */
 export function limitOf(page: Page): number {
   const limit = page.limit ?? DEFAULT_PAGE;
@@ -16,13 +19,18 @@ export function limitOf(page: Page): number {
 /** The place a cursor stands for. @throws BAD_REQUEST for anything `pageOf` did not make. */
 export function afterOf(page: Page): { readonly after?: string } {
   if (page.cursor === undefined) return {};
+  const place = textOf(page.cursor);
+  if (place?.startsWith(MARK) === true) return { after: place.slice(MARK.length) };
+  throw new CasemateError("BAD_REQUEST", "the cursor is not one of ours", {
+    hint: "Pass `next` of the page before, or start without a cursor.",
+  });
+}
+
+function textOf(cursor: string): string | undefined {
   try {
-    return { after: fromUtf8(fromBase64Url(page.cursor)) };
-  } catch (cause) {
-    throw new CasemateError("BAD_REQUEST", "the cursor is not one of ours", {
-      hint: "Pass `next` of the page before, or start without a cursor.",
-      cause,
-    });
+    return fromUtf8(fromBase64Url(cursor));
+  } catch {
+    return undefined;
   }
 }
 
@@ -36,5 +44,5 @@ export function pageOf<R, T>(
   const items = rows.slice(0, limit).map(view);
   const last = rows[limit - 1];
   if (rows.length <= limit || last === undefined) return { items };
-  return { items, next: toBase64Url(toUtf8(position(last))) };
+  return { items, next: toBase64Url(toUtf8(MARK + position(last))) };
 }

@@ -82,6 +82,8 @@ test("keys are listed by name in pages, filtered by device, state, algorithm and
   const page = await t.keyring.listKeys(t.admin, { limit: 2 });
   assert.ok(page.next);
   assert.deepEqual(await names({ limit: 2, cursor: page.next }), ["b1", "b2"]);
+  for (const forged of ["AAAA", "YjE", "zzzz", `${page.next}!`])
+    await assert.rejects(names({ cursor: forged }), failing("BAD_REQUEST", /cursor/));
   assert.equal((await t.keyring.getDevice(t.admin, "hsm-1")).keys, 3);
   assert.deepEqual(
     (await t.keyring.listDevices(t.admin)).map(({ identity, keys }) => [identity.id, keys]),

@@ -8,7 +8,7 @@ export function publicKey(core: Core): Keyring["publicKey"] {
   return (caller, name, version) =>
     core.guard.key(caller, "key.public", name, async ({ record }, note) => {
       if (!ALGORITHMS[record.algorithm].asymmetric)
-        throw new CasemateError("NOT_SUPPORTED", `${name} is a ${record.algorithm} key: it has no public half`);
+        throw new CasemateError("NOT_SUPPORTED", `${name} is of ${record.algorithm}: it has no public half`);
       const chosen = select(core, record, "public", version);
       note.details = { version: chosen.version.version };
       const known = chosen.version.publicKey ?? (await chosen.device.keys.publicKey(chosen.ref));
