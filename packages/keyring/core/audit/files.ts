@@ -148,40 +148,8 @@ export async function directoryFiles(directory: string, options: { create: boole
   };
 }
 
-/** The same files, with a way to close what is still open: for work that may fail half-way. */
-export function closableFiles(files: AuditFiles): AuditFiles & { closeAll(): Promise<void> } {
-  const open = new Set<AuditFile>();
-  return {
-    list: () => files.list(),
-    load: (name) => files.load(name),
-    replace: (name, bytes) => files.replace(name, bytes),
-    remove: (name) => files.remove(name),
-    syncDirectory: () => files.syncDirectory(),
-    async open(name, mode) {
-      const file = await files.open(name, mode);
-      const tracked: AuditFile = {
-        write: (bytes, position) => file.write(bytes, position),
-        writeNow: (bytes, position) => file.writeNow(bytes, position),
-        sync: () => file.sync(),
-        truncate: (length) => file.truncate(length),
-        read: (position, length) => file.read(position, length),
-        size: () => file.size(),
-        close() {
-          open.delete(tracked);
-          return file.close();
-        },
-      };
-      open.add(tracked);
-      return tracked;
-    },
-    async closeAll() {
-      await Promise.allSettled([...open].map((file) => file.close()));
-    },
-  };
-}
-
-/** The same files, read with a pause before each block; rejects once `signal` is aborted. */
-export function pacedFiles(files: AuditFiles, pauseMs: number, signal: AbortSignal): AuditFiles {
+/** The same directory, with each file replaced by what `wrap` makes of it. */
+function wrapped(files: AuditFiles, wrap: (file: AuditFile) => Partial<AuditFile>): AuditFiles {
   return {
     list: () => files.list(),
     load: (name) => files.load(name),
@@ -195,13 +163,41 @@ export function pacedFiles(files: AuditFiles, pauseMs: number, signal: AbortSign
         writeNow: (bytes, position) => file.writeNow(bytes, position),
         sync: () => file.sync(),
         truncate: (length) => file.truncate(length),
-        async read(position, length) {
-          await sleep(pauseMs, undefined, { signal, ref: false });
-          return file.read(position, length);
-        },
+        read: (position, length) => file.read(position, length),
         size: () => file.size(),
         close: () => file.close(),
+        ...wrap(file),
       };
     },
   };
+}
+
+/** The same files, with a way to close what is still open: for work that may fail half-way. */
+export function closableFiles(files: AuditFiles): AuditFiles & { closeAll(): Promise<void> } {
+  const open = new Set<AuditFile>();
+  const tracked = wrapped(files, (file) => {
+    open.add(file);
+    return {
+      close() {
+        open.delete(file);
+        return file.close();
+      },
+    };
+  });
+  return {
+    ...tracked,
+    async closeAll() {
+      await Promise.allSettled([...open].map((file) => file.close()));
+    },
+  };
+}
+
+/** The same files, read with a pause before each block; rejects once `signal` is aborted. */
+export function pacedFiles(files: AuditFiles, pauseMs: number, signal: AbortSignal): AuditFiles {
+  return wrapped(files, (file) => ({
+    async read(position, length) {
+      await sleep(pauseMs, undefined, { signal, ref: false });
+      return file.read(position, length);
+    },
+  }));
 }
