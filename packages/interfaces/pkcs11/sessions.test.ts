@@ -79,7 +79,14 @@ describe("sessions, logins and operations over PKCS#11", () => {
     await client.call("C_GetSlotList", 1, SIZE_QUERY);
     const officer = await session(client, RW, slot);
     await client.call("C_Login", officer, CKU.SO, toUtf8(bench.adminToken));
+    const admin = await bench.keyring.authenticate(bench.adminToken, "pkcs11");
+    const tokens = async (): Promise<number> => (await bench.keyring.listTokens(admin, { limit: 100 })).items.length;
+    const present = await tokens();
+    assert.equal(await client.rv("C_InitPIN", officer, toUtf8("abc")), CKR.PIN_LEN_RANGE);
+    assert.equal(await client.rv("C_InitPIN", officer, NULL_BYTES), CKR.PIN_INCORRECT);
+    assert.equal(await tokens(), present, "a refused PIN leaves no API token behind");
     await client.call("C_InitPIN", officer, toUtf8("correct horse"));
+    assert.equal(await tokens(), present + 1);
     await client.call("C_Logout", officer);
     await client.call("C_Login", officer, CKU.USER, toUtf8("correct horse"));
     await client.call("C_SetPIN", officer, toUtf8("correct horse"), toUtf8("battery staple"));

@@ -4,7 +4,7 @@ import type { Caller } from "@casemate/keyring/core";
 import type { Application } from "../application.ts";
 import { PIN_RECORD_CLASS } from "../catalogue.ts";
 import { MADE_HERE } from "../key-object.ts";
-import type { Slot } from "../slots.ts";
+import { PIN_BYTES, type Slot } from "../slots.ts";
 import { failure } from "../status.ts";
 import type { Calls } from "./types.ts";
 
@@ -62,6 +62,9 @@ export const tokenCalls: Calls<"C_InitToken" | "C_InitToken2" | "C_InitPIN" | "C
     const login = application.login(session.slot);
     if (login?.role !== "so") throw failure("USER_NOT_LOGGED_IN");
     if (!session.writable) throw failure("SESSION_READ_ONLY");
+    // Before the token is made: a refused PIN must leave none behind.
+    const chosen = given(pin);
+    if (chosen.length < PIN_BYTES.min || chosen.length > PIN_BYTES.max) throw failure("PIN_LEN_RANGE");
     const { home } = application.slotOf(session);
     const { keyring } = application.ports;
     const { token } = await keyring.createToken(login.caller, {
@@ -69,7 +72,7 @@ export const tokenCalls: Calls<"C_InitToken" | "C_InitToken2" | "C_InitPIN" | "C
       roles: ["operator", "user"],
       note: `opened by the PIN of PKCS#11 token ${home}`,
     });
-    await application.shared.pins.set(login.caller, home, "user", given(pin), token);
+    await application.shared.pins.set(login.caller, home, "user", chosen, token);
     return [];
   },
   async C_SetPIN(application, handle, before, after) {
