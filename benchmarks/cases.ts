@@ -23,20 +23,6 @@ const digest = createHash("sha256").update(message).digest();
 
 export const CASES: readonly Case[] = [
   {
-    name: "rsa-2048",
-    algorithm: "rsa-2048",
-    work: { kind: "sign", scheme: "rsa-pkcs1-sha256", input: "message" },
-    data: message,
-    targets: { engine: { ratio: 0.8 }, "rest-batch": { ratio: 0.8 }, rest: { ratio: 0.6 } },
-  },
-  {
-    name: "rsa-4096",
-    algorithm: "rsa-4096",
-    work: { kind: "sign", scheme: "rsa-pkcs1-sha256", input: "message" },
-    data: message,
-    targets: {},
-  },
-  {
     name: "ec-p256",
     algorithm: "ec-p256",
     work: { kind: "sign", scheme: "ecdsa-sha256", input: "message" },
@@ -49,6 +35,20 @@ export const CASES: readonly Case[] = [
     work: { kind: "sign", scheme: "ecdsa-sha256", input: "digest" },
     data: digest,
     targets: { engine: { ratio: 0.7 }, "rest-batch": { ratio: 0.65 }, rest: { ratio: 0.2 } },
+  },
+  {
+    name: "rsa-2048",
+    algorithm: "rsa-2048",
+    work: { kind: "sign", scheme: "rsa-pkcs1-sha256", input: "message" },
+    data: message,
+    targets: { engine: { ratio: 0.8 }, "rest-batch": { ratio: 0.8 }, rest: { ratio: 0.6 } },
+  },
+  {
+    name: "rsa-4096",
+    algorithm: "rsa-4096",
+    work: { kind: "sign", scheme: "rsa-pkcs1-sha256", input: "message" },
+    data: message,
+    targets: {},
   },
   {
     name: "ed25519",
