@@ -81,6 +81,11 @@ export function prepareDataDirectory(root: string): void {
   try {
     makeDirectories(root);
     const found = statSync(root);
+    if (!found.isDirectory()) {
+      throw new CasemateError("CONFIG_INVALID", `the data directory ${root} is no directory`, {
+        hint: "Choose another one with --data DIR or $CASEMATE_DATA.",
+      });
+    }
     const uid = process.getuid?.();
     if (uid !== undefined && found.uid !== uid && uid !== 0) {
       throw new CasemateError(
