@@ -79,6 +79,8 @@ export class Guard {
   #sealed: string | undefined;
   #tampered: CasemateError | undefined;
   #sinceHead = 0;
+  /** Use cases begun whose record is still to come. */
+  #underWay = 0;
 
   constructor(parts: GuardParts) {
     this.#parts = parts;
@@ -101,6 +103,7 @@ export class Guard {
   /** A use case on the keyring as a whole. `resource` is for the record. */
   async keyring<T>(caller: Caller, action: Action, resource: string, work: (note: Note) => Promise<T>): Promise<T> {
     const note: Note = { count: 1 };
+    this.#underWay += 1;
     let result: T;
     try {
       const waiting = this.#ready(caller, action);
@@ -122,6 +125,7 @@ export class Guard {
     work: (entry: KeyEntry, note: Note) => Promise<T>,
   ): Promise<T> {
     const note: Note = { count: 1 };
+    this.#underWay += 1;
     let resource: string | undefined;
     let result: T;
     try {
@@ -147,6 +151,7 @@ export class Guard {
     work: (draft: KeyRecord, note: Note) => Promise<T>,
   ): Promise<T> {
     const note: Note = { count: 1 };
+    this.#underWay += 1;
     const resource = `key/${name.slice(0, 128)}`;
     let result: T;
     try {
@@ -220,6 +225,7 @@ export class Guard {
   }
 
   #record(caller: Caller, action: Action, resource: string, outcome: string, note: Note): Promise<void> {
+    this.#underWay -= 1;
     this.#parts.metrics.add(`casemate_operations_total{action="${action}",outcome="${outcome}"}`, note.count);
     const entry: AuditEntry = {
       principal: caller.principal,
@@ -240,6 +246,8 @@ export class Guard {
     // A refusal is evidence: it is always on the disk before it is told.
     const relaxed = outcome === "ok" && USES.has(action) && relaxedSources.has(caller.source);
     const durability = relaxed ? "relaxed" : "durable";
-    return READS.has(action) ? recorder.appendIfRoom(entry, durability) : recorder.append(entry, durability);
+    return READS.has(action)
+      ? recorder.appendIfRoom(entry, durability, this.#underWay)
+      : recorder.append(entry, durability, this.#underWay);
   }
 }

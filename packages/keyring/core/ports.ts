@@ -41,8 +41,11 @@ export interface AuditHead {
 export type Durability = "durable" | "relaxed";
 
 export interface AuditLog {
-  /** Resolves with the record's index once it is kept. @throws STORAGE_FULL, STORAGE_FAILED; nothing is acknowledged then. */
-  append(entry: AuditEntry, durability?: Durability): Promise<number>;
+  /**
+   * Resolves with the record's index once it is kept. `following` is how many more appends are under way: durable ones may
+   * wait a moment for each other. @throws STORAGE_FULL, STORAGE_FAILED; nothing is acknowledged then.
+   */
+  append(entry: AuditEntry, durability?: Durability, following?: number): Promise<number>;
   /** Newest durable record. */
   readonly head: AuditHead;
   useSigner(signer: CheckpointSigner): void;

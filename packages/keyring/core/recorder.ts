@@ -27,17 +27,17 @@ export class Recorder {
   }
 
   /** @throws STORAGE_FULL, STORAGE_FAILED; nothing may be acknowledged then. */
-  append(entry: AuditEntry, durability?: Durability): Promise<void> {
-    return this.#audit.append(entry, durability).then(this.#recorded, (error: unknown) => {
+  append(entry: AuditEntry, durability?: Durability, following?: number): Promise<void> {
+    return this.#audit.append(entry, durability, following).then(this.#recorded, (error: unknown) => {
       this.#remember(entry, asCasemateError(error).code);
       throw error;
     });
   }
 
   /** For what changes nothing: a full disk does not stop it. @throws STORAGE_FAILED. */
-  async appendIfRoom(entry: AuditEntry, durability?: Durability): Promise<void> {
+  async appendIfRoom(entry: AuditEntry, durability?: Durability, following?: number): Promise<void> {
     try {
-      await this.append(entry, durability);
+      await this.append(entry, durability, following);
     } catch (error) {
       if (asCasemateError(error).code !== "STORAGE_FULL") throw error;
     }

@@ -8,6 +8,9 @@ export const AUDIT_LIMITS = {
   waiting: 65_536,
   /** Milliseconds after which relaxed records are synced where no durable one came before. */
   relaxedMs: 25,
+  /** Durable records that are worth a sync of their own while more are under way, and milliseconds that they wait for those. */
+  gatherRecords: 16,
+  gatherMs: 2,
   /** Characters kept of a field: names are shorter, and what is longer comes from hostile input. */
   fieldCharacters: 512,
   /** Details of a record, and characters kept of their names and values. */

@@ -64,6 +64,37 @@ test("appends of one turn go out in one write and one sync, in the order they ca
   await log.close();
 });
 
+test("durable appends wait a moment for announced ones once there was company, and share their sync", async () => {
+  const files = new MemoryFiles();
+  const log = await openMemory(files);
+  const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+  // Each appended in a turn of its own, with the number of those still to come.
+  const inTurns = async (count: number, announced: (left: number) => number): Promise<number> => {
+    const before = files.syncs;
+    const appended: Promise<number>[] = [];
+    for (let left = count - 1; left >= 0; left--) {
+      appended.push(log.append(entry(), "durable", announced(left)));
+      for (let i = 0; i < 5; i++) await turn();
+    }
+    await Promise.all(appended);
+    return files.syncs - before;
+  };
+  const company = (): Promise<number[]> => Promise.all([log.append(entry()), log.append(entry())]);
+
+  assert.equal(await inTurns(6, () => 100), 6, "without company before, nobody waits");
+  await company();
+  assert.ok((await inTurns(6, (left) => left)) < 6, "announced appends were not waited for");
+  await company();
+  assert.equal(await inTurns(6, () => 0), 6, "nothing announced, nothing to wait for");
+  await company();
+  // An announcement that does not come true costs a moment, no record.
+  assert.equal(typeof (await log.append(entry(), "durable", 100)), "number");
+  await company();
+  const late = log.append(entry(), "durable", 100);
+  await log.close();
+  assert.equal(typeof (await late), "number");
+});
+
 test("an append resolves only after the sync that covers it", async () => {
   const files = new MemoryFiles();
   const log = await openMemory(files);

@@ -79,11 +79,11 @@ class AuditLogInDirectory implements FileAuditLog {
     return this.#writer.head;
   }
 
-  append(entry: AuditEntry, durability?: Durability): Promise<number> {
+  append(entry: AuditEntry, durability?: Durability, following?: number): Promise<number> {
     if (entry.source === OWN_SOURCE) {
       return Promise.reject(new CasemateError("BAD_REQUEST", `the source ${OWN_SOURCE} is the log's own`));
     }
-    return this.#writer.append(entry, durability);
+    return this.#writer.append(entry, durability, following);
   }
 
   // Whoever reads sees everything acknowledged before, so that is synced first.

@@ -40,8 +40,8 @@ export interface WriterOptions {
 }
 
 /**
- * The one writer. Durable appends that arrive while a sync is under way go out together with the next: group commit
- * without a timer. Relaxed appends are written at the end of the turn that brought them, so that the kernel has them
+ * The one writer. Durable appends that arrive while a sync is under way go out together with the next. Where the last sync
+ * had more than one and more are announced, they wait a moment for each other: a sync costs more than a signature. Relaxed appends are written at the end of the turn that brought them, so that the kernel has them
  * before they are acknowledged, and synced with the next durable one or soon after. Hashes are computed when a batch
  * goes out, so a batch that fails leaves no trace.
  */
@@ -64,6 +64,12 @@ export class AuditWriter {
   #preparing = false;
   #flushing: Promise<void> | undefined;
   #soon: NodeJS.Timeout | undefined;
+  /** Records of the last sync that waited for it. */
+  #company = 0;
+  /** Appends that the last caller said will come. */
+  #following = 0;
+  /** Ends the wait for them. */
+  #gathered: (() => void) | undefined;
   #saving: Promise<void> | undefined;
   #savedSize: number;
   #broken: CasemateError | undefined;
@@ -91,7 +97,7 @@ export class AuditWriter {
     return { segment: this.#segment.first, bytes: this.#synced.bytes };
   }
 
-  append(entry: AuditEntry, durability: Durability = "durable"): Promise<number> {
+  append(entry: AuditEntry, durability: Durability = "durable", following = 0): Promise<number> {
     if (this.#closed) return Promise.reject(new CasemateError("UNAVAILABLE", "the audit log is closed"));
     if (this.#broken?.code === "STORAGE_FAILED") return Promise.reject(this.#broken);
     if (this.#waiting.length >= AUDIT_LIMITS.waiting) {
@@ -108,8 +114,11 @@ export class AuditWriter {
     const relaxed = durability === "relaxed";
     return new Promise((resolve, reject) => {
       this.#waiting.push({ tail, relaxed, resolve, reject });
-      if (!relaxed) this.#flushing ??= this.#flushSoon();
-      else if (!this.#drainScheduled) {
+      this.#following = following;
+      if (!relaxed) {
+        this.#flushing ??= this.#flushSoon();
+        if (this.#gathered !== undefined && this.#enough()) this.#gathered();
+      } else if (!this.#drainScheduled) {
         this.#drainScheduled = true;
         // After every promise callback of this turn: what is acknowledged together is written together.
         process.nextTick(() => this.#drain());
@@ -148,8 +157,27 @@ export class AuditWriter {
   async #flushSoon(): Promise<void> {
     // What arrives in the same turn of the event loop shares the write.
     await new Promise(setImmediate);
-    while (this.#waiting.length > 0 || this.#wantSync) await this.#flush();
+    while (this.#waiting.length > 0 || this.#wantSync) {
+      if (this.#company > 1 && !this.#enough()) await this.#gather();
+      await this.#flush();
+    }
     this.#flushing = undefined;
+  }
+
+  #enough(): boolean {
+    return this.#closed || this.#waiting.length >= Math.min(this.#following, AUDIT_LIMITS.gatherRecords);
+  }
+
+  #gather(): Promise<void> {
+    return new Promise((resolve) => {
+      const end = (): void => {
+        clearTimeout(timer);
+        this.#gathered = undefined;
+        resolve();
+      };
+      const timer = setTimeout(end, AUDIT_LIMITS.gatherMs);
+      this.#gathered = end;
+    });
   }
 
   async #flush(): Promise<void> {
@@ -230,6 +258,7 @@ export class AuditWriter {
     const written = this.#now();
     const answers = this.#unsynced;
     this.#unsynced = [];
+    this.#company = answers.length;
     this.#wantSync = false;
     try {
       await this.#segment.file.sync();
