@@ -1,4 +1,4 @@
-/** `npm run bench [-- SUITE… --seconds S --only NAME]`: prints as it measures and keeps the figures as JSON. */
+/** `npm run bench [-- SUITE… --seconds S --rounds N --only NAME]`: prints as it measures and keeps the figures as JSON. */
 import { parseArgs } from "node:util";
 import { CASES, type Path } from "./cases.ts";
 import { catalogueFigures } from "./catalogue.ts";
@@ -8,7 +8,7 @@ import { formatPkcs11Row, pkcs11Figures, pkcs11Header, pkcs11Missing } from "./p
 import { loadFigures } from "./pkcs11-load.ts";
 import { formatPkcs11OutRow, pkcs11OutFigures, pkcs11OutHeader, pkcs11OutMissing } from "./pkcs11-out.ts";
 import { loadRaw, rawSpeed, type RawSpeed } from "./raw/index.ts";
-import { formatRow, header, keep, rowOf, type Load, type Row } from "./report.ts";
+import { formatRow, header, keep, medianRow, rowOf, type Load, type Row } from "./report.ts";
 import { openRest } from "./rest.ts";
 
 const SUITES = ["engine", "rest", "rest-batch", "catalogue", "pkcs11", "pkcs11-out", "pkcs11-load"] as const;
@@ -18,14 +18,20 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     seconds: { type: "string", default: "3" },
+    rounds: { type: "string", default: "5" },
     only: { type: "string", multiple: true },
     dry: { type: "boolean", default: false },
   },
 });
 const seconds = Number(values.seconds);
+const rounds = Number(values.rounds);
 const unknown = positionals.find((name) => !(SUITES as readonly string[]).includes(name));
-if (unknown !== undefined || !(seconds > 0 && seconds <= 60)) {
-  process.stderr.write(`bench: suites are ${SUITES.join(", ")}; --seconds is 0 to 60\n`);
+if (
+  unknown !== undefined ||
+  !(seconds > 0 && seconds <= 60) ||
+  !(Number.isInteger(rounds) && rounds >= 1 && rounds <= 100)
+) {
+  process.stderr.write(`bench: suites are ${SUITES.join(", ")}; --seconds is 0 to 60, --rounds 1 to 100\n`);
   process.exit(2);
 }
 const chosen = new Set<Suite>(positionals.length === 0 ? SUITES : (positionals as Suite[]));
@@ -42,20 +48,30 @@ if (machine.loadBefore > 0.5)
   console.log(`note: the machine was busy (load ${machine.loadBefore}); compare ratios only`);
 if (raw === undefined) console.log("note: no C compiler; raw OpenSSL is a loop on node:crypto instead");
 
-/** Raw speed right before and right after, so that a machine that drifts does not favour either side. */
+/**
+ * Rounds through all cases, and the median of each: neighbours on the same processor come and go within minutes. Raw speed is
+ * measured right before and right after each, so that a machine that drifts does not favour either side.
+ */
 async function compare(path: Path, measure: (item: (typeof CASES)[number]) => Promise<Load>): Promise<Row[]> {
-  console.log(header());
-  const rows: Row[] = [];
-  for (const item of cases) {
-    const before = rawSpeed(raw, item.name, 0.7);
-    const load = await measure(item);
-    const after = rawSpeed(raw, item.name, 0.7);
-    const speed: RawSpeed = { ...before, perCoreSecond: (before.perCoreSecond + after.perCoreSecond) / 2 };
-    const row = rowOf(path, item.name, load, speed, item.targets[path]);
-    rows.push(row);
-    console.log(formatRow(row));
+  const measured = new Map<string, Row[]>();
+  for (let round = 1; round <= rounds; round++) {
+    if (process.stderr.isTTY) process.stderr.write(`\r${path}: round ${round} of ${rounds} `);
+    for (const item of cases) {
+      const before = rawSpeed(raw, item.name, 0.7);
+      const load = await measure(item);
+      const after = rawSpeed(raw, item.name, 0.7);
+      const speed: RawSpeed = { ...before, perCoreSecond: (before.perCoreSecond + after.perCoreSecond) / 2 };
+      const row = rowOf(path, item.name, load, speed, item.targets[path]);
+      measured.set(item.name, [...(measured.get(item.name) ?? []), row]);
+    }
   }
-  return rows;
+  if (process.stderr.isTTY) process.stderr.write("\r");
+  console.log(header());
+  return cases.map((item) => {
+    const row = medianRow(measured.get(item.name) ?? [], item.targets[path]);
+    console.log(formatRow(row));
+    return row;
+  });
 }
 
 if (chosen.has("engine")) {

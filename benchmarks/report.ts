@@ -26,6 +26,9 @@ export interface Row {
   readonly ratio: number;
   readonly target?: string;
   readonly reached?: boolean;
+  /** Rounds that this is the median of, by what is judged, and the lowest and highest ratio of them. */
+  readonly rounds?: number;
+  readonly ratioRange?: readonly [number, number];
 }
 
 export function rowOf(path: Path, operation: string, load: Load, raw: RawSpeed, target: Target | undefined): Row {
@@ -50,8 +53,29 @@ export function rowOf(path: Path, operation: string, load: Load, raw: RawSpeed, 
   };
 }
 
-const COLUMNS = ["path", "operation", "ops/s", "CPU µs/op", "ops/core-s", "p50 ms", "p99 ms", "÷ raw", "target"];
-const WIDTHS = [11, 15, 9, 10, 11, 9, 9, 7, 16];
+/** The median round, by what the target judges; of an even number the lower one of the two in the middle. */
+export function medianRow(rows: readonly Row[], target: Target | undefined): Row {
+  const judged = (row: Row): number =>
+    target !== undefined && "perCoreSecond" in target ? row.perCoreSecond : row.ratio;
+  const row = rows.toSorted((a, b) => judged(a) - judged(b))[(rows.length - 1) >> 1];
+  if (row === undefined) throw new RangeError("no round was measured");
+  const ratios = rows.map(({ ratio }) => ratio);
+  return { ...row, rounds: rows.length, ratioRange: [Math.min(...ratios), Math.max(...ratios)] };
+}
+
+const COLUMNS = [
+  "path",
+  "operation",
+  "ops/s",
+  "CPU µs/op",
+  "ops/core-s",
+  "p50 ms",
+  "p99 ms",
+  "÷ raw",
+  "of rounds",
+  "target",
+];
+const WIDTHS = [11, 15, 9, 10, 11, 9, 9, 7, 13, 16];
 
 const line = (cells: readonly string[]): string =>
   cells.map((cell, i) => (i < 2 ? cell.padEnd(WIDTHS[i] ?? 0) : cell.padStart(WIDTHS[i] ?? 0))).join(" ");
@@ -69,6 +93,7 @@ export function formatRow(row: Row): string {
     row.p50Ms.toFixed(2),
     row.p99Ms.toFixed(2),
     row.ratio.toFixed(3),
+    row.ratioRange === undefined ? "" : row.ratioRange.map((ratio) => ratio.toFixed(3)).join("–"),
     verdict,
   ]);
 }

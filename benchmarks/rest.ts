@@ -48,36 +48,38 @@ export async function openRest(): Promise<RestBench> {
     serverIdleMiB: residentMiB(pid),
     boundaryIdleMiB: residentMiB(boundary),
   };
-  let keys = 0;
-  let warm = false;
+  const prepared = new Set<string>();
   const wrk = hasWrk();
   return {
     start,
     generator: wrk ? "wrk" : "rest-load.ts",
     async measure(path, item, seconds) {
-      const name = `bench-${++keys}`;
-      await client.createKey({ name, algorithm: item.algorithm, usages: [item.work.kind] });
+      const name = `${path}-${item.name}`;
+      const first = prepared.size === 0;
+      const known = prepared.has(name);
+      prepared.add(name);
+      if (!known) await client.createKey({ name, algorithm: item.algorithm, usages: [item.work.kind] });
       const order: Order = {
         url,
         path: `/v1/keys/${name}/${item.work.kind}${path === "rest" ? "" : "-batch"}`,
         body: requestBody(path, item),
         connections: CONNECTIONS[path],
         // The compiler has to see the hot path often before it is what a running server executes.
-        warmUpSeconds: path === "rest" && !warm ? FIRST_WARM_UP_SECONDS : WARM_UP_SECONDS,
+        warmUpSeconds: first ? FIRST_WARM_UP_SECONDS : known ? 0 : WARM_UP_SECONDS,
         seconds,
         certificate: tls.certificate,
       };
-      warm ||= path === "rest";
       const used = (): number => cpuSeconds(pid) + cpuSeconds(boundary);
-      const { outcome, cpu } = await (wrk ? byWrk : load)(order, token, used);
-      const each = path === "rest" ? 1 : BATCH;
-      return {
-        operations: outcome.requests * each,
-        wallSeconds: outcome.wallSeconds,
-        cpuSeconds: cpu,
-        p50Ms: outcome.p50Ms,
-        p99Ms: outcome.p99Ms,
-      };
+      if (!wrk) {
+        const { outcome, cpu } = await load(order, token, used);
+        const operations = outcome.requests * (path === "rest" ? 1 : BATCH);
+        return { ...outcome, operations, cpuSeconds: cpu };
+      }
+      const counted = (): Promise<number> => server.operations(`key.${item.work.kind}`);
+      return byWrk(order, token, async () => {
+        const operations = await counted();
+        return { operations, cpu: used(), at: performance.now() };
+      });
     },
     async [Symbol.asyncDispose]() {
       await server[Symbol.asyncDispose]();
@@ -96,15 +98,25 @@ function requestBody(path: Exclude<Path, "engine">, { work, data }: Case): strin
   );
 }
 
-async function byWrk(order: Order, token: string, used: () => number): ReturnType<typeof load> {
-  let before = 0;
-  let after = 0;
-  const outcome = await wrkLoad(
-    { ...order, token },
-    () => (before = used()),
-    () => (after = used()),
-  );
-  return { outcome, cpu: after - before };
+interface Reading {
+  readonly operations: number;
+  readonly cpu: number;
+  readonly at: number;
+}
+
+/** What the server counts and uses between two readings under steady load: no start of the load generator is in it. */
+async function byWrk(order: Order, token: string, read: () => Promise<Reading>): Promise<Load> {
+  const readings: Reading[] = [];
+  const take = async (): Promise<void> => void readings.push(await read());
+  const { p50Ms, p99Ms } = await wrkLoad({ ...order, token }, take, take);
+  const [before, after] = readings as [Reading, Reading];
+  return {
+    operations: after.operations - before.operations,
+    wallSeconds: (after.at - before.at) / 1000,
+    cpuSeconds: after.cpu - before.cpu,
+    p50Ms,
+    p99Ms,
+  };
 }
 
 /** Runs the load in its own process; the token travels on its standard input. */

@@ -1,7 +1,9 @@
 /** A server of its own in a directory of its own, as `casemate up` starts it. */
 import { spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
+import { request } from "node:http";
 import { join } from "node:path";
+import { text as textOf } from "node:stream/consumers";
 import { createClient, type Client } from "@casemate/sdk";
 import { unixTransport } from "@casemate/sdk/node";
 
@@ -16,6 +18,8 @@ export interface BenchServer extends AsyncDisposable {
   readonly client: Client;
   readonly firstOutputMs: number;
   readonly readyMs: number;
+  /** Items of successful operations that the server has counted of this action, such as `key.sign`. */
+  operations(action: string): Promise<number>;
 }
 
 interface Announced {
@@ -54,9 +58,26 @@ export async function startServer(data: string, options: readonly string[] = [])
     client,
     firstOutputMs,
     readyMs,
+    async operations(action) {
+      const metrics = await get(announced.socket, "/metrics", token);
+      const counter = `casemate_operations_total{action="${action}",outcome="ok"} `;
+      const line = metrics.split("\n").find((candidate) => candidate.startsWith(counter));
+      if (line === undefined) throw new Error(`the server counts no ${action}`);
+      return Number(line.slice(counter.length));
+    },
     async [Symbol.asyncDispose]() {
       server.kill("SIGTERM");
       await exited;
     },
   };
+}
+
+function get(socketPath: string, path: string, token: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const sent = request({ socketPath, path, headers: { authorization: `Bearer ${token}` } }, (response) => {
+      if (response.statusCode === 200) resolve(textOf(response));
+      else reject(new Error(`${path} answered ${response.statusCode}`));
+    });
+    sent.once("error", reject).end();
+  });
 }

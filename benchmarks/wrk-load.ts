@@ -3,26 +3,36 @@ import { spawn, spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Order, Outcome } from "./rest-load.ts";
 
 export function hasWrk(): boolean {
   return spawnSync("wrk", ["--version"]).error === undefined;
 }
 
-/** Runs the order; `begin` and `end` are called around the part that counts. Rejects when any answer was not 2xx. */
+/** From the start of a run until its connections are made and busy. */
+const SETTLE_SECONDS = 1;
+
+/**
+ * Runs the order; `begin` and `end` are called while the load goes on, `order.seconds` apart, when every connection has long
+ * been made. Rejects when any answer was not 2xx.
+ */
 export async function wrkLoad(
   order: Order & { readonly token: string },
-  begin: () => void,
-  end: () => void,
+  begin: () => Promise<void>,
+  end: () => Promise<void>,
 ): Promise<Outcome> {
   const folder = mkdtempSync(join(tmpdir(), "casemate-wrk-"));
   try {
     const script = join(folder, "order.lua");
     writeFileSync(script, lua(order), { mode: 0o600 });
-    await wrk(order, script, order.warmUpSeconds);
-    begin();
-    const text = await wrk(order, script, order.seconds);
-    end();
+    if (order.warmUpSeconds > 0) await wrk(order, script, order.warmUpSeconds);
+    const running = wrk(order, script, Math.ceil(order.seconds) + 2 * SETTLE_SECONDS);
+    await Promise.race([running, sleep(SETTLE_SECONDS * 1000)]);
+    await begin();
+    await Promise.race([running, sleep(order.seconds * 1000)]);
+    await end();
+    const text = await running;
     const [requests, micros, p50, p99, failed] = (/^figures (.*)$/m.exec(text)?.[1] ?? "").split(" ").map(Number);
     if (requests === undefined || micros === undefined || p50 === undefined || p99 === undefined || failed !== 0) {
       throw new Error(`wrk did not get good answers:\n${text}`);
