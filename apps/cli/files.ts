@@ -41,9 +41,14 @@ export async function digestOf(file: string, hash: string): Promise<Uint8Array> 
 }
 
 /** Writes to the named file, or to standard output for `-` and for nothing named. Secrets get mode 0600. */
+/** Whether `--out` names a file, so that standard output is free for words. */
+export function toFile(file: string | undefined): file is string {
+  return file !== undefined && file !== "-";
+}
+
 export function writeOutput(session: Session, file: string | undefined, bytes: Uint8Array, mode = 0o644): void {
-  if (file === undefined || file === "-") session.out.bytes(bytes);
-  else writeFileSync(file, bytes, { mode });
+  if (toFile(file)) writeFileSync(file, bytes, { mode });
+  else session.out.bytes(bytes);
 }
 
 /** The first bytes of a named ordinary file; undefined for anything else. */

@@ -24,6 +24,7 @@ const NOBODY = new Set([
   "ETIMEDOUT",
 ]);
 const TIMEOUT_MS = 120_000;
+const TRUST_IT = "Give the server's certificate, or its authority's, with --ca-file FILE.";
 
 /**
  * How the CLI's requests travel: unix socket, plain HTTP on loopback, or TLS with a certificate of the user's choice, which fetch cannot take.
@@ -60,13 +61,25 @@ export function nodeTransport(target: Target, connections = 0): Transport {
   };
 }
 
-function connectionFailed(where: string, error: NodeJS.ErrnoException): CasemateError {
+/** What OpenSSL's verdicts on a certificate mean, by Node's code (https://nodejs.org/api/tls.html#x509-certificate-error-codes). */
+const CERTIFICATE_FAILURES: ReadonlyMap<string, readonly [why: string, hint: string]> = new Map([
+  ["DEPTH_ZERO_SELF_SIGNED_CERT", ["it is self-signed", TRUST_IT]],
+  ["SELF_SIGNED_CERT_IN_CHAIN", ["its chain ends in a certificate that is not trusted here", TRUST_IT]],
+  ["UNABLE_TO_VERIFY_LEAF_SIGNATURE", ["its issuer is not known here", TRUST_IT]],
+  ["UNABLE_TO_GET_ISSUER_CERT", ["its issuer is not known here", TRUST_IT]],
+  ["UNABLE_TO_GET_ISSUER_CERT_LOCALLY", ["its issuer is not known here", TRUST_IT]],
+  ["CERT_HAS_EXPIRED", ["it has expired", "Ask whoever runs the server for a new one."]],
+  ["CERT_NOT_YET_VALID", ["it is not valid yet", "Check the clocks of both machines."]],
+  ["ERR_TLS_CERT_ALTNAME_INVALID", ["it is for another name", "Use a name that the certificate carries in --url."]],
+]);
+
+/** What went wrong on the way, in the words of the user of the CLI. */
+export function connectionFailed(where: string, error: NodeJS.ErrnoException): CasemateError {
   if (error instanceof CasemateError) return error;
-  const certificate = error.code?.includes("CERT") === true || error.code?.includes("SELF_SIGNED") === true;
-  return new CasemateError("UNAVAILABLE", `the connection to ${where} failed: ${error.message}`, {
-    cause: error,
-    ...(certificate ? { hint: "Give the server's certificate with --ca-file FILE." } : {}),
-  });
+  const [why, hint] = CERTIFICATE_FAILURES.get(error.code ?? "") ?? [];
+  if (why !== undefined && hint !== undefined)
+    return new CasemateError("UNAVAILABLE", `the certificate of ${where} is refused: ${why}`, { cause: error, hint });
+  return new CasemateError("UNAVAILABLE", `the connection to ${where} failed: ${error.message}`, { cause: error });
 }
 
 async function collect(response: IncomingMessage): Promise<TransportResponse> {

@@ -36,6 +36,11 @@ const LEVELS: readonly string[] = ["error", "warn", "info", "debug"] satisfies r
 const DURABILITIES: readonly string[] = ["durable", "relaxed"] satisfies readonly AuditDurability[];
 const LOOPBACK = new Set(["localhost", "127.0.0.1", "::1"]);
 
+/** Addresses that mean every interface: no client can name them. */
+export function isEveryAddress(host: string): boolean {
+  return host === "0.0.0.0" || host === "::";
+}
+
 export function isLoopback(host: string): boolean {
   return LOOPBACK.has(host);
 }

@@ -1,4 +1,5 @@
 import { chmodSync, existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { hostname } from "node:os";
 import { systemClock } from "@casemate/foundation/effects";
 import { asCasemateError, CasemateError } from "@casemate/foundation/errors";
 import type { Announcement } from "./announce.ts";
@@ -7,7 +8,7 @@ import { openDevices, type DeviceSet } from "./devices.ts";
 import { DEFAULT_DEVICE, readDevices, writeDevices } from "./devices-file.ts";
 import { hardenServer } from "./harden.ts";
 import type { Log } from "./log.ts";
-import type { RunOptions } from "./options.ts";
+import { isEveryAddress, type RunOptions } from "./options.ts";
 import { openPkcs11, type Pkcs11Door } from "./pkcs11.ts";
 import { tlsMaterial } from "./tls.ts";
 import manifest from "./package.json" with { type: "json" };
@@ -152,7 +153,9 @@ export async function startServer(options: RunOptions, paths: DataPaths, log: Lo
     const { host, port } = options.listen;
     const tls = await tlsMaterial(options, paths);
     if (tls?.remark !== undefined) remarks.push(tls.remark);
-    const { url } = await rest.listen({ kind: "tcp", host, port, ...(tls === undefined ? {} : { tls }) });
+    const { url, port: bound } = await rest.listen({ kind: "tcp", host, port, ...(tls === undefined ? {} : { tls }) });
+    if (isEveryAddress(host))
+      remarks.push(`every interface is listened on: https://${hostname()}:${bound} from elsewhere`);
     const fits = Buffer.byteLength(paths.socket) <= SOCKET_PATH_BYTES;
     if (fits) await rest.listen({ kind: "unix", path: paths.socket });
     else remarks.push(`the data directory's path is too long for a unix socket; the CLI uses ${url}`);

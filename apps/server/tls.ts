@@ -4,10 +4,7 @@ import { join } from "node:path";
 import { systemClock } from "@casemate/foundation/effects";
 import { CasemateError } from "@casemate/foundation/errors";
 import type { DataPaths } from "./data-directory.ts";
-import { isLoopback, type RunOptions } from "./options.ts";
-
-/** Addresses that mean every interface: no client can name them. */
-const ANY = new Set(["0.0.0.0", "::"]);
+import { isEveryAddress, isLoopback, type RunOptions } from "./options.ts";
 
 export interface TlsMaterial {
   readonly certificate: string;
@@ -37,7 +34,7 @@ export async function tlsMaterial({ tls, listen }: RunOptions, paths: DataPaths)
 export async function tlsFor(tls: RunOptions["tls"], name: string, paths: DataPaths): Promise<TlsMaterial> {
   if (tls !== undefined) return { certificate: read(tls.cert), key: read(tls.key) };
   const { serverCertificate } = await import("@casemate/interfaces/rest");
-  const hosts = [...new Set([name, hostname(), "localhost", "127.0.0.1"])].filter((host) => !ANY.has(host));
+  const hosts = [...new Set([name, hostname(), "localhost", "127.0.0.1"])].filter((host) => !isEveryAddress(host));
   const { certificate, key, fingerprint } = serverCertificate({ directory: paths.tls, hosts, clock: systemClock });
   const forClients = join(paths.tls, "certificate.pem");
   writeFileSync(forClients, certificate, { mode: 0o644 });

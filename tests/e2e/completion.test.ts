@@ -47,6 +47,9 @@ test("bash completes verbs, their sub-commands and their options", async () => {
 
 test("an unknown shell is refused with those that there are", async () => {
   using directory = temporary();
+  const without = await casemate(directory.path, ["completion"]);
+  assert.equal(without.status, 2);
+  assert.match(without.stderr, /There is: bash, /);
   const { status, stderr } = await casemate(directory.path, ["completion", "tcsh"]);
   assert.equal(status, 2);
   assert.match(stderr, /bash, zsh, fish/);

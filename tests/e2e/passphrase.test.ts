@@ -87,7 +87,7 @@ test("a device with a passphrase waits for it after each start, and the passphra
     assert.equal(first.announced.devices[0]?.state, "locked");
     const early = await casemate(data, ["key", "create", "k", "--algorithm", "ed25519"]);
     assert.equal(early.status, 1);
-    assert.match(early.stderr, /DEVICE_LOCKED[\s\S]*casemate device unlock/);
+    assert.match(early.stderr, /DEVICE_LOCKED[\s\S]*casemate device unlock hsm-1/);
     const unlocked = await unlock(right);
     assert.equal(unlocked.status, 0, unlocked.stderr);
     await appears(join(data, "pkcs11.sock"));

@@ -96,9 +96,10 @@ const USES: readonly Row[] = [
   { type: "key public ec --der", check: (ran) => assert.equal(ran.bytes[0], 0x30) },
   { type: "key public aes", exits: 1, says: /NOT_SUPPORTED/ },
   { type: "key export ec", exits: 1, says: /NOT_EXPORTABLE[\s\S]*Hint: / },
-  { type: "encrypt aes --in @message --out @ct --context files/1" },
+  { type: "encrypt aes --in @message --out @ct --context files/1", says: /Encrypted under aes version 1: / },
   {
     type: "decrypt aes --in @ct --out @pt --context files/1",
+    says: /Decrypted by aes: /,
     check: (_, at) => {
       assert.equal(readFileSync(at("pt"), "utf8"), "a message");
       assert.equal(statSync(at("pt")).mode & 0o777, 0o600, "a plaintext is the owner's alone");
@@ -112,12 +113,14 @@ const USES: readonly Row[] = [
   },
   {
     type: "decrypt aes --in @large.ct --out @large.pt --context files/2",
+    says: /Decrypted by a data key of aes: /,
     check: (_, at) => {
       assert.deepEqual(readFileSync(at("large.pt")), readFileSync(at("large")));
       assert.equal(statSync(at("large.pt")).mode & 0o777, 0o600);
     },
   },
   { type: "decrypt aes --in @large.ct --context files/3", exits: 1, says: /DECRYPT_FAILED/ },
+  { type: "decrypt aes --in @short", exits: 1, says: /DECODE_TRUNCATED[\s\S]*Hint: Give what encrypt answered/ },
   { type: "encrypt hmac --in @large --out @nowhere", exits: 1, says: /KEY_USAGE|NOT_SUPPORTED/ },
   { type: "encrypt aes --in @message --envelope --out @small.ct" },
   { type: "decrypt aes --in @small.ct", says: /^a message$/ },
@@ -248,6 +251,7 @@ describe("every verb of the command line", () => {
     writeFileSync(at("other"), "another message");
     writeFileSync(at("digest"), new Uint8Array(32).fill(7));
     writeFileSync(at("sha512"), createHash("sha512").update("a message").digest());
+    writeFileSync(at("short"), "abc");
     writeFileSync(at("large"), new Uint8Array(3_000_000).fill(1));
     writeFileSync(
       at("night"),

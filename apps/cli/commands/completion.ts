@@ -21,12 +21,13 @@ function wordsOf(command: Command, path: string, global: readonly string[]): Wor
 
 export function define(command: Command, session: Session): void {
   command
-    .argument("<shell>", Object.keys(SHELLS).join(", "))
+    .argument("[shell]", Object.keys(SHELLS).join(", "))
     .addHelpText("after", "\nFor bash: casemate completion bash > ~/.local/share/bash-completion/completions/casemate")
-    .action(async (name: string) => {
+    .action(async (name?: string) => {
+      const there = `There is: ${Object.keys(SHELLS).join(", ")}.`;
+      if (name === undefined) throw usage("name the shell to complete for", there);
       const shell = new Map(Object.entries(SHELLS)).get(name);
-      if (shell === undefined)
-        throw usage(`there is no completion for ${name}`, `There is: ${Object.keys(SHELLS).join(", ")}.`);
+      if (shell === undefined) throw usage(`there is no completion for ${name}`, there);
       const program = await fullProgram(session);
       const global = program.options.flatMap((option) => (option.long ? [option.long] : []));
       const script = shell(wordsOf(program, "", global));

@@ -2,7 +2,7 @@ import { createReadStream } from "node:fs";
 import type { CipherScheme } from "@casemate/sdk";
 import type { Command } from "commander";
 import { isEnvelope, open, type Source } from "../envelope.ts";
-import { readInput, startOf, writeOutput, writePieces } from "../files.ts";
+import { readInput, startOf, toFile, writeOutput, writePieces } from "../files.ts";
 import { given, whole } from "../parse.ts";
 import type { Session } from "../session.ts";
 
@@ -28,8 +28,10 @@ async function decryptEnvelope(session: Session, key: string, source: Source, op
   session.out.progress("decrypting …");
   await writePieces(options.out, pieces, 0o600);
   session.out.progress("");
-  if (session.out.json && options.out !== undefined)
-    session.out.answer({ key, envelope: true, out: options.out }, () => {});
+  if (!toFile(options.out)) return;
+  session.out.answer({ key, envelope: true, out: options.out }, () =>
+    session.out.line(`Decrypted by a data key of ${key}: ${options.out}.`),
+  );
 }
 
 export function define(command: Command, session: Session): void {
@@ -63,6 +65,7 @@ export function define(command: Command, session: Session): void {
         session.out.answer({ key, ...answer }, () => {});
       } else {
         writeOutput(session, options.out, bytes, 0o600);
+        if (toFile(options.out)) session.out.line(`Decrypted by ${key}: ${options.out}.`);
       }
     });
 }

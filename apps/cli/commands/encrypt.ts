@@ -4,7 +4,7 @@ import type { CipherScheme } from "@casemate/sdk";
 import type { Command } from "commander";
 import { seal } from "../envelope.ts";
 import { usage } from "../failure.ts";
-import { readInput, sizeOf, writeOutput, writePieces } from "../files.ts";
+import { readInput, sizeOf, toFile, writeOutput, writePieces } from "../files.ts";
 import { given, whole } from "../parse.ts";
 import type { Session } from "../session.ts";
 
@@ -46,7 +46,7 @@ async function encryptEnvelope(session: Session, key: string, file: string, opti
   } finally {
     plaintext.fill(0);
   }
-  if (options.out === undefined) return;
+  if (!toFile(options.out)) return;
   session.out.answer({ key, version, envelope: true, out: options.out }, () =>
     session.out.line(`Encrypted under a data key of ${key} version ${version}: ${options.out}.`),
   );
@@ -81,6 +81,7 @@ export function define(command: Command, session: Session): void {
         session.out.line(bytes.toBase64());
       } else {
         writeOutput(session, options.out, bytes);
+        if (toFile(options.out)) session.out.line(`Encrypted under ${key} version ${answer.version}: ${options.out}.`);
       }
     });
 }

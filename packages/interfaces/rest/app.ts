@@ -20,7 +20,7 @@ import { RawReply, type Operation } from "./operation.ts";
 import { OPERATIONS } from "./operations/all.ts";
 import { perform } from "./pipeline.ts";
 import { COMPONENTS } from "./schemas.ts";
-import { fastifyProblem } from "./transport-errors.ts";
+import { CONTENT_ENCODED, fastifyProblem } from "./transport-errors.ts";
 import { validatorFor } from "./validation.ts";
 
 const OCTETS = "application/octet-stream";
@@ -182,6 +182,11 @@ export async function createApp(services: Services, connections: () => number): 
       () => done(),
       (error: Error) => done(error),
     );
+  });
+  app.addHook("preParsing", async ({ headers }, reply, payload) => {
+    if ((headers["content-encoding"] ?? "identity").toLowerCase() === "identity") return payload;
+    reply.header("accept-encoding", "identity");
+    throw Object.assign(new Error(), { code: CONTENT_ENCODED });
   });
   app.setErrorHandler((error, request, reply) =>
     isCasemateError(error)

@@ -60,6 +60,7 @@ export function hotPath(services: Services, longWay: Handler): Handler {
       !PLAIN_NAME.test(name) ||
       !(length > 0 && length <= REST_LIMITS.bodyBytes) ||
       headers["transfer-encoding"] !== undefined ||
+      headers["content-encoding"] !== undefined ||
       headers.expect !== undefined ||
       !(headers.accept === undefined || ANY_TYPES.has(headers.accept)) ||
       !JSON_TYPES.has(headers["content-type"] ?? "")

@@ -47,6 +47,8 @@ export function isLoopback(host: string): boolean {
 }
 
 /** The other side is gone: nothing was asked that could be refused. */
+/** They mean every interface: no client can name them. */
+const EVERY_ADDRESS: ReadonlySet<string> = new Set(["0.0.0.0", "::"]);
 const VANISHED: ReadonlySet<string> = new Set(["ECONNRESET", "EPIPE", "ETIMEDOUT"]);
 
 export class Listeners {
@@ -95,7 +97,7 @@ export class Listeners {
     const bound = await open(host === "localhost" ? "127.0.0.1" : host, port);
     // Clients may take either address for the name; whoever else held the other one would be given their tokens.
     if (host === "localhost") await open("::1", bound).catch(unlessWithoutIpv6);
-    const name = isIP(host) === 6 ? `[${host}]` : host;
+    const name = EVERY_ADDRESS.has(host) ? "localhost" : isIP(host) === 6 ? `[${host}]` : host;
     return { url: `${tls === undefined ? "http" : "https"}://${name}:${bound}`, port: bound };
   }
 

@@ -280,6 +280,24 @@ test("a body over the limit is refused before it is read, and the limit is named
   assert.equal(answer.json["detail"], `the body is larger than ${REST_LIMITS.bodyBytes} bytes`);
 });
 
+test("a body with a content encoding is refused by name, on the short way and on the long one", async () => {
+  for (const via of ["http", "inject"] as const) {
+    for (const url of ["/v1/keys/abcd/sign", "/v1/keys"]) {
+      const headers = { "content-encoding": "gzip" };
+      const answer = await refused({ url, via, headers, body: { input: "aGk=" } }, [415], `${via} ${url}`);
+      assert.match(String(answer.json["detail"]), /Content-Encoding/);
+      assert.equal(answer.headers["accept-encoding"], "identity");
+    }
+  }
+});
+
+test("a number out of its range is refused with the range", async () => {
+  for (const limit of ["-1", "0", "100000"]) {
+    const answer = await refused({ method: "GET", url: `/v1/keys?limit=${limit}` }, [400], limit);
+    assert.match(String(answer.json["detail"]), /limit must be [<>]= \d+/);
+  }
+});
+
 test("unknown routes are refused with or without a token, and audited", async () => {
   await refused({ url: "/v1/nothing" }, [404], "with a token");
   await refused({ url: "/v2/keys", token: null }, [404], "without one");

@@ -8,6 +8,9 @@ interface Row {
   readonly message: string;
 }
 
+/** Code of the error for a body that is compressed or otherwise encoded. */
+export const CONTENT_ENCODED = "CONTENT_ENCODED";
+
 const ROWS: ReadonlyMap<string, Row> = new Map<string, Row>([
   [
     "FST_ERR_CTP_BODY_TOO_LARGE",
@@ -20,6 +23,10 @@ const ROWS: ReadonlyMap<string, Row> = new Map<string, Row>([
       status: 415,
       message: "the content type must be application/json, or application/octet-stream where the route takes it",
     },
+  ],
+  [
+    CONTENT_ENCODED,
+    { code: "BAD_REQUEST", status: 415, message: "the body must be sent as it is: no Content-Encoding is understood" },
   ],
   ["FST_ERR_CTP_EMPTY_TYPE", { code: "BAD_REQUEST", status: 415, message: "the content type is missing" }],
   [

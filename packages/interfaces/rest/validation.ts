@@ -69,7 +69,7 @@ function readQuery(schema: TObject, query: Values): Values {
     const wanted = Object.hasOwn(schema.properties, name)
       ? (schema.properties[name] as { readonly type?: string }).type
       : undefined;
-    if (wanted === "integer" && typeof value === "string" && /^\d{1,16}$/.test(value)) read[name] = Number(value);
+    if (wanted === "integer" && typeof value === "string" && /^-?\d{1,15}$/.test(value)) read[name] = Number(value);
     else if (wanted === "boolean" && (value === "true" || value === "false")) read[name] = value === "true";
     else read[name] = value;
   }

@@ -76,7 +76,7 @@ const HEAD_EVERY = 20_000;
 /** The one way into every use case: authorize, act, record, and only then answer. */
 export class Guard {
   readonly #parts: GuardParts;
-  #sealed: string | undefined;
+  #sealed: { readonly message: string; readonly hint: string } | undefined;
   #tampered: CasemateError | undefined;
   #sinceHead = 0;
   /** Use cases begun whose record is still to come. */
@@ -86,9 +86,18 @@ export class Guard {
     this.#parts = parts;
   }
 
-  /** With a reason, all but unlocking is refused with DEVICE_LOCKED; undefined opens. */
-  seal(reason: string | undefined): void {
-    this.#sealed = reason;
+  /** All but unlocking is refused with DEVICE_LOCKED. `device` holds the storage key, where that is known. */
+  seal(device: string | undefined): void {
+    const which =
+      device === undefined ? "a device that can hold the storage key" : `${device}, the storage key's device,`;
+    this.#sealed = {
+      message: `${which} is locked or not attached`,
+      hint: `Unlock it: casemate device unlock ${device ?? "DEVICE"}.`,
+    };
+  }
+
+  unseal(): void {
+    this.#sealed = undefined;
   }
 
   get sealed(): boolean {
@@ -198,8 +207,10 @@ export class Guard {
 
   #ready(caller: Caller, action: Action): Promise<void> | undefined {
     if (this.#tampered !== undefined) throw this.#tampered;
-    if (this.#sealed !== undefined && !WHILE_SEALED.has(action))
-      throw new CasemateError("DEVICE_LOCKED", this.#sealed, { hint: "Unlock it: casemate device unlock." });
+    if (this.#sealed !== undefined && !WHILE_SEALED.has(action)) {
+      const { message, hint } = this.#sealed;
+      throw new CasemateError("DEVICE_LOCKED", message, { hint });
+    }
     const room = (): Promise<void> | undefined => (READS.has(action) ? undefined : this.#parts.recorder.ready());
     const token = this.#parts.stillValid(caller);
     return token === undefined ? room() : token.then(room);

@@ -15,7 +15,7 @@ import { openObjects } from "./open-objects.ts";
 import { loadPolicies } from "./policies/set-policy.ts";
 import type { AuditLog, PolicyEngine } from "./ports.ts";
 import { Recorder } from "./recorder.ts";
-import { dropInternalKeys, lostIn, storageKey, useCheckpointKey } from "./startup/internal-keys.ts";
+import { dropInternalKeys, lostIn, storageKey, storageKeyDevice, useCheckpointKey } from "./startup/internal-keys.ts";
 import { checkHistory, checkUnkeyed, recordDrop } from "./startup/history.ts";
 import type { Store } from "./store.ts";
 import { bootstrapAdmin } from "./tokens/bootstrap-admin.ts";
@@ -170,7 +170,7 @@ async function unseal(core: Core, schedule: Schedule): Promise<void> {
   if (store.state !== "open") {
     if (store.state === "new") await checkUnkeyed(audit);
     if (!(await keyStore(core))) {
-      core.guard.seal("the device that holds the storage key is locked or not attached");
+      core.guard.seal(await storageKeyDevice(store, core.devices));
       return;
     }
     // What was read before could not be verified.
@@ -184,7 +184,7 @@ async function unseal(core: Core, schedule: Schedule): Promise<void> {
   else checkLater(core);
   await loadPolicies(store, core.policy);
   await signCheckpoints(core);
-  core.guard.seal(undefined);
+  core.guard.unseal();
   core.changes.tell({ what: "all" });
   await schedule.resume();
 }

@@ -83,6 +83,15 @@ export async function storageKey(
   });
 }
 
+/** Id of the device to unlock for the storage key: where it is, or the only one that it can be made in. */
+export async function storageKeyDevice(
+  store: Store,
+  devices: ReadonlyMap<string, Device>,
+): Promise<string | undefined> {
+  const known = await readInternal(store, STORAGE);
+  return known?.device ?? (devices.size === 1 ? [...devices.keys()][0] : undefined);
+}
+
 function absentToUndefined(error: unknown): undefined {
   if (isCasemateError(error) && error.code === "DEVICE_ABSENT") return undefined;
   throw error;

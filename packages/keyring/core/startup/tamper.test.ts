@@ -107,7 +107,11 @@ test("a locked device seals the keyring: only unlocking is answered, then all go
   const keyring = await t.reopen();
   assert.equal(keyring.sealed, true);
   const admin = await keyring.authenticate(t.adminToken, "test");
-  const locked = (error: unknown): boolean => isCasemateError(error) && error.code === "DEVICE_LOCKED";
+  const locked = (error: unknown): boolean =>
+    isCasemateError(error) &&
+    error.code === "DEVICE_LOCKED" &&
+    error.message.startsWith("hsm-1,") &&
+    /device unlock hsm-1\./.test(error.hint ?? "");
   await assert.rejects(keyring.getKey(admin, "a"), locked);
   await assert.rejects(keyring.createToken(admin, { principal: "x", roles: ["admin"] }), locked);
   assert.equal((await keyring.listDevices(admin))[0]?.status.state, "locked");

@@ -5,6 +5,10 @@ const HEADER_BYTES = 6;
 const MAGIC = 0xca;
 const FORMAT = 1;
 
+const ELSEWHERE = {
+  hint: "Give what encrypt answered, whole. A ciphertext from elsewhere is decrypted raw, with its key version.",
+};
+
 export function sealHeader(version: number, body: Uint8Array): Uint8Array {
   // From Buffer's pool, which is much cheaper than memory of its own; every byte is written here.
   const out = Buffer.allocUnsafe(HEADER_BYTES + body.length);
@@ -18,11 +22,13 @@ export function sealHeader(version: number, body: Uint8Array): Uint8Array {
 /** @throws DECODE_TRUNCATED, DECODE_INVALID. */
 export function openHeader(data: Uint8Array): { readonly version: number; readonly body: Uint8Array } {
   if (data.length < HEADER_BYTES)
-    throw new CasemateError("DECODE_TRUNCATED", `ciphertext: need ${HEADER_BYTES} bytes, ${data.length} left`);
+    throw new CasemateError(
+      "DECODE_TRUNCATED",
+      `ciphertext: need ${HEADER_BYTES} bytes, ${data.length} left`,
+      ELSEWHERE,
+    );
   if (data[0] !== MAGIC || data[1] !== FORMAT)
-    throw new CasemateError("DECODE_INVALID", "ciphertext: not made by encrypt of this keyring", {
-      hint: "A ciphertext from elsewhere is decrypted raw, with its key version.",
-    });
+    throw new CasemateError("DECODE_INVALID", "ciphertext: not made by encrypt of this keyring", ELSEWHERE);
   const version = new DataView(data.buffer, data.byteOffset, data.length).getUint32(2);
   return { version, body: data.subarray(HEADER_BYTES) };
 }
