@@ -26,8 +26,22 @@ test("half a certificate, an unknown level and a missing data directory are refu
     data: "/d",
     listen: { host: "localhost", port: 8730 },
     pkcs11Audit: "relaxed",
+    allowOrigins: [],
     logLevel: "info",
     reseal: false,
     json: false,
   });
+});
+
+test("origins of web pages are taken as browsers write them, and nothing else is", () => {
+  const origins = (...given: string[]) =>
+    parseOptions(["--data", "/d", ...given.flatMap((origin) => ["--allow-origin", origin])]).allowOrigins;
+  assert.deepEqual(origins("https://app.example", "http://localhost:5173"), [
+    "https://app.example",
+    "http://localhost:5173",
+  ]);
+  const app = "https://app.example";
+  for (const wrong of ["*", "null", "app.example", `${app}/`, `${app}/page`, "https://APP.example", "file:///x", ""]) {
+    assert.throws(() => origins(wrong), { code: "CONFIG_INVALID" }, wrong);
+  }
 });

@@ -20,6 +20,8 @@ export interface RunOptions {
   readonly pkcs11Audit: AuditDurability;
   /** PEM files; absent on loopback means plain HTTP, elsewhere a certificate made by itself. */
   readonly tls?: { readonly cert: string; readonly key: string };
+  /** Origins of web pages that may call the REST interface. */
+  readonly allowOrigins: readonly string[];
   /** JSON log: a file, `-` for standard error; absent means server.log in the data directory. */
   readonly log?: string;
   readonly logLevel: LogLevel;
@@ -62,6 +64,16 @@ export function parseAddress(text: string): Address {
   return { host: match[1] ?? (match[2] || DEFAULT_ADDRESS.host), port };
 }
 
+/** @throws CONFIG_INVALID unless it is a scheme, a host and perhaps a port, and nothing else. */
+function parseOrigin(text: string): string {
+  const url = URL.parse(text);
+  if (url !== null && url.origin === text && ["http:", "https:"].includes(url.protocol)) return text;
+  throw wrong(
+    `${text} is no origin of web pages`,
+    "Write scheme, host and port as browsers do, for example https://app.example or http://localhost:5173.",
+  );
+}
+
 function among<T extends string>(option: string, value: string, words: readonly string[]): T {
   if (!words.includes(value)) throw wrong(`${option} takes ${words.join(", ")}, not ${value}`, "Correct the option.");
   return value as T;
@@ -78,6 +90,7 @@ export function parseOptions(argv: readonly string[]): RunOptions {
       "pkcs11-audit": { type: "string" },
       "tls-cert": { type: "string" },
       "tls-key": { type: "string" },
+      "allow-origin": { type: "string", multiple: true },
       log: { type: "string" },
       "log-level": { type: "string" },
       root: { type: "string" },
@@ -98,6 +111,7 @@ export function parseOptions(argv: readonly string[]): RunOptions {
     ...(values["pkcs11-listen"] === undefined ? {} : { pkcs11Listen: parseAddress(values["pkcs11-listen"]) }),
     pkcs11Audit: among<AuditDurability>("--pkcs11-audit", values["pkcs11-audit"] ?? "relaxed", DURABILITIES),
     ...(cert === undefined || key === undefined ? {} : { tls: { cert, key } }),
+    allowOrigins: (values["allow-origin"] ?? []).map(parseOrigin),
     ...(log === undefined ? {} : { log }),
     logLevel: among<LogLevel>("--log-level", values["log-level"] ?? "info", LEVELS),
     ...(root === undefined

@@ -136,7 +136,14 @@ export async function startServer(options: RunOptions, paths: DataPaths, log: Lo
   const parts = await openParts(paths, log, options);
   const { keyring, devices, rest: interfaces } = parts;
   const idempotency = interfaces.openIdempotencyFile(paths.idempotency);
-  const rest = await interfaces.createRestServer({ keyring, version, clock: systemClock, log, idempotency });
+  const rest = await interfaces.createRestServer({
+    keyring,
+    version,
+    clock: systemClock,
+    log,
+    idempotency,
+    allowOrigins: options.allowOrigins,
+  });
   let pkcs11: Pkcs11Door | undefined;
   const closeAll = async (): Promise<void> => {
     // One that fails must not keep the others open: the keyring's end signs the last checkpoint.

@@ -45,6 +45,21 @@ test("bash completes verbs, their sub-commands and their options", async () => {
   assert.deepEqual(await complete("casemate device add pkcs11 --mo"), ["--module"]);
 });
 
+test("fish completes verbs, their sub-commands and their options", async (t: TestContext) => {
+  if ((await run("bash", ["-c", "command -v fish"])).status !== 0) return t.skip("fish is not installed");
+  using directory = temporary();
+  const file = join(directory.path, "casemate.fish");
+  writeFileSync(file, (await casemate(directory.path, ["completion", "fish"])).stdout);
+  const complete = async (line: string): Promise<readonly string[]> => {
+    const ran = await run("fish", ["--no-config", "-c", `source '${file}'; complete -C '${line}'`]);
+    const words = ran.stdout.trim().split("\n");
+    return words.map((word) => word.split("\t", 1)[0] ?? "");
+  };
+  assert.deepEqual(await complete("casemate dev"), ["device"]);
+  assert.deepEqual(await complete("casemate key ro"), ["rotate"]);
+  assert.deepEqual(await complete("casemate sign --sch"), ["--scheme"]);
+});
+
 test("an unknown shell is refused with those that there are", async () => {
   using directory = temporary();
   const without = await casemate(directory.path, ["completion"]);

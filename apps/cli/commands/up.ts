@@ -7,6 +7,7 @@ interface UpOptions {
   readonly listen?: string;
   readonly pkcs11Listen?: string;
   readonly pkcs11Audit?: string;
+  readonly allowOrigin?: readonly string[];
   readonly tlsCert?: string;
   readonly tlsKey?: string;
   readonly log?: string;
@@ -29,7 +30,13 @@ function serverArguments(session: Session, options: UpOptions): string[] {
     ["--root", options.root],
   ];
   const set = flags.filter((flag): flag is readonly [string, string] => flag[1] !== undefined);
-  return [...set.flat(), ...(options.reseal === true ? ["--reseal"] : []), ...(session.out.json ? ["--json"] : [])];
+  const origins = (options.allowOrigin ?? []).flatMap((origin) => ["--allow-origin", origin]);
+  return [
+    ...set.flat(),
+    ...origins,
+    ...(options.reseal === true ? ["--reseal"] : []),
+    ...(session.out.json ? ["--json"] : []),
+  ];
 }
 
 export function define(command: Command, session: Session): void {
@@ -39,6 +46,11 @@ export function define(command: Command, session: Session): void {
     .option(
       "--pkcs11-audit <when>",
       "a use of a key through PKCS#11 is answered once its record is on the disk (durable) or written (relaxed, the default)",
+    )
+    .option(
+      "--allow-origin <origin>",
+      "web pages of this origin, such as https://app.example, may call the REST interface; repeatable",
+      (origin: string, before: readonly string[] | undefined) => [...(before ?? []), origin],
     )
     .option("--tls-cert <file>", "PEM certificate chain")
     .option("--tls-key <file>", "PEM private key of the certificate")

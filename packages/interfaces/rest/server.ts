@@ -5,6 +5,7 @@ import type { FastifyInstance } from "fastify";
 import { createApp } from "./app.ts";
 import { Authenticator, Connections } from "./connection.ts";
 import { requestIds, type Services } from "./context.ts";
+import { crossOrigin } from "./cross-origin.ts";
 import { hotPath } from "./hot-path.ts";
 import { memoryIdempotency, type IdempotencyStore } from "./idempotency.ts";
 import { Listeners, type ListenAddress, type ListenOptions } from "./listeners.ts";
@@ -23,6 +24,8 @@ export interface RestOptions {
   readonly limits?: Partial<ConnectionLimits>;
   /** Where answers of creating calls are remembered; in memory when absent. Closed with the server. */
   readonly idempotency?: IdempotencyStore;
+  /** Origins of web pages that may call, as browsers write them: `https://app.example`; none when absent. */
+  readonly allowOrigins?: readonly string[];
 }
 
 export interface RestServer {
@@ -52,7 +55,8 @@ export async function createRestServer(options: RestOptions): Promise<RestServer
   };
   const listeners = new Listeners(services, { ...CONNECTION_LIMITS, ...options.limits });
   const app = await createApp(services, () => listeners.connections);
-  listeners.serve(hotPath(services, (request, response) => app.routing(request, response)));
+  const handler = hotPath(services, (request, response) => app.routing(request, response));
+  listeners.serve(crossOrigin(new Set(options.allowOrigins), handler));
   return {
     app,
     listen: (where) => listeners.listen(where),

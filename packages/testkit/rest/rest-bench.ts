@@ -74,9 +74,10 @@ export async function restBench(
   options: TemporaryOptions & {
     readonly idempotency?: IdempotencyStore;
     readonly limits?: Partial<ConnectionLimits>;
+    readonly allowOrigins?: readonly string[];
   } = {},
 ): Promise<RestBench> {
-  const { idempotency, limits, ...rest } = options;
+  const { idempotency, limits, allowOrigins = [], ...rest } = options;
   const temporary = await temporaryKeyring(rest);
   const logged: { level: string; message: string; fields: object }[] = [];
   const at = (level: string) => (fields: object, message: string) => void logged.push({ level, message, fields });
@@ -86,6 +87,7 @@ export async function restBench(
     version: "0.0.0-test",
     clock: temporary.clock,
     log,
+    allowOrigins,
     ...(idempotency === undefined ? {} : { idempotency }),
     ...(limits === undefined ? {} : { limits }),
   });
