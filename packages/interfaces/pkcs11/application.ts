@@ -6,6 +6,7 @@ import type { Catalogue, TokenObject } from "./catalogue.ts";
 import type { Ports } from "./context.ts";
 import { isPrivate, isToken, matches, SECRETS, type P11Object } from "./object.ts";
 import type { Pins } from "./pins.ts";
+import { Seeding } from "./seeding.ts";
 import { Session } from "./session.ts";
 import { WHOLE_KEYRING, type Login, type Slot, type Slots } from "./slots.ts";
 import { failure } from "./status.ts";
@@ -40,6 +41,7 @@ export class Application {
   /** Protocol version that the client offered. */
   version: RpcVersion = 0;
   readonly sessions = new Map<number, Session>();
+  readonly seeding = new Seeding();
   readonly #logins = new Map<number, Login>();
   readonly #objects = new Map<number, Held>();
   readonly #handles = new Map<string, number>();

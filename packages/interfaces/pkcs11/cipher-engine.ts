@@ -264,7 +264,13 @@ function deviceBlocks(ports: Ports, caller: Caller, key: DeviceKey): BlockCipher
   };
 }
 
-function sessionBlocks(key: Uint8Array, cipher: "aes" | "des"): BlockCipher {
+/** What a block cipher of a key at hand answers at once. */
+interface LocalBlocks extends BlockCipher {
+  ecb(encrypt: boolean, blocks: Uint8Array): Uint8Array;
+}
+
+/** @throws CKR_KEY_SIZE_RANGE. */
+export function sessionBlocks(key: Uint8Array, cipher: "aes" | "des"): LocalBlocks {
   const des = cipher === "des";
   const sizes = des ? [8, 16, 24] : [16, 24, 32];
   if (!sizes.includes(key.length)) throw failure("KEY_SIZE_RANGE");

@@ -11,7 +11,7 @@ import { curveByParams } from "./curves.ts";
 import { attributeLabel, INTERNAL, MADE_HERE, type Half } from "./key-object.ts";
 import type { Slot } from "./slots.ts";
 import { failure } from "./status.ts";
-import { bytesOf, numberOf, type Template } from "./values.ts";
+import { bytesOf, isTemplate, numberOf, type Template } from "./values.ts";
 
 const HMACS: Readonly<Record<number, KeyAlgorithm>> = { 32: "hmac-sha256", 48: "hmac-sha384", 64: "hmac-sha512" };
 const HMAC_TYPES: ReadonlyMap<number, KeyAlgorithm> = new Map([
@@ -108,6 +108,9 @@ const KEPT: ReadonlySet<number> = new Set([
   CKA.DERIVE,
   CKA.MODIFIABLE,
   CKA.KEY_TYPE,
+  CKA.DESTROYABLE,
+  CKA.ALWAYS_AUTHENTICATE,
+  CKA.ALLOWED_MECHANISMS,
 ]);
 
 function labelsOf(slot: Slot, halves: Readonly<Partial<Record<Half, Template>>>): Record<string, string> {
@@ -118,6 +121,7 @@ function labelsOf(slot: Slot, halves: Readonly<Partial<Record<Half, Template>>>)
       if (value instanceof Uint8Array && value.length === 0) continue;
       // What a key may do follows from its usages; a template can only narrow it.
       if (value === true && USAGE_TYPES.has(type)) continue;
+      if (Array.isArray(value) && value.length === 0) continue;
       const [name, text] = attributeLabel(half as Half, type, value);
       labels[name] = text;
     }
@@ -157,6 +161,11 @@ async function unique(name: string, make: (name: string) => Promise<KeyView>): P
  */
 function checkSecrecy(template: Template): void {
   if (template.get(CKA.WRAP_WITH_TRUSTED) === true) throw failure("TEMPLATE_INCONSISTENT");
+  for (const type of [CKA.WRAP_TEMPLATE, CKA.UNWRAP_TEMPLATE, CKA.DERIVE_TEMPLATE]) {
+    const value = template.get(type);
+    if (value !== undefined && isTemplate(value) && value.size > 0)
+      throw failure("TEMPLATE_INCONSISTENT", "a device key holds no templates for other keys");
+  }
 }
 
 function request(

@@ -74,7 +74,9 @@ export function attributeLabel(half: Half, type: number, value: Value): [string,
         ? `n${value}`
         : value instanceof Uint8Array
           ? `x${toBase64Url(value)}`
-          : undefined;
+          : Array.isArray(value)
+            ? `m${value.join(".")}`
+            : undefined;
   if (text === undefined || text.length > MAX_LABEL_TEXT) throw failure("DEVICE_MEMORY", "attribute value too long");
   return [`${PREFIX}.${half}.${type.toString(16)}`, text];
 }
@@ -90,6 +92,7 @@ export function attributesFromLabels(labels: Readonly<Record<string, string>>, h
     try {
       if (kind === "b") attributes.push([type, text[1] === "1"]);
       else if (kind === "n") attributes.push([type, Number(text.slice(1))]);
+      else if (kind === "m") attributes.push([type, text.slice(1).split(".").map(Number)]);
       else if (kind === "x") attributes.push([type, fromBase64Url(text.slice(1))]);
     } catch {
       // A label that somebody else wrote under our prefix says nothing.
@@ -135,6 +138,7 @@ export function keyObjects(key: KeyView, version: KeyVersionView): readonly P11O
     [CKA.LOCAL, local],
     [CKA.KEY_GEN_MECHANISM, local ? generator : CK_UNAVAILABLE],
     [CKA.DERIVE, can("agree")],
+    [CKA.ALLOWED_MECHANISMS, []],
   ];
   const secrecy: [number, Value][] = [
     [CKA.PRIVATE, true],

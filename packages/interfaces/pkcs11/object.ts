@@ -91,25 +91,27 @@ const FREE: ReadonlySet<number> = new Set([
   CKA.WRAP,
   CKA.UNWRAP,
   CKA.DERIVE,
-  CKA.APPLICATION,
-  CKA.OBJECT_ID,
 ]);
-const DATA_FREE: ReadonlySet<number> = new Set([...FREE, CKA.VALUE]);
+/** Booleans that can only be changed to this value; once there, they stay (footnotes 11 and 12 of Table 10). */
+const ONE_WAY: ReadonlyMap<number, boolean> = new Map([
+  [CKA.SENSITIVE, true],
+  [CKA.WRAP_WITH_TRUSTED, true],
+  [CKA.EXTRACTABLE, false],
+  [CKA.COPYABLE, false],
+  [CKA.DESTROYABLE, false],
+]);
 
 /** Throws what C_SetAttributeValue and C_CopyObject answer to a change that is not allowed. */
 export function checkChange(object: P11Object, changes: Template, copying: boolean): void {
-  const objectClass = classOf(object);
   if (!copying && booleanOf(object.attributes, CKA.MODIFIABLE) === false) throw failure("ACTION_PROHIBITED");
-  const free = objectClass === CKO.DATA ? DATA_FREE : FREE;
   for (const [type, value] of changes) {
     const before = object.attributes.get(type);
-    if (before === undefined && !free.has(type)) throw failure("ATTRIBUTE_TYPE_INVALID", `0x${type.toString(16)}`);
+    if (before === undefined && !FREE.has(type)) throw failure("ATTRIBUTE_TYPE_INVALID", `0x${type.toString(16)}`);
     if (copying && (type === CKA.TOKEN || type === CKA.PRIVATE || type === CKA.MODIFIABLE)) continue;
-    if (type === CKA.SENSITIVE && (value === true || before === value)) continue;
-    if (type === CKA.EXTRACTABLE && (value === false || before === value)) continue;
-    if (type === CKA.WRAP_WITH_TRUSTED && (value === true || before === value)) continue;
-    if ((type === CKA.COPYABLE || type === CKA.DESTROYABLE) && (value === false || before === value)) continue;
-    if (!free.has(type)) throw failure("ATTRIBUTE_READ_ONLY", `0x${type.toString(16)}`);
+    const only = ONE_WAY.get(type);
+    if (only !== undefined && (copying ? value === only || before === value : value === only && before !== only))
+      continue;
+    if (!FREE.has(type)) throw failure("ATTRIBUTE_READ_ONLY", `0x${type.toString(16)}`);
     if (before !== undefined && typeof before !== typeof value) throw failure("ATTRIBUTE_VALUE_INVALID");
   }
 }

@@ -3,11 +3,11 @@ import { createCipheriv, createDecipheriv, scrypt, type ScryptOptions } from "no
 import { concat, fromUtf8, toUtf8 } from "@casemate/foundation/bytes";
 import { CasemateError, isCasemateError } from "@casemate/foundation/errors";
 import type { Caller, ObjectRecord } from "@casemate/keyring/core";
-import { CKF } from "@casemate/protocols/p11-rpc";
+import { CKF, CKR } from "@casemate/protocols/p11-rpc";
 import { PIN_RECORD_CLASS } from "./catalogue.ts";
 import type { Ports } from "./context.ts";
 import { PIN_BYTES, type Login } from "./slots.ts";
-import { failure } from "./status.ts";
+import { failure, Pkcs11Failure } from "./status.ts";
 
 export type Role = Login["role"];
 
@@ -62,7 +62,19 @@ interface Tries {
   /** Under way; each may turn out wrong. */
   running: number;
   readonly waiting: (() => void)[];
+  /** Where the count is kept. */
+  record?: string | undefined;
+  keeping?: Promise<void>;
 }
+
+export interface Checked {
+  readonly caller: Caller;
+  readonly token: string;
+  /** Whether the API token itself was given, no PIN that opens one. */
+  readonly own: boolean;
+}
+
+const triesLabel = (role: Role): string => `tries:${role}`;
 
 export class Pins {
   readonly #ports: Ports;
@@ -88,23 +100,26 @@ export class Pins {
     return flags;
   }
 
-  /** Who this PIN is. @throws CKR_PIN_INCORRECT, CKR_PIN_LOCKED, CKR_PIN_EXPIRED, CKR_PIN_LEN_RANGE. */
-  async check(home: string, role: Role, pin: Uint8Array): Promise<{ readonly caller: Caller; readonly token: string }> {
-    if (pin.length === 0 || pin.length > PIN_BYTES.max) throw failure("PIN_LEN_RANGE");
+  /** Who this PIN is. @throws CKR_PIN_INCORRECT, CKR_PIN_LOCKED, CKR_PIN_EXPIRED, CKR_USER_PIN_NOT_INITIALIZED. */
+  async check(home: string, role: Role, pin: Uint8Array): Promise<Checked> {
+    if (pin.length === 0 || pin.length > PIN_BYTES.max) throw failure("PIN_INCORRECT");
     const tries = await this.#begin(home, role);
     try {
       const text = asText(pin);
       // An API token says what it is; anything else can only be a PIN that opens one.
-      const token = text.startsWith(TOKEN_PREFIX) ? text : ((await this.#fromRecord(home, role, pin)) ?? text);
+      const own = text.startsWith(TOKEN_PREFIX);
+      const sealed = own ? undefined : await this.#sealed(home, role);
+      if (!own && sealed === undefined && role === "user") throw failure("USER_PIN_NOT_INITIALIZED");
+      const token = (sealed === undefined ? undefined : await open(pin, sealed, `${home}/${role}`)) ?? text;
       const caller = await this.#ports.keyring.authenticate(token, "pkcs11");
       if (role === "so" && !caller.roles.includes("admin")) throw failure("PIN_INCORRECT");
-      tries.wrong = 0;
-      return { caller, token };
+      if (tries.wrong > 0) await this.#count(tries, home, role, 0);
+      return { caller, token, own };
     } catch (error) {
+      if (error instanceof Pkcs11Failure && error.rv === CKR.USER_PIN_NOT_INITIALIZED) throw error;
       if (isCasemateError(error) && error.code === "TOKEN_EXPIRED") throw failure("PIN_EXPIRED");
       if (!isCasemateError(error) || error.code === "UNAUTHENTICATED" || error.code === "BAD_REQUEST") {
-        tries.wrong++;
-        if (tries.wrong >= MAX_TRIES) tries.lockedUntil = this.#ports.clock.monotonic() + LOCKED_MS;
+        await this.#count(tries, home, role, tries.wrong + 1);
         this.#ports.log.warn({ token: home, role, tries: tries.wrong }, "pkcs11: wrong PIN");
         throw failure(tries.wrong >= MAX_TRIES ? "PIN_LOCKED" : "PIN_INCORRECT");
       }
@@ -135,8 +150,11 @@ export class Pins {
     return tries;
   }
 
-  /** From now on `pin` opens `token`. @throws CKR_PIN_LEN_RANGE. */
-  async set(caller: Caller, home: string, role: Role, pin: Uint8Array, token: string): Promise<void> {
+  /**
+   * From now on `pin` opens `token`. `tokenId` names a token that was made for this PIN alone, and goes with it; absent
+   * keeps what the record says. @throws CKR_PIN_LEN_RANGE.
+   */
+  async set(caller: Caller, home: string, role: Role, pin: Uint8Array, token: string, tokenId?: string): Promise<void> {
     if (pin.length < PIN_BYTES.min || pin.length > PIN_BYTES.max) throw failure("PIN_LEN_RANGE");
     const attributes = await seal(this.#ports, pin, token, `${home}/${role}`);
     const { objects } = this.#ports;
@@ -146,20 +164,60 @@ export class Pins {
         tokenLabel: home,
         class: PIN_RECORD_CLASS,
         label: `pin:${role}`,
-        ckaId: "",
+        ckaId: tokenId ?? "",
         attributes,
       });
-    } else await objects.update(caller, present.id, { attributes });
-    this.#tries.delete(`${home}/${role}`);
+    } else
+      await objects.update(caller, present.id, { attributes, ...(tokenId === undefined ? {} : { ckaId: tokenId }) });
+    const tries = this.#tries.get(`${home}/${role}`);
+    if (tries !== undefined && tries.wrong > 0) await this.#count(tries, home, role, 0);
   }
 
-  /** Whether a PIN was set besides API tokens. */
-  async forget(caller: Caller, home: string, role: Role): Promise<void> {
-    const record = await this.#record(caller, home, role);
-    if (record !== undefined) await this.#ports.objects.remove(caller, record.id);
+  /** Revokes the API token that was made for the user's PIN, if there is one. `so` must be allowed to. */
+  async revoke(so: Caller, home: string): Promise<void> {
+    const id = (await this.#record(so, home, "user"))?.ckaId ?? "";
+    if (id !== "") await this.#ports.keyring.revokeToken(so, id);
   }
 
-  async #fromRecord(home: string, role: Role, pin: Uint8Array): Promise<string | undefined> {
+  /** Takes up the wrong tries of earlier runs, so that a restart gives nobody new ones. */
+  async restore(): Promise<void> {
+    const service = await this.#service();
+    if (service === undefined) return;
+    for (const role of ["user", "so"] as const) {
+      const query = { class: PIN_RECORD_CLASS, label: triesLabel(role), limit: 1000 };
+      for (const record of (await this.#ports.objects.find(service, query)).items) {
+        const wrong = Math.min(record.attributes[0] ?? 0, MAX_TRIES);
+        const lockedUntil = wrong < MAX_TRIES ? 0 : this.#ports.clock.monotonic() + LOCKED_MS;
+        const tries = { wrong, lockedUntil, running: 0, waiting: [], record: record.id };
+        this.#tries.set(`${record.tokenLabel}/${role}`, tries);
+      }
+    }
+  }
+
+  /** Counts in memory at once, and on the disk before the caller is answered. */
+  async #count(tries: Tries, home: string, role: Role, wrong: number): Promise<void> {
+    tries.wrong = wrong;
+    if (wrong >= MAX_TRIES) tries.lockedUntil = this.#ports.clock.monotonic() + LOCKED_MS;
+    const service = await this.#service();
+    if (service === undefined) return;
+    const attributes = Uint8Array.of(Math.min(wrong, MAX_TRIES));
+    const { objects } = this.#ports;
+    const keep = async (): Promise<void> => {
+      if (tries.record !== undefined) {
+        await objects.update(service, tries.record, { attributes });
+        return;
+      }
+      const fields = { class: PIN_RECORD_CLASS, label: triesLabel(role), ckaId: "", attributes };
+      tries.record = (await objects.create(service, { tokenLabel: home, ...fields })).id;
+    };
+    // One after the other: two first tries side by side make one record.
+    tries.keeping = (tries.keeping ?? Promise.resolve()).then(keep).catch((error: unknown) => {
+      this.#ports.log.warn({ token: home, role, error: String(error) }, "pkcs11: wrong tries could not be kept");
+    });
+    await tries.keeping;
+  }
+
+  async #sealed(home: string, role: Role): Promise<Uint8Array | undefined> {
     const service = await this.#service();
     if (service === undefined) return undefined;
     const record = await this.#record(service, home, role).catch((error: unknown) => {
@@ -167,7 +225,7 @@ export class Pins {
       this.#ports.log.warn({ code: error.code }, "pkcs11: sealed PINs cannot be read");
       return undefined;
     });
-    return record === undefined ? undefined : await open(pin, record.attributes, `${home}/${role}`);
+    return record?.attributes;
   }
 
   async #record(caller: Caller, home: string, role: Role): Promise<ObjectRecord | undefined> {

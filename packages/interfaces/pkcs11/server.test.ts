@@ -273,12 +273,19 @@ describe("Casemate as a PKCS#11 token", () => {
       attribute(CKA.APPLICATION, "app-x"),
       attribute(CKA.VALUE, toUtf8("kept")),
     ]);
-    await client.call("C_SetAttributeValue", handle, data, [attribute(CKA.VALUE, toUtf8("changed"))]);
+    await client.call("C_SetAttributeValue", handle, data, [attribute(CKA.LABEL, "changed")]);
+    // What has no footnote 8 in the standard's table stays as it was made.
+    for (const type of [CKA.VALUE, CKA.APPLICATION, CKA.OBJECT_ID])
+      assert.equal(
+        await client.rv("C_SetAttributeValue", handle, data, [attribute(type, toUtf8("x"))]),
+        CKR.ATTRIBUTE_READ_ONLY,
+      );
     await using other = await open();
     const again = await session(other);
     const [found] = await find(other, again, attribute(CKA.APPLICATION, "app-x"));
     assert.ok(found);
-    assert.deepEqual(await value(other, again, found, CKA.VALUE), toUtf8("changed"));
+    assert.deepEqual(await value(other, again, found, CKA.LABEL), toUtf8("changed"));
+    assert.deepEqual(await value(other, again, found, CKA.VALUE), toUtf8("kept"));
     assert.equal(
       await client.rv("C_SetAttributeValue", handle, data, [attribute(CKA.CLASS, 3)]),
       CKR.ATTRIBUTE_READ_ONLY,

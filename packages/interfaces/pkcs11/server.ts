@@ -128,6 +128,7 @@ export async function createPkcs11Server(options: Pkcs11ServerOptions): Promise<
     nextUid: () => `session/${++uid}`,
   };
   await restoreLabels(shared);
+  await shared.pins.restore();
   const connections = new Set<Connection>();
   /** What is kept for a caller is dropped with the caller's last connection. */
   const forgetViews = (): void => {

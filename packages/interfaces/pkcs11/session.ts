@@ -12,6 +12,8 @@ export interface Progress {
   mode: "fresh" | "whole" | "parts";
   /** A result that did not fit the caller's buffer, kept for the next try. */
   kept: Uint8Array | undefined;
+  /** The key asks for a login before each use (CKA_ALWAYS_AUTHENTICATE), and none has come yet. */
+  loginDue: boolean;
 }
 
 export interface DigestOperation extends Progress {
@@ -109,6 +111,12 @@ export class Session {
     const operation = this.operations[kind];
     if (operation === undefined) throw failure("OPERATION_NOT_INITIALIZED");
     return operation;
+  }
+
+  /** The operation that waits for a login of its own. */
+  awaitingLogin(): Progress | undefined {
+    const { sign, signRecover, decrypt } = this.operations;
+    return [sign, signRecover, decrypt].find((operation) => operation?.loginDue === true);
   }
 
   /** @throws CKR_OPERATION_ACTIVE. */

@@ -182,21 +182,4 @@ describe("sessions, logins and operations over PKCS#11", () => {
   });
 
   // The last one: it leaves the slot locked.
-  test("right PINs side by side all open, wrong ones do not outrun the counter", async () => {
-    const slot = 0;
-    const clients = await Promise.all(Array.from({ length: 30 }, () => open()));
-    try {
-      const tries = (pin: string) =>
-        Promise.all(
-          clients.map(async (client) => client.rv("C_Login", await session(client, RW, slot), CKU.USER, toUtf8(pin))),
-        );
-      assert.deepEqual(new Set(await tries(bench.adminToken)), new Set([CKR.OK]));
-      for (const client of clients) await client.call("C_CloseAllSessions", slot);
-      const answers = await tries("wrong");
-      assert.equal(answers.filter((rv) => rv === CKR.PIN_INCORRECT).length, 9);
-      assert.equal(answers.filter((rv) => rv === CKR.PIN_LOCKED).length, 21);
-    } finally {
-      await Promise.all(clients.map((client) => client[Symbol.asyncDispose]()));
-    }
-  });
 });

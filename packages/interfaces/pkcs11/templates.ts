@@ -2,8 +2,9 @@
 import { createPrivateKey, createPublicKey, type KeyObject } from "node:crypto";
 import { fromBase64Url } from "@casemate/foundation/bytes";
 import { SecretBytes } from "@casemate/foundation/secrets";
-import { CK_UNAVAILABLE, CKA, CKC, CKK, CKO } from "@casemate/protocols/p11-rpc";
+import { CK_UNAVAILABLE, CKA, CKC, CKK, CKM, CKO } from "@casemate/protocols/p11-rpc";
 import { publicKeyOf } from "./catalogue.ts";
+import { checkSecretValue } from "./check-value.ts";
 import { curveByParams, curveOfKey, octetString } from "./curves.ts";
 import { publicAttributes } from "./key-object.ts";
 import type { Material } from "./object.ts";
@@ -27,6 +28,7 @@ const KEY: Defaults = [
   [CKA.START_DATE, EMPTY],
   [CKA.END_DATE, EMPTY],
   [CKA.DERIVE, false],
+  [CKA.ALLOWED_MECHANISMS, []],
 ];
 const SECRECY: Defaults = [
   [CKA.SENSITIVE, false],
@@ -53,6 +55,8 @@ const DEFAULTS: ReadonlyMap<number, Defaults> = new Map<number, Defaults>([
       [CKA.HASH_OF_SUBJECT_PUBLIC_KEY, EMPTY],
       [CKA.HASH_OF_ISSUER_PUBLIC_KEY, EMPTY],
       [CKA.JAVA_MIDP_SECURITY_DOMAIN, 0],
+      [CKA.NAME_HASH_ALGORITHM, CKM.SHA_1],
+      [CKA.PUBLIC_KEY_INFO, EMPTY],
     ],
   ],
   [
@@ -129,17 +133,7 @@ const VALUES: ReadonlyMap<number, ReadonlySet<number>> = new Map([
   [CKO.DATA, new Set<number>()],
   [
     CKO.CERTIFICATE,
-    new Set([
-      CKA.CERTIFICATE_TYPE,
-      CKA.VALUE,
-      CKA.SUBJECT,
-      CKA.CHECK_VALUE,
-      CKA.PUBLIC_KEY_INFO,
-      CKA.OWNER,
-      CKA.AC_ISSUER,
-      CKA.ATTR_TYPES,
-      CKA.NAME_HASH_ALGORITHM,
-    ]),
+    new Set([CKA.CERTIFICATE_TYPE, CKA.VALUE, CKA.SUBJECT, CKA.CHECK_VALUE, CKA.OWNER, CKA.AC_ISSUER, CKA.ATTR_TYPES]),
   ],
   [
     CKO.PUBLIC_KEY,
@@ -152,7 +146,6 @@ const VALUES: ReadonlyMap<number, ReadonlySet<number>> = new Map([
       CKA.EC_POINT,
       CKA.PUBLIC_KEY_INFO,
       CKA.CHECK_VALUE,
-      CKA.ALLOWED_MECHANISMS,
       CKA.WRAP_TEMPLATE,
     ]),
   ],
@@ -172,7 +165,6 @@ const VALUES: ReadonlyMap<number, ReadonlySet<number>> = new Map([
       CKA.EC_POINT,
       CKA.VALUE,
       CKA.PUBLIC_KEY_INFO,
-      CKA.ALLOWED_MECHANISMS,
       CKA.UNWRAP_TEMPLATE,
       CKA.DERIVE_TEMPLATE,
     ]),
@@ -184,7 +176,6 @@ const VALUES: ReadonlyMap<number, ReadonlySet<number>> = new Map([
       CKA.VALUE,
       CKA.VALUE_LEN,
       CKA.CHECK_VALUE,
-      CKA.ALLOWED_MECHANISMS,
       CKA.WRAP_TEMPLATE,
       CKA.UNWRAP_TEMPLATE,
       CKA.DERIVE_TEMPLATE,
@@ -273,8 +264,9 @@ export function keyTypeIn(template: Template): number {
   return keyType;
 }
 
-/** Makes a secret session key of `value`, which it takes over. */
+/** Makes a secret session key of `value`, which it takes over. @throws CKR_ATTRIBUTE_VALUE_INVALID for another check value. */
 export function secretMaterial(attributes: Map<number, Value>, value: Uint8Array): Material {
+  checkSecretValue(attributes, keyTypeIn(attributes), value);
   attributes.set(CKA.VALUE, value);
   attributes.set(CKA.VALUE_LEN, value.length);
   return { kind: "secret", bytes: new SecretBytes(value) };

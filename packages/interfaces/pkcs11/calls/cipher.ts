@@ -51,9 +51,9 @@ function init(application: Application, handle: number, mechanism: Mechanism, ke
   const row = mechanismRow(mechanism);
   if (row.cipher === undefined) throw failure("MECHANISM_INVALID");
   const encrypt = kind === "encrypt";
-  const { material } = keyFor(application, session, key, row, encrypt ? CKA.ENCRYPT : CKA.DECRYPT);
+  const { object, material } = keyFor(application, session, key, row, encrypt ? CKA.ENCRYPT : CKA.DECRYPT);
   const cipher = startCipher(application, application.user(session), material, row.cipher, mechanism, encrypt);
-  session.operations[kind] = { ...fresh(), encrypt, ...cipher };
+  session.operations[kind] = { ...fresh(encrypt ? undefined : object), encrypt, ...cipher };
   return [];
 }
 
@@ -67,7 +67,7 @@ function sizeOfWhole(operation: CipherOperation, length: number): number {
 function one(application: Application, handle: number, given: ByteArray, capacity: number, kind: Kind) {
   const session = application.session(handle);
   const operation = session.running(kind);
-  whole(operation);
+  whole(session, kind, operation);
   const data = input(session, kind, given);
   return deliver(session, kind, operation, capacity, sizeOfWhole(operation, data.length), true, () =>
     runCipher(operation, data),

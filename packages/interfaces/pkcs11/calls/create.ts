@@ -1,6 +1,7 @@
 // Implements: PKCS #11 v3.0 §5.7.1 and §5.7.2, C_CreateObject and C_CopyObject.
 import { CKA, CKO } from "@casemate/protocols/p11-rpc";
 import type { Application } from "../application.ts";
+import { checkCertificateValue, checkSecretValue } from "../check-value.ts";
 import { need } from "../context.ts";
 import { curveOfKey } from "../curves.ts";
 import { importToDevice, secretAlgorithm } from "../device-keys.ts";
@@ -101,9 +102,12 @@ async function create(application: Application, session: Session, template: Temp
   switch (objectClass) {
     case CKO.DATA:
       return place(application, session, complete(objectClass, template, origin), undefined);
-    case CKO.CERTIFICATE:
+    case CKO.CERTIFICATE: {
       checkCertificate(template);
-      return place(application, session, complete(objectClass, template, origin), undefined);
+      const attributes = complete(objectClass, template, origin);
+      checkCertificateValue(attributes);
+      return place(application, session, attributes, undefined);
+    }
     case CKO.PUBLIC_KEY: {
       const attributes = complete(objectClass, template, origin);
       return place(application, session, attributes, publicMaterial(attributes));
@@ -117,7 +121,10 @@ async function create(application: Application, session: Session, template: Temp
       }
       checkSecret(keyType, value.length);
       const attributes = complete(objectClass, template, origin);
-      if (template.get(CKA.TOKEN) === true) return placeSecret(application, session, template, keyType, value);
+      if (template.get(CKA.TOKEN) === true) {
+        checkSecretValue(attributes, keyType, value);
+        return placeSecret(application, session, template, keyType, value);
+      }
       return place(application, session, attributes, secretMaterial(attributes, value.slice()));
     }
     case CKO.PRIVATE_KEY:

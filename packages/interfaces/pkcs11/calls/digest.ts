@@ -19,7 +19,7 @@ export const digestCalls: Calls<"C_DigestInit" | "C_Digest" | "C_DigestUpdate" |
   C_Digest(application, handle, given, capacity) {
     const session = application.session(handle);
     const operation = session.running("digest");
-    whole(operation);
+    whole(session, "digest", operation);
     const data = input(session, "digest", given);
     return deliver(session, "digest", operation, capacity, HASH_BYTES[operation.hash], true, () =>
       operation.state.update(data).digest(),

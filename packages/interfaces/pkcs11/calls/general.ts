@@ -5,7 +5,9 @@ import { padded } from "../slots.ts";
 import { failure } from "../status.ts";
 import type { Calls } from "./types.ts";
 
-const MAX_RANDOM = 65_536;
+/** Random bytes for one call, and for one question to the device. */
+const MAX_RANDOM = 4 * 1024 * 1024;
+const RANDOM_PIECE = 65_536;
 
 function isHandshake(bytes: Uint8Array | undefined): boolean {
   try {
@@ -35,19 +37,31 @@ export const generalCalls: Calls<
     padded("Casemate PKCS#11", 32),
     { major: 0, minor: 1 },
   ],
-  C_SeedRandom(application, handle) {
+  C_SeedRandom(application, handle, seed) {
     application.session(handle);
-    throw failure("RANDOM_SEED_NOT_SUPPORTED");
+    if (seed === undefined) throw failure("ARGUMENTS_BAD");
+    application.seeding.add(seed);
+    return [];
   },
   async C_GenerateRandom(application, handle, capacity) {
     const session = application.session(handle);
-    if (capacity === SIZE_QUERY || capacity === 0) return [new Uint8Array(0)];
+    if (capacity === SIZE_QUERY) {
+      // Clients of version 0 write the same for a NULL pointer as for no room, which is no mistake.
+      if (application.version === 0) return [new Uint8Array(0)];
+      throw failure("ARGUMENTS_BAD");
+    }
     if (capacity > MAX_RANDOM) throw failure("ARGUMENTS_BAD", `at most ${MAX_RANDOM} bytes at once`);
     const user = application.user(session);
     const { keyring, random } = application.ports;
-    // Without a login there is nobody to account the device's randomness to; the system's is as good.
-    if (user === undefined) return [random.bytes(capacity)];
-    return [await keyring.random(user, capacity, application.slotOf(session).device?.identity.id)];
+    const device = application.slotOf(session).device?.identity.id;
+    const bytes = new Uint8Array(capacity);
+    for (let at = 0; at < capacity; at += RANDOM_PIECE) {
+      const length = Math.min(RANDOM_PIECE, capacity - at);
+      // Without a login there is nobody to account the device's randomness to; the system's is as good.
+      bytes.set(user === undefined ? random.bytes(length) : await keyring.random(user, length, device), at);
+    }
+    application.seeding.stir(bytes);
+    return [bytes];
   },
   C_WaitForSlotEvent(_application, flags) {
     if ((flags & CKF.DONT_BLOCK) !== 0) throw failure("NO_EVENT");

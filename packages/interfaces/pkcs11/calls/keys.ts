@@ -71,6 +71,8 @@ async function generate(
   const attributes = complete(CKO.SECRET_KEY, withKeyType(template, keyType), origin);
   if (template.get(CKA.TOKEN) === true) {
     mayMake(application, session, true, true);
+    if ((bytesOf(template, CKA.CHECK_VALUE)?.length ?? 0) > 0)
+      throw failure("ATTRIBUTE_VALUE_INVALID", "no such key yet");
     const [object] = await generateInDevice(
       application,
       need(application.user(session)),
@@ -140,9 +142,6 @@ async function generatePair(
     origin,
   );
   const token = privateTemplate.get(CKA.TOKEN) === true;
-  if (!token && publicTemplate.get(CKA.TOKEN) === true) {
-    throw failure("TEMPLATE_INCONSISTENT", "the public half follows the private one");
-  }
   if (token) {
     mayMake(application, session, true, true);
     if (keyType === CKK.RSA && exponent(publicTemplate) !== 65_537) throw failure("ATTRIBUTE_VALUE_INVALID");

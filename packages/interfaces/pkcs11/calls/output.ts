@@ -1,7 +1,8 @@
 // Implements: PKCS #11 v3.0 §5.2, results of variable length: size queries, buffers that are too small, and who may be called next.
-import { SIZE_QUERY, type ByteArray } from "@casemate/protocols/p11-rpc";
+import { CKA, SIZE_QUERY, type ByteArray } from "@casemate/protocols/p11-rpc";
 import type { Maybe } from "../context.ts";
 import type { Accumulator, Operations, Progress, Session } from "../session.ts";
+import { allows, type P11Object } from "../object.ts";
 import { failure } from "../status.ts";
 
 type Kind = keyof Operations;
@@ -62,14 +63,21 @@ export function deliver(
   }
 }
 
-/** A one-shot call. @throws CKR_OPERATION_ACTIVE after a multi-part one; the operation goes on. */
-export function whole(operation: Progress): void {
+/** @throws CKR_USER_NOT_LOGGED_IN when the key asks for a login before each use; the operation ends. */
+function mustBeAllowed(session: Session, kind: Kind, operation: Progress): void {
+  if (operation.loginDue) fail(session, kind, failure("USER_NOT_LOGGED_IN", "the key asks for a login for each use"));
+}
+
+/** A one-shot call. @throws CKR_OPERATION_ACTIVE after a multi-part one; the operation goes on. CKR_USER_NOT_LOGGED_IN. */
+export function whole(session: Session, kind: Kind, operation: Progress): void {
+  mustBeAllowed(session, kind, operation);
   if (operation.mode === "parts") throw failure("OPERATION_ACTIVE");
   operation.mode = "whole";
 }
 
-/** A multi-part call. @throws CKR_OPERATION_ACTIVE after a one-shot one, which ends. */
+/** A multi-part call. @throws CKR_OPERATION_ACTIVE after a one-shot one, which ends; CKR_USER_NOT_LOGGED_IN. */
 export function part(session: Session, kind: Kind, operation: Progress): void {
+  mustBeAllowed(session, kind, operation);
   if (operation.mode === "whole") fail(session, kind, failure("OPERATION_ACTIVE"));
   operation.mode = "parts";
 }
@@ -93,4 +101,8 @@ export function collect(session: Session, kind: Kind, accumulator: Accumulator, 
   }
 }
 
-export const fresh = (): Progress => ({ mode: "fresh", kept: undefined });
+export const fresh = (key?: P11Object): Progress => ({
+  mode: "fresh",
+  kept: undefined,
+  loginDue: key !== undefined && allows(key, CKA.ALWAYS_AUTHENTICATE),
+});

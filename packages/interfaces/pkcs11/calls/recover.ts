@@ -16,9 +16,9 @@ function signInit(application: Application, handle: number, mechanism: Mechanism
   if (row.sign === undefined || (row.sign.kind !== "rsa-x509" && (row.sign.kind !== "rsa-pkcs1" || row.sign.hash))) {
     throw failure("MECHANISM_INVALID");
   }
-  const { material } = keyFor(application, session, key, row, CKA.SIGN_RECOVER);
+  const { object, material } = keyFor(application, session, key, row, CKA.SIGN_RECOVER);
   const engine = signEngine(application.ports, application.user(session), material, row.sign, undefined);
-  session.operations.signRecover = { ...fresh(), size: engine.length, run: (data) => engine.sign(data) };
+  session.operations.signRecover = { ...fresh(object), size: engine.length, run: (data) => engine.sign(data) };
   return [];
 }
 
@@ -53,7 +53,7 @@ export const recoverCalls: Calls<"C_SignRecoverInit" | "C_SignRecover" | "C_Veri
   C_SignRecover(application, handle, given, capacity) {
     const session = application.session(handle);
     const operation = session.running("signRecover");
-    whole(operation);
+    whole(session, "signRecover", operation);
     const data = input(session, "signRecover", given);
     if (capacity >= 0 && capacity < operation.size && operation.kept === undefined) return [operation.size];
     return deliver(session, "signRecover", operation, capacity, operation.size, true, () => operation.run(data));
@@ -62,7 +62,7 @@ export const recoverCalls: Calls<"C_SignRecoverInit" | "C_SignRecover" | "C_Veri
   C_VerifyRecover(application, handle, given, capacity) {
     const session = application.session(handle);
     const operation = session.running("verifyRecover");
-    whole(operation);
+    whole(session, "verifyRecover", operation);
     const signature = input(session, "verifyRecover", given);
     return deliver(session, "verifyRecover", operation, capacity, operation.size, true, () => operation.run(signature));
   },

@@ -2,17 +2,36 @@
 import { CKF, CKU, NULL_BYTES, type ByteArray } from "@casemate/protocols/p11-rpc";
 import type { Application } from "../application.ts";
 import { tokenPresent } from "../slots.ts";
+import type { Session } from "../session.ts";
 import { failure } from "../status.ts";
 import { restoreState, saveState } from "./state.ts";
 import type { Calls } from "./types.ts";
 
+/** @throws CKR_ARGUMENTS_BAD, CKR_FUNCTION_CANCELED for a NULL PIN. */
+function givenPin(application: Application, session: Session, pin: ByteArray): Uint8Array {
+  if (pin === undefined) throw failure("ARGUMENTS_BAD");
+  if (pin !== NULL_BYTES) return pin;
+  application.ports.log.warn({ slot: session.slot }, "pkcs11: a login without a PIN: no approval path is configured");
+  throw failure("FUNCTION_CANCELED", "no protected authentication path is configured; log in with a PIN");
+}
+
+/** The login that a key with CKA_ALWAYS_AUTHENTICATE asks for before each use: by the same user again. */
+async function loginForUse(application: Application, session: Session, pin: ByteArray): Promise<[]> {
+  const operation = session.awaitingLogin();
+  if (operation === undefined) throw failure("OPERATION_NOT_INITIALIZED");
+  const present = application.login(session.slot);
+  if (present?.role !== "user") throw failure("USER_NOT_LOGGED_IN");
+  const { home } = application.slotOf(session);
+  const { caller } = await application.shared.pins.check(home, "user", givenPin(application, session, pin));
+  if (caller.principal !== present.caller.principal) throw failure("PIN_INCORRECT", "another user's PIN");
+  operation.loginDue = false;
+  return [];
+}
+
 async function login(application: Application, handle: number, user: number, pin: ByteArray): Promise<[]> {
   const session = application.session(handle);
   const present = application.login(session.slot);
-  if (user === CKU.CONTEXT_SPECIFIC) {
-    // No key of ours asks for a login of its own (CKA_ALWAYS_AUTHENTICATE is false).
-    throw failure("OPERATION_NOT_INITIALIZED");
-  }
+  if (user === CKU.CONTEXT_SPECIFIC) return loginForUse(application, session, pin);
   if (user !== CKU.USER && user !== CKU.SO) throw failure("USER_TYPE_INVALID");
   const role = user === CKU.SO ? "so" : "user";
   if (present !== undefined) {
@@ -23,12 +42,8 @@ async function login(application: Application, handle: number, user: number, pin
       if (other.slot === session.slot && !other.writable) throw failure("SESSION_READ_ONLY_EXISTS");
     }
   }
-  if (pin === undefined) throw failure("ARGUMENTS_BAD");
-  if (pin === NULL_BYTES) {
-    application.ports.log.warn({ slot: session.slot }, "pkcs11: a login without a PIN: no approval path is configured");
-    throw failure("FUNCTION_CANCELED", "no protected authentication path is configured; log in with a PIN");
-  }
-  const { caller } = await application.shared.pins.check(application.slotOf(session).home, role, pin);
+  const { home } = application.slotOf(session);
+  const { caller } = await application.shared.pins.check(home, role, givenPin(application, session, pin));
   if (application.login(session.slot) !== undefined) throw failure("USER_ALREADY_LOGGED_IN");
   application.setLogin(session.slot, { role, caller });
   return [];

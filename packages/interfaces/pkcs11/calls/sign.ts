@@ -13,11 +13,11 @@ function init(application: Application, handle: number, mechanism: Mechanism, ke
   if (cancels(session, "sign", mechanism)) return [];
   const row = mechanismRow(mechanism);
   if (row.sign === undefined) throw failure("MECHANISM_INVALID");
-  const { material } = keyFor(application, session, key, row, CKA.SIGN);
+  const { object, material } = keyFor(application, session, key, row, CKA.SIGN);
   const engine = signEngine(application.ports, application.user(session), material, row.sign, mechanism.parameter);
   const { hash } = engine;
   session.operations.sign = {
-    ...fresh(),
+    ...fresh(object),
     engine,
     mechanism: mechanism.type,
     input: new Accumulator(hash),
@@ -30,7 +30,7 @@ export const signCalls: Calls<"C_SignInit" | "C_Sign" | "C_SignUpdate" | "C_Sign
   C_Sign(application, handle, given, capacity) {
     const session = application.session(handle);
     const operation = session.running("sign");
-    whole(operation);
+    whole(session, "sign", operation);
     const data = input(session, "sign", given);
     const { engine } = operation;
     // The length is exact, so too little room is known before the device is asked.

@@ -42,6 +42,7 @@ export function restoreState(session: Session, state: Uint8Array): void {
       state: createHash(hash).update(input),
       mode: body[1] === 1 ? "parts" : "fresh",
       kept: undefined,
+      loginDue: false,
       input: [input],
       length: input.length,
     },

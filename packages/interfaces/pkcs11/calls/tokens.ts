@@ -14,13 +14,15 @@ function given(pin: ByteArray): Uint8Array {
   return pin;
 }
 
+const KEPT: ReadonlySet<string> = new Set(["pin:so", "tries:so", "tries:user"]);
+
 /** Destroys what applications made on this token: kept objects at once, keys after the waiting period of the keyring. */
 async function empty(application: Application, so: Caller, slot: Slot): Promise<void> {
   const { objects, keyring } = application.ports;
   for (;;) {
     const { items } = await objects.find(so, { tokenLabel: slot.home, limit: 1000 });
-    // The security officer's own PIN stays (PKCS #11 v3.0 §5.5.7).
-    const going = items.filter((record) => record.class !== PIN_RECORD_CLASS || record.label !== "pin:so");
+    // The security officer's own PIN stays (PKCS #11 v3.0 §5.5.7), and so do counts of wrong tries.
+    const going = items.filter((record) => record.class !== PIN_RECORD_CLASS || !KEPT.has(record.label));
     for (const record of going) {
       await objects.remove(so, record.id);
     }
@@ -41,7 +43,9 @@ async function empty(application: Application, so: Caller, slot: Slot): Promise<
 async function initToken(application: Application, id: number, pin: ByteArray, label: string): Promise<[]> {
   const slot = application.shared.slots.get(id);
   if ((application.shared.sessionCounts.get(id)?.all ?? 0) > 0) throw failure("SESSION_EXISTS");
-  const { caller } = await application.shared.pins.check(slot.home, "so", given(pin));
+  const { pins } = application.shared;
+  const { caller } = await pins.check(slot.home, "so", given(pin));
+  await pins.revoke(caller, slot.home);
   await empty(application, caller, slot);
   slot.label = label.trimEnd();
   await application.ports.objects.create(caller, {
@@ -67,12 +71,14 @@ export const tokenCalls: Calls<"C_InitToken" | "C_InitToken2" | "C_InitPIN" | "C
     if (chosen.length < PIN_BYTES.min || chosen.length > PIN_BYTES.max) throw failure("PIN_LEN_RANGE");
     const { home } = application.slotOf(session);
     const { keyring } = application.ports;
-    const { token } = await keyring.createToken(login.caller, {
+    const { pins } = application.shared;
+    await pins.revoke(login.caller, home);
+    const { token, view } = await keyring.createToken(login.caller, {
       principal: `pkcs11-${home}`,
       roles: ["operator", "user"],
       note: `opened by the PIN of PKCS#11 token ${home}`,
     });
-    await application.shared.pins.set(login.caller, home, "user", chosen, token);
+    await pins.set(login.caller, home, "user", chosen, token, view.id);
     return [];
   },
   async C_SetPIN(application, handle, before, after) {
@@ -82,8 +88,10 @@ export const tokenCalls: Calls<"C_InitToken" | "C_InitToken2" | "C_InitPIN" | "C
     const { home } = application.slotOf(session);
     const old = given(before);
     const pin = given(after);
-    const { caller, token } = await application.shared.pins.check(home, role, old);
-    await application.shared.pins.set(caller, home, role, pin, token);
+    if (pin.length < PIN_BYTES.min || pin.length > PIN_BYTES.max) throw failure("PIN_LEN_RANGE");
+    const { pins } = application.shared;
+    const { caller, token, own } = await pins.check(home, role, old);
+    await pins.set(caller, home, role, pin, token, own ? "" : undefined);
     return [];
   },
 };

@@ -15,11 +15,11 @@ import { need } from "../context.ts";
 import { curveByAlgorithm, curveOfKey, keyOfPoint, type CurveRow } from "../curves.ts";
 import { importToDevice, pairAlgorithm, secretAlgorithm } from "../device-keys.ts";
 import { HASH_BYTES, type Hash, type MechanismRow } from "../mechanisms.ts";
-import { allows, classOf, type Material, type P11Object } from "../object.ts";
+import { allows, classOf, matches, type Material, type P11Object } from "../object.ts";
 import type { Session } from "../session.ts";
 import { failure, Pkcs11Failure } from "../status.ts";
 import { checkSecret, complete, keyTypeIn, privateMaterial, required, secretMaterial } from "../templates.ts";
-import { fromWireTemplate, numberOf, type Template, type Value } from "../values.ts";
+import { fromWireTemplate, isTemplate, numberOf, sameValue, type Template, type Value } from "../values.ts";
 import { runCipher, startCipher } from "./cipher.ts";
 import { place, placeSecret } from "./create.ts";
 import { checkKey, mechanismRow } from "./init.ts";
@@ -71,6 +71,8 @@ async function wrap(
   if (target.attributes.get(CKA.WRAP_WITH_TRUSTED) === true && wrapping.attributes.get(CKA.TRUSTED) !== true) {
     throw failure("KEY_NOT_WRAPPABLE");
   }
+  const wanted = wrapping.attributes.get(CKA.WRAP_TEMPLATE);
+  if (wanted !== undefined && isTemplate(wanted) && !matches(target, wanted)) throw failure("KEY_NOT_WRAPPABLE");
   const device =
     wrapping.material.kind === "device"
       ? wrapping.material.key
@@ -98,6 +100,19 @@ async function wrap(
   }
   const caller = application.user(session);
   return runCipher(startCipher(application, caller, wrapping.material, row.cipher, mechanism, true), data);
+}
+
+/** The caller's template with what the key demands of keys that come from it. @throws CKR_TEMPLATE_INCONSISTENT. */
+function demanded(base: P11Object, type: number, template: Template): Map<number, Value> {
+  const merged = new Map(template);
+  const demands = base.attributes.get(type);
+  if (demands === undefined || !isTemplate(demands)) return merged;
+  for (const [attribute, value] of demands) {
+    const given = merged.get(attribute);
+    if (given !== undefined && !sameValue(given, value)) throw failure("TEMPLATE_INCONSISTENT");
+    merged.set(attribute, value);
+  }
+  return merged;
 }
 
 /** Makes an object of unwrapped or derived bytes. */
@@ -151,7 +166,7 @@ async function unwrap(
   mechanism: Mechanism,
   handle: number,
   wrapped: Uint8Array,
-  template: Template,
+  given: Template,
 ): Promise<number> {
   if (mechanism.type === NULL_MECHANISM) throw failure("ARGUMENTS_BAD");
   const row = mechanismRow(mechanism);
@@ -167,6 +182,7 @@ async function unwrap(
     throw renamed(error, { [failure("KEY_TYPE_INCONSISTENT").rv]: "UNWRAPPING_KEY_TYPE_INCONSISTENT" });
   }
   if (!allows(object, CKA.UNWRAP)) throw failure("KEY_FUNCTION_NOT_PERMITTED");
+  const template = demanded(object, CKA.UNWRAP_TEMPLATE, given);
   required(template, CKA.CLASS, CKA.KEY_TYPE);
   if (template.has(CKA.VALUE)) throw failure("TEMPLATE_INCONSISTENT");
   const objectClass = numberOf(template, CKA.CLASS);
@@ -301,7 +317,7 @@ async function derive(
   session: Session,
   mechanism: Mechanism,
   handle: number,
-  given: Template,
+  asked: Template,
 ): Promise<number> {
   if (mechanism.type === NULL_MECHANISM) throw failure("ARGUMENTS_BAD");
   const row = mechanismRow(mechanism);
@@ -310,6 +326,7 @@ async function derive(
   if (base.material === undefined) throw failure("KEY_HANDLE_INVALID");
   checkKey(base, row);
   if (!allows(base, CKA.DERIVE)) throw failure("KEY_FUNCTION_NOT_PERMITTED");
+  const given = demanded(base, CKA.DERIVE_TEMPLATE, asked);
   if (given.has(CKA.VALUE)) throw failure("TEMPLATE_INCONSISTENT");
   if (given.get(CKA.CLASS) !== undefined && given.get(CKA.CLASS) !== CKO.SECRET_KEY) {
     throw failure("TEMPLATE_INCONSISTENT");
