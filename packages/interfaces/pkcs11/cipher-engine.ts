@@ -1,6 +1,7 @@
 // Implements: PKCS #11 v3.0 Current Mechanisms, RSA encryption and block ciphers with any key: in the device, or of the session.
 import { constants, createCipheriv, createDecipheriv, privateDecrypt, publicEncrypt } from "node:crypto";
 import { concat } from "@casemate/foundation/bytes";
+import { isCasemateError } from "@casemate/foundation/errors";
 import type { CipherScheme } from "@casemate/devices/contract";
 import type { Caller } from "@casemate/keyring/core";
 import { CKG, CKM, type MechanismParameter } from "@casemate/protocols/p11-rpc";
@@ -21,6 +22,8 @@ export interface BlockCipher {
 export interface WholeCipher {
   /** The most that comes out for this much input. */
   size(inputLength: number): number;
+  /** @throws CKR_DATA_LEN_RANGE for an input that does not fit. */
+  check?(input: Uint8Array): void;
   run(input: Uint8Array): Maybe<Uint8Array>;
 }
 
@@ -56,8 +59,14 @@ function oaep(parameter: MechanismParameter | undefined): Oaep {
   return { hash, label: parameter.label };
 }
 
-function deviceOaep({ hash }: Oaep): CipherScheme {
-  if (hash === "sha256" || hash === "sha384" || hash === "sha512") return `rsa-oaep-${hash}`;
+/** The devices' own scheme, if they have one. */
+function ownOaep({ hash }: Oaep): CipherScheme | undefined {
+  return hash === "sha256" || hash === "sha384" || hash === "sha512" ? `rsa-oaep-${hash}` : undefined;
+}
+
+function deviceOaep(named: Oaep): CipherScheme {
+  const scheme = ownOaep(named);
+  if (scheme !== undefined) return scheme;
   throw failure("MECHANISM_PARAM_INVALID", "devices do OAEP with SHA-256, SHA-384 and SHA-512");
 }
 
@@ -73,17 +82,19 @@ function publicCipher(
     case "rsa-pkcs1":
       return {
         size,
-        run(input) {
+        check(input) {
           if (input.length > bytes - 11) throw failure("DATA_LEN_RANGE");
-          return publicEncrypt({ key, padding: constants.RSA_PKCS1_PADDING }, input);
         },
+        run: (input) => publicEncrypt({ key, padding: constants.RSA_PKCS1_PADDING }, input),
       };
     case "rsa-oaep": {
       const { hash, label } = oaep(parameter);
       return {
         size,
-        run(input) {
+        check(input) {
           if (input.length > bytes - 2 * HASH_BYTES[hash] - 2) throw failure("DATA_LEN_RANGE");
+        },
+        run(input) {
           const options = { key, padding: constants.RSA_PKCS1_OAEP_PADDING, oaepHash: hash, oaepLabel: label };
           return attempt("DATA_LEN_RANGE", () => publicEncrypt(options, input));
         },
@@ -94,6 +105,32 @@ function publicCipher(
     default:
       throw failure("KEY_TYPE_INCONSISTENT");
   }
+}
+
+/** Encryption by the keyring under a device key's public half: the same policy and audit as over REST. */
+function keyringCipher(
+  ports: Ports,
+  caller: Caller,
+  { name, version }: DeviceKey,
+  local: WholeCipher,
+  spec: CipherSpec,
+  parameter: MechanismParameter | undefined,
+): WholeCipher {
+  const named = spec.kind === "rsa-oaep" ? oaep(parameter) : undefined;
+  const scheme = named === undefined ? (spec.kind === "rsa-pkcs1" ? spec.kind : undefined) : ownOaep(named);
+  if (scheme === undefined) return local;
+  return {
+    ...local,
+    async run(data) {
+      const item = named === undefined || named.label.length === 0 ? { data } : { data, context: named.label };
+      try {
+        return only((await ports.keyring.encrypt(caller, name, { scheme, raw: true, version, items: [item] })).results);
+      } catch (error) {
+        if (isCasemateError(error) && error.code === "NOT_SUPPORTED") return local.run(data);
+        throw error;
+      }
+    },
+  };
 }
 
 function sessionDecrypt(
@@ -231,7 +268,11 @@ export function wholeCipher(
   }
   if (encrypt) {
     if (material.kind !== "public") throw failure("KEY_TYPE_INCONSISTENT");
-    return publicCipher(material, spec, parameter);
+    const local = publicCipher(material, spec, parameter);
+    const { device } = material;
+    return caller === undefined || device === undefined
+      ? local
+      : keyringCipher(ports, caller, device, local, spec, parameter);
   }
   if (material.kind === "device") return deviceDecrypt(ports, need(caller), material.key, spec, parameter);
   if (material.kind === "private") return sessionDecrypt(material, spec, parameter);

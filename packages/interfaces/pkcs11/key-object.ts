@@ -201,7 +201,6 @@ export function keyObjects(key: KeyView, version: KeyVersionView): readonly P11O
         ...shared,
         ...derived,
         [CKA.PRIVATE, false],
-        [CKA.DERIVE, false],
         [CKA.SUBJECT, EMPTY],
         [CKA.TRUSTED, false],
         [CKA.ENCRYPT, can("encrypt")],

@@ -66,7 +66,7 @@ export function macLength(spec: { readonly general: boolean }, whole: number, pa
 }
 
 /** The device's own scheme for PSS with the parameters that everybody uses; undefined for odd ones. */
-function ownPss(pss: PssParameters): SignScheme | undefined {
+export function ownPss(pss: PssParameters): SignScheme | undefined {
   if (pss.hash !== pss.mgf || pss.saltLength !== HASH_BYTES[pss.hash]) return undefined;
   return pss.hash === "sha256" || pss.hash === "sha384" || pss.hash === "sha512" ? `rsa-pss-${pss.hash}` : undefined;
 }

@@ -1,6 +1,7 @@
 // Implements: PKCS #11 v3.0 §5.15 and Current Mechanisms, verification of one input with any key.
 import { timingSafeEqual, verify as nodeVerify, type KeyObject } from "node:crypto";
 import { equalBytes } from "@casemate/foundation/bytes";
+import { isCasemateError } from "@casemate/foundation/errors";
 import { nativeCalls } from "@casemate/foundation/ffi";
 import type { InputKind, SignScheme } from "@casemate/devices/contract";
 import type { Caller } from "@casemate/keyring/core";
@@ -10,24 +11,48 @@ import { curveOfKey, signatureToDer } from "./curves.ts";
 import { HASH_BYTES, type Hash, type SignSpec } from "./mechanisms.ts";
 import type { DeviceKey, Material } from "./object.ts";
 import { checkPss, digestInfo, leftPad, modulusBits, publicRaw, recoverPkcs1 } from "./rsa.ts";
-import { pssParameters, signEngine } from "./sign-engine.ts";
+import { ownPss, pssParameters, signEngine } from "./sign-engine.ts";
 import { failure } from "./status.ts";
 
 export interface VerifyEngine {
   readonly hash?: Hash;
   readonly length: number;
+  /** @throws CKR_DATA_LEN_RANGE for an input that no signature can be of. */
+  check?(input: Uint8Array): void;
   verify(input: Uint8Array, signature: Uint8Array): Maybe<boolean>;
 }
 
+interface KeyringCheck {
+  readonly scheme: SignScheme;
+  readonly kind: InputKind;
+  /** What the scheme takes for what the mechanism took. */
+  readonly prepare?: (input: Uint8Array) => Uint8Array;
+}
+
 /** Verification that the keyring does itself, so that policy and audit see it; undefined when it has no such scheme. */
-function schemeOf(spec: SignSpec): { readonly scheme: SignScheme; readonly kind: InputKind } | undefined {
+function keyringCheck(
+  spec: SignSpec,
+  parameter: MechanismParameter | undefined,
+  bits: number,
+): KeyringCheck | undefined {
   switch (spec.kind) {
-    case "rsa-pkcs1":
-      return spec.hash === "sha256" || spec.hash === "sha384" || spec.hash === "sha512"
-        ? { scheme: `rsa-pkcs1-${spec.hash}`, kind: "digest" }
-        : undefined;
+    case "rsa-pkcs1": {
+      const { hash } = spec;
+      if (hash === "sha256" || hash === "sha384" || hash === "sha512") {
+        return { scheme: `rsa-pkcs1-${hash}`, kind: "digest" };
+      }
+      const prepare = hash === undefined ? {} : { prepare: (input: Uint8Array) => digestInfo(hash, input) };
+      return { scheme: "rsa-pkcs1-raw", kind: "message", ...prepare };
+    }
+    case "rsa-x509":
+      return { scheme: "rsa-raw", kind: "message", prepare: (input) => leftPad(input, Math.ceil(bits / 8)) };
+    case "rsa-pss": {
+      const scheme = ownPss(pssParameters(parameter, spec.hash));
+      return scheme === undefined ? undefined : { scheme, kind: "digest" };
+    }
     case "ecdsa":
-      return { scheme: "ecdsa-raw", kind: "digest" };
+      // Only the leftmost bits count (FIPS 186-5 §6.4.1).
+      return { scheme: "ecdsa-raw", kind: "digest", prepare: (input) => input.subarray(0, 66) };
     case "eddsa":
       return { scheme: "pure", kind: "message" };
     default:
@@ -44,8 +69,10 @@ function publicEngine(key: KeyObject, spec: SignSpec, parameter: MechanismParame
       return {
         ...(hash === undefined ? {} : { hash }),
         length: bytes,
-        verify(input, signature) {
+        check(input) {
           if (hash === undefined && input.length > bytes - 11) throw failure("DATA_LEN_RANGE");
+        },
+        verify(input, signature) {
           const held = recoverPkcs1(key, signature);
           return held !== undefined && equalBytes(held, hash === undefined ? input : digestInfo(hash, input));
         },
@@ -68,8 +95,10 @@ function publicEngine(key: KeyObject, spec: SignSpec, parameter: MechanismParame
       return {
         ...(spec.hash === undefined ? {} : { hash: spec.hash }),
         length: bytes,
-        verify(input, signature) {
+        check(input) {
           if (input.length !== HASH_BYTES[pss.hash]) throw failure("DATA_LEN_RANGE");
+        },
+        verify(input, signature) {
           try {
             return checkPss(input, publicRaw(key, signature), pss, bits);
           } catch {
@@ -108,20 +137,22 @@ function keyringEngine(
   caller: Caller,
   key: DeviceKey,
   local: VerifyEngine,
-  spec: SignSpec,
+  { scheme, kind, prepare }: KeyringCheck,
 ): VerifyEngine {
-  const own = schemeOf(spec);
-  if (own === undefined) return local;
   return {
     ...local,
     async verify(input, given) {
-      const signature = spec.kind === "ecdsa" ? signatureToDer(given) : given;
-      const { results } = await ports.keyring.verify(caller, key.name, {
-        ...own,
-        version: key.version,
-        items: [{ input: spec.kind === "ecdsa" ? input.subarray(0, 66) : input, signature }],
-      });
-      return only(results);
+      const signature = scheme === "ecdsa-raw" ? signatureToDer(given) : given;
+      const items = [{ input: prepare === undefined ? input : prepare(input), signature }];
+      try {
+        return only(
+          (await ports.keyring.verify(caller, key.name, { scheme, kind, version: key.version, items })).results,
+        );
+      } catch (error) {
+        // Allowed, and on record; but this device has no such scheme, and the public value is all that it takes.
+        if (isCasemateError(error) && error.code === "NOT_SUPPORTED") return local.verify(input, given);
+        throw error;
+      }
     },
   };
 }
@@ -137,7 +168,8 @@ export function verifyEngine(
   if (material.kind === "public") {
     const local = publicEngine(material.key, spec, parameter);
     if (material.device === undefined || caller === undefined) return local;
-    return keyringEngine(ports, caller, material.device, local, spec);
+    const check = keyringCheck(spec, parameter, modulusBits(material.key));
+    return check === undefined ? local : keyringEngine(ports, caller, material.device, local, check);
   }
   if (material.kind === "private") throw failure("KEY_TYPE_INCONSISTENT");
   const signer = signEngine(ports, caller, material, spec, parameter);

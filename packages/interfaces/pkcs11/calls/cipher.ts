@@ -35,7 +35,10 @@ export function startCipher(
 
 /** All of a message at once. */
 export function runCipher(cipher: Pick<CipherOperation, "stream" | "whole">, data: Uint8Array): Maybe<Uint8Array> {
-  if (cipher.whole !== undefined) return cipher.whole.run(data);
+  if (cipher.whole !== undefined) {
+    cipher.whole.check?.(data);
+    return cipher.whole.run(data);
+  }
   const stream = cipher.stream as CipherStream;
   const body = stream.update(data);
   if (!(body instanceof Promise)) {

@@ -34,7 +34,9 @@ function finish(session: Session, operation: VerifyOperation, signature: Uint8Ar
   };
   return step(session, "verify", () => {
     if (signature.length !== operation.engine.length) throw failure("SIGNATURE_LEN_RANGE");
-    const valid = operation.engine.verify(operation.input.finish(), signature);
+    const data = operation.input.finish();
+    operation.engine.check?.(data);
+    const valid = operation.engine.verify(data, signature);
     return valid instanceof Promise ? valid.then(decide) : decide(valid);
   });
 }

@@ -99,7 +99,10 @@ async function wrap(
     data.set(plain);
   }
   const caller = application.user(session);
-  return runCipher(startCipher(application, caller, wrapping.material, row.cipher, mechanism, true), data);
+  // Wrapping is no use of the key for data: a public half wraps by its value.
+  const material: Material =
+    wrapping.material.kind === "public" ? { kind: "public", key: wrapping.material.key } : wrapping.material;
+  return runCipher(startCipher(application, caller, material, row.cipher, mechanism, true), data);
 }
 
 /** The caller's template with what the key demands of keys that come from it. @throws CKR_TEMPLATE_INCONSISTENT. */
