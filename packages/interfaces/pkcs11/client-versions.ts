@@ -30,7 +30,7 @@ const OLD = set(`
 
 /** Of our mechanisms, what no released client up to 0.26.4 carries. */
 const NEVER = set(`
-  EDDSA EC_EDWARDS_KEY_PAIR_GEN AES_KEY_WRAP AES_KEY_WRAP_KWP RSA_AES_KEY_WRAP MD5_HMAC_GENERAL`);
+  EDDSA EC_EDWARDS_KEY_PAIR_GEN EC_MONTGOMERY_KEY_PAIR_GEN AES_KEY_WRAP AES_KEY_WRAP_KWP RSA_AES_KEY_WRAP MD5_HMAC_GENERAL`);
 
 /** Newest first. */
 export const CLIENT_VERSIONS: readonly ClientVersion[] = [

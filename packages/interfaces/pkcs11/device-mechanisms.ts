@@ -1,7 +1,5 @@
 // Which mechanisms a device can do with keys that it holds, from what it says about its algorithms.
 import type { AlgorithmSupport } from "@casemate/devices/contract";
-import { CKK } from "@casemate/protocols/p11-rpc";
-import { curveByAlgorithm } from "./curves.ts";
 import { keyTypeOf } from "./key-object.ts";
 import type { MechanismRow } from "./mechanisms.ts";
 
@@ -58,11 +56,7 @@ function use(row: MechanismRow, support: AlgorithmSupport): DeviceUse {
   if (row.generatePair !== undefined) return "yes";
   if (row.wrap !== undefined) return support.wrap.includes(row.wrap) ? "yes" : "no";
   if (row.derive !== undefined) {
-    return row.derive === "ecdh" &&
-      support.usages.includes("agree") &&
-      curveByAlgorithm(support.algorithm)?.keyType === CKK.EC
-      ? "yes"
-      : "no";
+    return row.derive === "ecdh" && support.usages.includes("agree") ? "yes" : "no";
   }
   if (signs(row, support)) return row.sign?.kind === "rsa-x509" ? "part" : "yes";
   return ciphers(row, support);

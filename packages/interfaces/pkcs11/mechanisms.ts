@@ -155,7 +155,18 @@ const ROWS: Readonly<Partial<Record<MechanismName, Row>>> = {
   ECDSA_SHA256: ecdsa("sha256"),
   ECDSA_SHA384: ecdsa("sha384"),
   ECDSA_SHA512: ecdsa("sha512"),
-  ECDH1_DERIVE: { keyTypes: EC, sizes: EC_BITS, derive: "ecdh", flags: CKF.DERIVE | EC_FLAGS },
+  EC_MONTGOMERY_KEY_PAIR_GEN: {
+    keyTypes: [CKK.EC_MONTGOMERY],
+    sizes: [255, 448],
+    generatePair: CKK.EC_MONTGOMERY,
+    flags: CKF.GENERATE_KEY_PAIR | EC_FLAGS,
+  },
+  ECDH1_DERIVE: {
+    keyTypes: [...EC, CKK.EC_MONTGOMERY],
+    sizes: [255, 521],
+    derive: "ecdh",
+    flags: CKF.DERIVE | EC_FLAGS,
+  },
   EC_EDWARDS_KEY_PAIR_GEN: {
     keyTypes: [CKK.EC_EDWARDS],
     sizes: [255, 448],

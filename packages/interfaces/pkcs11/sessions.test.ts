@@ -121,34 +121,39 @@ describe("sessions, logins and operations over PKCS#11", () => {
     assert.equal(await client.rv("C_SetOperationState", handle, new Uint8Array(80), 0, 0), CKR.SAVED_STATE_INVALID);
   });
 
-  test("ECDH between a device key and a session key agrees on one secret", async () => {
-    await using client = await open();
-    const handle = await logIn(client);
-    const pair = (token: boolean) =>
-      client.call(
-        "C_GenerateKeyPair",
-        handle,
-        mechanism(CKM.EC_KEY_PAIR_GEN),
-        [attribute(CKA.EC_PARAMS, P256), attribute(CKA.TOKEN, token)],
-        [attribute(CKA.TOKEN, token), attribute(CKA.DERIVE, true)],
-      );
-    const [devicePublic, devicePrivate] = await pair(true);
-    const [sessionPublic, sessionPrivate] = await pair(false);
-    const derive = async (own: number, peer: number) => {
-      const point = (await value(client, handle, peer, CKA.EC_POINT)) as Uint8Array;
-      const parameter = { kind: "ecdh", kdf: 1, shared: new Uint8Array(0), peer: point } as const;
-      const [key] = await client.call("C_DeriveKey", handle, mechanism(CKM.ECDH1_DERIVE, parameter), own, [
-        attribute(CKA.CLASS, CKO.SECRET_KEY),
-        attribute(CKA.KEY_TYPE, CKK.GENERIC_SECRET),
-        attribute(CKA.SENSITIVE, false),
-        attribute(CKA.EXTRACTABLE, true),
-      ]);
-      return value(client, handle, key, CKA.VALUE);
-    };
-    const one = await derive(devicePrivate, sessionPublic);
-    assert.deepEqual(one, await derive(sessionPrivate, devicePublic));
-    assert.equal((one as Uint8Array).length, 32);
-  });
+  for (const [name, generator, params, length] of [
+    ["P-256", CKM.EC_KEY_PAIR_GEN, P256, 32],
+    ["X25519", CKM.EC_MONTGOMERY_KEY_PAIR_GEN, Uint8Array.fromHex("06032b656e"), 32],
+    ["X448", CKM.EC_MONTGOMERY_KEY_PAIR_GEN, Uint8Array.fromHex("06032b656f"), 56],
+  ] as const)
+    test(`${name} between a device key and a session key agrees on one secret`, async () => {
+      await using client = await open();
+      const handle = await logIn(client);
+      const pair = (token: boolean) =>
+        client.call(
+          "C_GenerateKeyPair",
+          handle,
+          mechanism(generator),
+          [attribute(CKA.EC_PARAMS, params), attribute(CKA.TOKEN, token)],
+          [attribute(CKA.TOKEN, token), attribute(CKA.DERIVE, true)],
+        );
+      const [devicePublic, devicePrivate] = await pair(true);
+      const [sessionPublic, sessionPrivate] = await pair(false);
+      const derive = async (own: number, peer: number) => {
+        const point = (await value(client, handle, peer, CKA.EC_POINT)) as Uint8Array;
+        const parameter = { kind: "ecdh", kdf: 1, shared: new Uint8Array(0), peer: point } as const;
+        const [key] = await client.call("C_DeriveKey", handle, mechanism(CKM.ECDH1_DERIVE, parameter), own, [
+          attribute(CKA.CLASS, CKO.SECRET_KEY),
+          attribute(CKA.KEY_TYPE, CKK.GENERIC_SECRET),
+          attribute(CKA.SENSITIVE, false),
+          attribute(CKA.EXTRACTABLE, true),
+        ]);
+        return value(client, handle, key, CKA.VALUE);
+      };
+      const one = await derive(devicePrivate, sessionPublic);
+      assert.deepEqual(one, await derive(sessionPrivate, devicePublic));
+      assert.equal((one as Uint8Array).length, length);
+    });
 
   test("slow requests do not hold up others on the same connection", async () => {
     await using client = await open();
