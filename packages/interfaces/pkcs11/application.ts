@@ -3,12 +3,12 @@ import { CKA, CKS, type RpcVersion } from "@casemate/protocols/p11-rpc";
 import type { Caller } from "@casemate/keyring/core";
 import type { Awake } from "./awake.ts";
 import type { Catalogue, TokenObject } from "./catalogue.ts";
-import type { Ports } from "./context.ts";
+import { need, type Ports } from "./context.ts";
 import { isPrivate, isToken, matches, SECRETS, type P11Object } from "./object.ts";
 import type { Pins } from "./pins.ts";
 import { Seeding } from "./seeding.ts";
 import { Session } from "./session.ts";
-import { WHOLE_KEYRING, type Login, type Slot, type Slots } from "./slots.ts";
+import type { Login, Slot, Slots } from "./slots.ts";
 import { failure } from "./status.ts";
 import type { Template } from "./values.ts";
 
@@ -81,6 +81,14 @@ export class Application {
   user(session: Session): Caller | undefined {
     const login = this.#logins.get(session.slot);
     return login?.role === "user" ? login.caller : undefined;
+  }
+
+  /** Who keeps, changes and removes this token object: the user; a public one, whoever may write in this session. */
+  async keeper(session: Session, isPublic: boolean): Promise<Caller> {
+    const user = this.user(session);
+    if (user !== undefined) return user;
+    const viewer = isPublic ? await this.viewer(session) : undefined;
+    return need(viewer);
   }
 
   /** Who looks at public things: the user, the security officer, or the interface itself. */
@@ -243,7 +251,16 @@ export class Application {
 }
 
 function inSlot(slot: Slot, object: TokenObject): boolean {
-  return slot.home === WHOLE_KEYRING || slot.home === object.home;
+  switch (slot.kind) {
+    case "keyring":
+      return true;
+    case "device":
+      return slot.home === object.home;
+    case "made":
+      return slot.home === object.made;
+    case "free":
+      return false;
+  }
 }
 
 /** A token object may only be changed in a writable session. @throws CKR_SESSION_READ_ONLY. */

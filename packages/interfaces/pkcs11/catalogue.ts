@@ -6,13 +6,16 @@ import { createPublicKey, type KeyObject } from "node:crypto";
 import { CKA, CKK, CKO } from "@casemate/protocols/p11-rpc";
 import type { Ports } from "./context.ts";
 import { curveByParams, keyOfPoint } from "./curves.ts";
-import { INTERNAL, keyObjects } from "./key-object.ts";
+import { INTERNAL, keyObjects, MADE_HERE } from "./key-object.ts";
 import { matches, type P11Object } from "./object.ts";
 import { bytesOf, fromWireTemplate, numberOf, valueKey, type Template } from "./values.ts";
 
-/** A token object and where it lives: a device, or a token label for kept objects. */
+/** A token object and where it lives. */
 export interface TokenObject extends P11Object {
+  /** The device of a key; for kept objects the token on which they were made. */
   readonly home: string;
+  /** The token on which it was made; undefined for what was made elsewhere. */
+  readonly made: string | undefined;
   /** Id in the object store. */
   readonly record?: string;
 }
@@ -50,6 +53,7 @@ function objectOfRecord(record: ObjectRecord): TokenObject {
     uid: `object/${record.id}`,
     attributes,
     home: record.tokenLabel,
+    made: record.tokenLabel,
     record: record.id,
     ...(key === undefined ? {} : { material: { kind: "public", key } }),
   };
@@ -281,7 +285,11 @@ function putKey(view: View, key: KeyView): boolean {
   }
   view.put(group, fingerprint(key), () =>
     living.flatMap((version) =>
-      keyObjects(key, version).map((object): TokenObject => ({ ...object, home: version.device })),
+      keyObjects(key, version).map((object): TokenObject => ({
+        ...object,
+        home: version.device,
+        made: key.labels[MADE_HERE],
+      })),
     ),
   );
   return true;

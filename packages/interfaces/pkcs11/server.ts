@@ -11,7 +11,7 @@ import { Connection } from "./connection.ts";
 import type { Pkcs11Log, Ports } from "./context.ts";
 import { openRemote, type RemoteOptions } from "./remote.ts";
 import { Pins } from "./pins.ts";
-import { Slots } from "./slots.ts";
+import { isMade, Slots } from "./slots.ts";
 
 export interface Pkcs11ServerOptions {
   readonly keyring: Keyring;
@@ -87,18 +87,21 @@ async function listen(server: Server, path: string): Promise<void> {
   chmodSync(path, 0o600);
 }
 
-/** Labels that C_InitToken gave in earlier runs. */
-async function restoreLabels(shared: Shared): Promise<void> {
+/** Tokens that C_InitToken made, and labels that it gave, in earlier runs. */
+async function restoreTokens(shared: Shared): Promise<void> {
   const caller = await shared.service();
   if (caller === undefined) return;
   const { keyring, objects, log } = shared.ports;
   try {
     shared.slots.update(await keyring.listDevices(caller));
     const { items } = await objects.find(caller, { class: PIN_RECORD_CLASS, label: "token", limit: 1000 });
-    for (const record of items) {
-      const slot = shared.slots.all().find((candidate) => candidate.home === record.tokenLabel);
-      if (slot !== undefined) slot.label = new TextDecoder().decode(record.attributes);
+    for (const { tokenLabel: home, attributes } of items) {
+      const label = new TextDecoder().decode(attributes);
+      const slot = shared.slots.all().find((candidate) => candidate.kind !== "free" && candidate.home === home);
+      if (slot !== undefined) slot.label = label;
+      else if (isMade(home)) shared.slots.make(home, label);
     }
+    shared.slots.offerFree();
   } catch (error) {
     if (!isCasemateError(error)) throw error;
     log.warn({ code: error.code }, "pkcs11: devices and token labels cannot be read");
@@ -127,7 +130,7 @@ export async function createPkcs11Server(options: Pkcs11ServerOptions): Promise<
     sessionCounts: new Map(),
     nextUid: () => `session/${++uid}`,
   };
-  await restoreLabels(shared);
+  await restoreTokens(shared);
   await shared.pins.restore();
   const connections = new Set<Connection>();
   /** What is kept for a caller is dropped with the caller's last connection. */

@@ -174,18 +174,6 @@ describe("session keys of an application", () => {
     assert.equal((digest as Uint8Array).length, 20);
   });
 
-  test("token objects need a writable session and a login", async () => {
-    const template = [attribute(CKA.CLASS, CKO.DATA), attribute(CKA.TOKEN, true)];
-    assert.equal(await client.rv("C_CreateObject", session, template), CKR.SESSION_READ_ONLY);
-    const [writable] = await client.call("C_OpenSession", 0, RW);
-    assert.equal(await client.rv("C_CreateObject", writable, template), CKR.USER_NOT_LOGGED_IN);
-    assert.equal(
-      await client.rv("C_CreateObject", writable, [attribute(CKA.CLASS, CKO.DATA), attribute(CKA.PRIVATE, true)]),
-      CKR.USER_NOT_LOGGED_IN,
-    );
-    await client.call("C_CloseSession", writable);
-  });
-
   test("initializing a token removes what was made on it and keeps the security officer's PIN", async () => {
     await using other = await TestClient.open(bench.socketPath, { version: 2 });
     await other.call("C_GetSlotList", 1, SIZE_QUERY);

@@ -1,4 +1,4 @@
-// Implements: PKCS #11 v3.0 §5.5, slots and tokens: one for the whole keyring, one for every device.
+// Implements: PKCS #11 v3.0 §5.5, slots and tokens: one for the whole keyring, one for every device, one for every token that an application made.
 import type { Caller, DeviceView } from "@casemate/keyring/core";
 import { CK_UNAVAILABLE, CKF, type Version } from "@casemate/protocols/p11-rpc";
 import { fromUtf8, toUtf8 } from "@casemate/foundation/bytes";
@@ -6,15 +6,25 @@ import { failure } from "./status.ts";
 
 export interface Slot {
   readonly id: number;
-  /** Device id, or `casemate` for the whole keyring: the same over restarts. */
+  /** `made`: a token that C_InitToken made, with keys of its own. `free`: where C_InitToken makes the next. */
+  readonly kind: "keyring" | "device" | "made" | "free";
+  /** Device id, `casemate` for the whole keyring, or the name of a token that was made: the same over restarts. */
   readonly home: string;
-  /** Undefined for the slot of the whole keyring. */
+  /** Only for the slot of a device. */
   readonly device: DeviceView | undefined;
   /** What C_InitToken called it. */
   label: string;
 }
 
 export const WHOLE_KEYRING = "casemate";
+/** Tokens that applications may make. */
+export const MAX_MADE = 256;
+const MADE_NAME = /^token-[0-9a-f]{16}$/;
+
+/** Whether this is the name of a token that C_InitToken made. */
+export function isMade(home: string): boolean {
+  return MADE_NAME.test(home);
+}
 
 /** `text` in exactly `width` bytes, padded with spaces, never cut within a character. */
 export function padded(text: string, width: number): string {
@@ -30,7 +40,7 @@ function version(text: string): Version {
 }
 
 export class Slots {
-  readonly #slots: Slot[] = [{ id: 0, home: WHOLE_KEYRING, device: undefined, label: WHOLE_KEYRING }];
+  readonly #slots: Slot[] = [{ id: 0, kind: "keyring", home: WHOLE_KEYRING, device: undefined, label: WHOLE_KEYRING }];
 
   /** Adds slots for new devices and refreshes the others; a slot keeps its number. */
   update(devices: readonly DeviceView[]): void {
@@ -38,9 +48,26 @@ export class Slots {
       if (device.algorithms.length === 0) continue;
       const at = this.#slots.findIndex((slot) => slot.home === device.identity.id);
       const label = this.#slots[at]?.label ?? device.identity.id;
-      const slot = { id: at < 0 ? this.#slots.length : at, home: device.identity.id, device, label };
-      this.#slots[slot.id] = slot;
+      const id = at < 0 ? this.#slots.length : at;
+      this.#slots[id] = { id, kind: "device", home: device.identity.id, device, label };
     }
+  }
+
+  /** Puts a token that was made into the free slot, or into one of its own; a free slot follows. */
+  make(home: string, label: string): Slot {
+    const free = this.#slots.findIndex((slot) => slot.kind === "free");
+    const id = free < 0 ? this.#slots.length : free;
+    const slot: Slot = { id, kind: "made", home, device: undefined, label };
+    this.#slots[id] = slot;
+    this.offerFree();
+    return slot;
+  }
+
+  /** Sees to it that there is a free slot, as long as there may be more tokens. */
+  offerFree(): void {
+    if (this.#slots.some((slot) => slot.kind === "free")) return;
+    if (this.#slots.filter((slot) => slot.kind === "made").length >= MAX_MADE) return;
+    this.#slots.push({ id: this.#slots.length, kind: "free", home: WHOLE_KEYRING, device: undefined, label: "" });
   }
 
   /** @throws CKR_SLOT_ID_INVALID. */
@@ -56,7 +83,6 @@ export class Slots {
 }
 
 export interface TokenState {
-  readonly userPin: boolean;
   readonly triesFlags: number;
   readonly sessions: number;
   readonly writableSessions: number;
@@ -102,15 +128,14 @@ export function tokenInfo(slot: Slot, state: TokenState): TokenInfo {
     CKF.LOGIN_REQUIRED |
     CKF.CLOCK_ON_TOKEN |
     CKF.DUAL_CRYPTO_OPERATIONS |
-    CKF.TOKEN_INITIALIZED |
     // An API token always works as a PIN, so there is always one.
-    CKF.USER_PIN_INITIALIZED |
+    (slot.kind === "free" ? 0 : CKF.TOKEN_INITIALIZED | CKF.USER_PIN_INITIALIZED) |
     state.triesFlags;
   return [
     padded(slot.label, 32),
     padded(identity?.maker ?? "Casemate", 32),
     padded(identity?.model ?? "keyring", 16),
-    padded(identity?.serial ?? "0", 16),
+    padded(identity?.serial ?? (slot.kind === "made" ? slot.home.slice("token-".length) : "0"), 16),
     flags >>> 0,
     0,
     state.sessions,
@@ -131,9 +156,16 @@ export function tokenInfo(slot: Slot, state: TokenState): TokenInfo {
 /** A PIN is at least this long; an API token fits, too. */
 export const PIN_BYTES = { min: 4, max: 255 } as const;
 
+const DESCRIPTIONS: Readonly<Record<Slot["kind"], string>> = {
+  keyring: "All keys of Casemate",
+  device: "A device of Casemate",
+  made: "A token that an application made",
+  free: "Free for a token that C_InitToken makes",
+};
+
 export function slotInfo(slot: Slot): [string, string, number, Version, Version] {
   const identity = slot.device?.identity;
-  const description = identity === undefined ? "All keys of Casemate" : `${identity.maker} ${identity.model}`;
+  const description = identity === undefined ? DESCRIPTIONS[slot.kind] : `${identity.maker} ${identity.model}`;
   let flags = 0;
   if (tokenPresent(slot)) flags |= CKF.TOKEN_PRESENT;
   if (identity?.kind === "card") flags |= CKF.REMOVABLE_DEVICE;

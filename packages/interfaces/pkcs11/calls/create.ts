@@ -24,10 +24,10 @@ import { bytesOf, fromWireTemplate, numberOf, type Template, type Value } from "
 import { recordFields } from "./objects.ts";
 import type { Calls } from "./types.ts";
 
-/** Whether this session may make such an object. @throws CKR_SESSION_READ_ONLY, CKR_USER_NOT_LOGGED_IN. */
+/** Whether this session may make such an object (PKCS #11 v3.0 §5.6, Table 3). @throws CKR_SESSION_READ_ONLY, CKR_USER_NOT_LOGGED_IN. */
 export function mayMake(application: Application, session: Session, token: boolean, isPrivate: boolean): void {
   if (token && !session.writable) throw failure("SESSION_READ_ONLY");
-  if ((isPrivate || token) && application.user(session) === undefined) throw failure("USER_NOT_LOGGED_IN");
+  if (isPrivate && application.user(session) === undefined) throw failure("USER_NOT_LOGGED_IN");
 }
 
 /** Puts finished attributes into the session, or keeps them as a token object. Keys with a secret never come here as token objects. */
@@ -42,7 +42,7 @@ export async function place(
     const uid = application.shared.nextUid();
     return application.addSessionObject(session, { uid, attributes, ...(material === undefined ? {} : { material }) });
   }
-  const caller = need(application.user(session));
+  const caller = await application.keeper(session, attributes.get(CKA.PRIVATE) !== true);
   const record = await application.ports.objects.create(caller, {
     tokenLabel: application.slotOf(session).home,
     ...recordFields(attributes),

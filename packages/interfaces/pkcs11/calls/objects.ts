@@ -11,9 +11,8 @@ import {
 import { fromUtf8 } from "@casemate/foundation/bytes";
 import { mustWrite, type Application } from "../application.ts";
 import type { TokenObject } from "../catalogue.ts";
-import { need } from "../context.ts";
 import { attributeLabel, HIDDEN_PUBLIC, idText, type Half } from "../key-object.ts";
-import { checkChange, classOf, isToken, show, sizeOf, type P11Object } from "../object.ts";
+import { checkChange, classOf, isPrivate, isToken, show, sizeOf, type P11Object } from "../object.ts";
 import type { Session } from "../session.ts";
 import { failure } from "../status.ts";
 import {
@@ -60,7 +59,8 @@ async function change(application: Application, session: Session, object: P11Obj
     application.replace(session, { ...object, attributes });
     return;
   }
-  const caller = need(application.user(session));
+  const { record } = object as TokenObject;
+  const caller = await application.keeper(session, record !== undefined && !isPrivate(object));
   const { keyring, objects } = application.ports;
   const { catalogue } = application.shared;
   const device =
@@ -69,7 +69,6 @@ async function change(application: Application, session: Session, object: P11Obj
       : object.material?.kind === "public"
         ? object.material.device
         : undefined;
-  const { record } = object as TokenObject;
   if (record !== undefined) {
     application.replace(
       session,
@@ -98,8 +97,8 @@ async function destroy(application: Application, session: Session, object: P11Ob
     return;
   }
   const { keyring, objects } = application.ports;
-  const caller = need(application.user(session));
   const { record } = object as TokenObject;
+  const caller = await application.keeper(session, record !== undefined && !isPrivate(object));
   if (record !== undefined) {
     await objects.remove(caller, record);
   } else if (object.material?.kind === "device") {

@@ -64,6 +64,7 @@ export const sessionCalls: Calls<
   C_OpenSession(application, id, flags) {
     const slot = application.shared.slots.get(id);
     if (!tokenPresent(slot)) throw failure("TOKEN_NOT_PRESENT");
+    if (slot.kind === "free") throw failure("TOKEN_NOT_RECOGNIZED", "C_InitToken makes a token of it first");
     if ((flags & CKF.SERIAL_SESSION) === 0) throw failure("SESSION_PARALLEL_NOT_SUPPORTED");
     const writable = (flags & CKF.RW_SESSION) !== 0;
     if (!writable && application.login(id)?.role === "so") throw failure("SESSION_READ_WRITE_SO_EXISTS");

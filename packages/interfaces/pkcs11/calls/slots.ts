@@ -52,7 +52,6 @@ export const slotCalls: Calls<
     if (!tokenPresent(slot)) throw failure("TOKEN_NOT_PRESENT");
     const counts = application.shared.sessionCounts.get(id);
     return tokenInfo(slot, {
-      userPin: true,
       triesFlags: application.shared.pins.flags(slot.home),
       sessions: counts?.all ?? 0,
       writableSessions: counts?.writable ?? 0,

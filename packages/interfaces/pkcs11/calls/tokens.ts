@@ -1,10 +1,11 @@
 // Implements: PKCS #11 v3.0 §5.5.7 to §5.5.9, C_InitToken, C_InitPIN, C_SetPIN.
 import { NULL_BYTES, type ByteArray } from "@casemate/protocols/p11-rpc";
+import { toUtf8 } from "@casemate/foundation/bytes";
 import type { Caller } from "@casemate/keyring/core";
 import type { Application } from "../application.ts";
 import { PIN_RECORD_CLASS } from "../catalogue.ts";
 import { MADE_HERE } from "../key-object.ts";
-import { PIN_BYTES, type Slot } from "../slots.ts";
+import { PIN_BYTES, WHOLE_KEYRING, type Slot } from "../slots.ts";
 import { failure } from "../status.ts";
 import type { Calls } from "./types.ts";
 
@@ -40,21 +41,40 @@ async function empty(application: Application, so: Caller, slot: Slot): Promise<
   } while (cursor !== undefined);
 }
 
-async function initToken(application: Application, id: number, pin: ByteArray, label: string): Promise<[]> {
+function keepLabel(application: Application, caller: Caller, home: string, label: string): Promise<unknown> {
+  return application.ports.objects.create(caller, {
+    tokenLabel: home,
+    class: PIN_RECORD_CLASS,
+    label: "token",
+    ckaId: "",
+    attributes: toUtf8(label),
+  });
+}
+
+/** A token of its own in the free slot. Its security officer is who is security officer of the whole keyring, by the same PIN. */
+async function makeToken(application: Application, pin: Uint8Array, label: string): Promise<void> {
+  const { pins, slots } = application.shared;
+  const { caller, token, own } = await pins.check(WHOLE_KEYRING, "so", pin);
+  const home = `token-${application.ports.random.bytes(8).toHex()}`;
+  if (!own) await pins.set(caller, home, "so", pin, token, "");
+  await keepLabel(application, caller, home, label);
+  slots.make(home, label);
+}
+
+async function initToken(application: Application, id: number, pin: ByteArray, chosen: string): Promise<[]> {
   const slot = application.shared.slots.get(id);
+  const label = chosen.trimEnd();
+  if (slot.kind === "free") {
+    await makeToken(application, given(pin), label);
+    return [];
+  }
   if ((application.shared.sessionCounts.get(id)?.all ?? 0) > 0) throw failure("SESSION_EXISTS");
   const { pins } = application.shared;
   const { caller } = await pins.check(slot.home, "so", given(pin));
   await pins.revoke(caller, slot.home);
   await empty(application, caller, slot);
-  slot.label = label.trimEnd();
-  await application.ports.objects.create(caller, {
-    tokenLabel: slot.home,
-    class: PIN_RECORD_CLASS,
-    label: "token",
-    ckaId: "",
-    attributes: new TextEncoder().encode(slot.label),
-  });
+  await keepLabel(application, caller, slot.home, label);
+  slot.label = label;
   return [];
 }
 
