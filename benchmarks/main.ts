@@ -5,13 +5,23 @@ import { catalogueFigures } from "./catalogue.ts";
 import { openEngine } from "./engine.ts";
 import { describeMachine } from "./machine.ts";
 import { formatPkcs11Row, pkcs11Figures, pkcs11Header, pkcs11Missing } from "./pkcs11.ts";
+import { FIND_TARGET_MS, findFigures } from "./pkcs11-find.ts";
 import { loadFigures } from "./pkcs11-load.ts";
 import { formatPkcs11OutRow, pkcs11OutFigures, pkcs11OutHeader, pkcs11OutMissing } from "./pkcs11-out.ts";
 import { loadRaw, rawSpeed, type RawSpeed } from "./raw/index.ts";
 import { formatRow, header, keep, medianRow, rowOf, type Load, type Row } from "./report.ts";
 import { openRest } from "./rest.ts";
 
-const SUITES = ["engine", "rest", "rest-batch", "catalogue", "pkcs11", "pkcs11-out", "pkcs11-load"] as const;
+const SUITES = [
+  "engine",
+  "rest",
+  "rest-batch",
+  "catalogue",
+  "pkcs11",
+  "pkcs11-out",
+  "pkcs11-find",
+  "pkcs11-load",
+] as const;
 type Suite = (typeof SUITES)[number];
 
 const { values, positionals } = parseArgs({
@@ -117,6 +127,14 @@ if (chosen.has("pkcs11-out")) {
     const rows = await pkcs11OutFigures(seconds, (row) => console.log(formatPkcs11OutRow(row)));
     save("pkcs11-out", { inFlight: 4, rows });
   }
+}
+if (chosen.has("pkcs11-find")) {
+  const figures = await findFigures((line) => console.log(line));
+  for (const { by, keys, p50Ms, p99Ms } of figures) {
+    const verdict = p50Ms <= FIND_TARGET_MS ? "✓" : "✗";
+    console.log(`one of ${keys} found by ${by}: ${p50Ms} ms (≤ ${FIND_TARGET_MS} ${verdict}), p99 ${p99Ms} ms`);
+  }
+  save("pkcs11-find", { figures });
 }
 if (chosen.has("pkcs11-load")) {
   const figures = await loadFigures((line) => console.log(line));

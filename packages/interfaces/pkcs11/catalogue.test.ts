@@ -67,19 +67,16 @@ function over(keys: KeyView[]) {
 const template = (...entries: [number, Value][]): Map<number, Value> => new Map(entries);
 const privateKey: [number, Value] = [CKA.CLASS, CKO.PRIVATE_KEY];
 
-test("one of 10 000 keys is found by label or by id within a millisecond", async () => {
-  const { catalogue } = over(Array.from({ length: 10_000 }, (_, i) => view(i)));
+test("one of 10 000 keys is found by label or by id, and the keyring is read once for all that", async () => {
+  const { catalogue, asked } = over(Array.from({ length: 10_000 }, (_, i) => view(i)));
   for (const attribute of [CKA.LABEL, CKA.ID]) {
     const text = (i: number): Uint8Array => toUtf8(attribute === CKA.LABEL ? `key-${i}` : `id ${i}`);
-    await catalogue.find(caller, template([attribute, text(0)]));
-    const begun = performance.now();
     for (let i = 0; i < 200; i++) {
       const found = await catalogue.find(caller, template(privateKey, [attribute, text(i * 49)]));
       assert.equal(found.length, 1);
     }
-    const each = (performance.now() - begun) / 200;
-    assert.ok(each <= 1, `${each.toFixed(3)} ms`);
   }
+  assert.deepEqual(asked, { lists: 10, keys: 0 });
 });
 
 test("a key made, changed or hidden elsewhere is seen so by the next search, which asks for that key alone", async () => {
