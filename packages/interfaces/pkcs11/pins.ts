@@ -103,18 +103,18 @@ export class Pins {
   /** Who this PIN is. @throws CKR_PIN_INCORRECT, CKR_PIN_LOCKED, CKR_PIN_EXPIRED, CKR_USER_PIN_NOT_INITIALIZED. */
   async check(home: string, role: Role, pin: Uint8Array): Promise<Checked> {
     if (pin.length === 0 || pin.length > PIN_BYTES.max) throw failure("PIN_INCORRECT");
+    const text = asText(pin);
+    // An API token says what it is; anything else can only be a PIN that opens one.
+    if (text?.startsWith(TOKEN_PREFIX) === true) return this.#token(role, text);
     const tries = await this.#begin(home, role);
     try {
-      const text = asText(pin);
-      // An API token says what it is; anything else can only be a PIN that opens one.
-      const own = text.startsWith(TOKEN_PREFIX);
-      const sealed = own ? undefined : await this.#sealed(home, role);
-      if (!own && sealed === undefined && role === "user") throw failure("USER_PIN_NOT_INITIALIZED");
-      const token = (sealed === undefined ? undefined : await open(pin, sealed, `${home}/${role}`)) ?? text;
-      const caller = await this.#ports.keyring.authenticate(token, "pkcs11");
-      if (role === "so" && !caller.roles.includes("admin")) throw failure("PIN_INCORRECT");
+      const sealed = await this.#sealed(home, role);
+      if (sealed === undefined && role === "user") throw failure("USER_PIN_NOT_INITIALIZED");
+      const token = sealed === undefined ? undefined : await open(pin, sealed, `${home}/${role}`);
+      if (token === undefined) throw new CasemateError("UNAUTHENTICATED", "the PIN is wrong");
+      const caller = await this.#admit(role, token);
       if (tries.wrong > 0) await this.#count(tries, home, role, 0);
-      return { caller, token, own };
+      return { caller, token, own: false };
     } catch (error) {
       if (error instanceof Pkcs11Failure && error.rv === CKR.USER_PIN_NOT_INITIALIZED) throw error;
       if (isCasemateError(error) && error.code === "TOKEN_EXPIRED") throw failure("PIN_EXPIRED");
@@ -128,6 +128,24 @@ export class Pins {
       tries.running--;
       tries.waiting.shift()?.();
     }
+  }
+
+  /** An API token cannot be guessed: it is not counted, and wrong PINs of others do not lock it out. */
+  async #token(role: Role, token: string): Promise<Checked> {
+    try {
+      return { caller: await this.#admit(role, token), token, own: true };
+    } catch (error) {
+      if (isCasemateError(error) && error.code === "TOKEN_EXPIRED") throw failure("PIN_EXPIRED");
+      if (isCasemateError(error) && (error.code === "UNAUTHENTICATED" || error.code === "BAD_REQUEST"))
+        throw failure("PIN_INCORRECT");
+      throw error;
+    }
+  }
+
+  async #admit(role: Role, token: string): Promise<Caller> {
+    const caller = await this.#ports.keyring.authenticate(token, "pkcs11");
+    if (role === "so" && !caller.roles.includes("admin")) throw failure("PIN_INCORRECT");
+    return caller;
   }
 
   /**
@@ -244,10 +262,11 @@ export class Pins {
   }
 }
 
-function asText(pin: Uint8Array): string {
+/** Undefined for a PIN that is no text. */
+function asText(pin: Uint8Array): string | undefined {
   try {
     return fromUtf8(pin);
-  } catch (cause) {
-    throw new CasemateError("UNAUTHENTICATED", "the PIN is no text", { cause });
+  } catch {
+    return undefined;
   }
 }
