@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { after, before, describe, test } from "node:test";
 import { toUtf8 } from "@casemate/foundation/bytes";
-import { CKA, CKF, CKK, CKM, CKO, CKR, CKU, SIZE_QUERY } from "@casemate/protocols/p11-rpc";
+import { CKA, CKF, CKK, CKM, CKO, CKR, CKU, SIZE_QUERY, CK_UNAVAILABLE } from "@casemate/protocols/p11-rpc";
 import { attribute, mechanism, pkcs11Bench, TestClient, type Pkcs11Bench } from "@casemate/testkit/pkcs11";
 import { createPkcs11Server } from "./index.ts";
 
@@ -174,6 +174,21 @@ describe("what attributes promise", () => {
       await client.rv("C_GenerateKey", session, mechanism(CKM.AES_KEY_GEN), onToken),
       CKR.TEMPLATE_INCONSISTENT,
     );
+  });
+
+  test("a data object keeps its value, and a copy may have another; no size is claimed", async () => {
+    const [object] = await client.call("C_CreateObject", session, [
+      attribute(CKA.CLASS, CKO.DATA),
+      attribute(CKA.VALUE, toUtf8("one")),
+    ]);
+    const other = [attribute(CKA.VALUE, toUtf8("two"))];
+    assert.equal(await client.rv("C_SetAttributeValue", session, object, other), CKR.ATTRIBUTE_READ_ONLY);
+    const [copy] = await client.call("C_CopyObject", session, object, other);
+    assert.deepEqual(await read(object, CKA.VALUE), toUtf8("one"));
+    assert.deepEqual(await read(copy, CKA.VALUE), toUtf8("two"));
+    const application = [attribute(CKA.APPLICATION, "x")];
+    assert.equal(await client.rv("C_CopyObject", session, object, application), CKR.ATTRIBUTE_READ_ONLY);
+    assert.deepEqual(await client.call("C_GetObjectSize", session, object), [CK_UNAVAILABLE]);
   });
 
   test("a seed is taken and mixed in; random bytes of every size come, none for a NULL pointer", async () => {

@@ -108,6 +108,8 @@ export function checkChange(object: P11Object, changes: Template, copying: boole
     const before = object.attributes.get(type);
     if (before === undefined && !FREE.has(type)) throw failure("ATTRIBUTE_TYPE_INVALID", `0x${type.toString(16)}`);
     if (copying && (type === CKA.TOKEN || type === CKA.PRIVATE || type === CKA.MODIFIABLE)) continue;
+    // A copy is an object of its own, and what a data object holds is all its application's.
+    if (copying && type === CKA.VALUE && classOf(object) === CKO.DATA) continue;
     const only = ONE_WAY.get(type);
     if (only !== undefined && (copying ? value === only || before === value : value === only && before !== only))
       continue;
@@ -123,11 +125,4 @@ export function show(object: P11Object, type: number): Shown {
   if (isHidden(object, type)) return { missing: "sensitive" };
   const value = object.attributes.get(type);
   return value === undefined ? { missing: "unknown" } : { value };
-}
-
-/** C_GetObjectSize: an estimate of what the attributes take. */
-export function sizeOf(object: P11Object): number {
-  let size = 16;
-  for (const [, value] of object.attributes) size += 8 + (value instanceof Uint8Array ? value.length : 8);
-  return size;
 }

@@ -1,5 +1,6 @@
 // Implements: PKCS #11 v3.0 §5.7, reading, changing, finding and destroying objects.
 import {
+  CK_UNAVAILABLE,
   CKA,
   CKO,
   CKR,
@@ -12,7 +13,7 @@ import { fromUtf8 } from "@casemate/foundation/bytes";
 import { mustWrite, type Application } from "../application.ts";
 import type { TokenObject } from "../catalogue.ts";
 import { attributeLabel, HIDDEN_PUBLIC, idText, type Half } from "../key-object.ts";
-import { checkChange, classOf, isPrivate, isToken, show, sizeOf, type P11Object } from "../object.ts";
+import { checkChange, classOf, isPrivate, isToken, show, type P11Object } from "../object.ts";
 import type { Session } from "../session.ts";
 import { failure } from "../status.ts";
 import {
@@ -151,7 +152,11 @@ export const objectCalls: Calls<
     await destroy(application, session, object);
     return [];
   },
-  C_GetObjectSize: (application, handle, object) => [sizeOf(application.object(application.session(handle), object))],
+  C_GetObjectSize(application, handle, objectHandle) {
+    application.object(application.session(handle), objectHandle);
+    // What an object takes is up to its device or to the database, and neither says.
+    return [CK_UNAVAILABLE];
+  },
   C_GetAttributeValue: (application, handle, object, buffers) =>
     read(application.object(application.session(handle), object), buffers),
   async C_SetAttributeValue(application, handle, objectHandle, template) {
