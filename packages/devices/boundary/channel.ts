@@ -33,6 +33,8 @@ export function createChannel(socket: Duplex, onBroken: (error: CasemateError) =
   let closed: CasemateError | undefined;
   let lastId = 0;
   let flushing = false;
+  /** What waits to be sent holds a secret. */
+  let secret = false;
   /** One timer for all requests, at the earliest deadline that there was: most are answered long before theirs. */
   let timer: NodeJS.Timeout | undefined;
   let wakeAt = Infinity;
@@ -69,8 +71,17 @@ export function createChannel(socket: Duplex, onBroken: (error: CasemateError) =
   const flush = (): void => {
     flushing = false;
     if (closed !== undefined || batch.length === 0) return;
+    if (secret) return flushSecret();
     socket.write(batch.take());
     batch.release(socket.writableLength === 0);
+  };
+
+  const flushSecret = (): void => {
+    secret = false;
+    const sent = batch.take();
+    socket.write(sent, () => sent.fill(0));
+    // The buffer is still to be overwritten: another one takes what comes next.
+    batch.release(false);
   };
 
   const settle = (id: number, status: number, body: Uint8Array): void => {
@@ -135,6 +146,7 @@ export function createChannel(socket: Duplex, onBroken: (error: CasemateError) =
         checkBody(body);
         const id = nextId();
         batch.add(id, op, body);
+        if (options?.secret === true) secret = true;
         const timeoutMs = options?.timeoutMs ?? Infinity;
         const deadline = performance.now() + timeoutMs;
         watch(deadline);

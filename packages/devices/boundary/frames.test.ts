@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
+import { Duplex } from "node:stream";
 import { test } from "node:test";
 import fc from "fast-check";
 import { CasemateError, ERROR_CODES, type ErrorCode, isCasemateError } from "@casemate/foundation/errors";
+import { createChannel } from "./channel.ts";
 import { FrameBatch, FrameParser, MAX_FRAME } from "./frames.ts";
 import { decodeError, encodeError } from "./wire-error.ts";
 
@@ -116,4 +118,35 @@ test("arbitrary bytes as an error either decode or are refused with a code", () 
       }
     }),
   );
+});
+
+test("what the channel copied of a secret request is overwritten once it was sent, and what follows is sent whole", async () => {
+  const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+  const written: Buffer[] = [];
+  const sent: Uint8Array[] = [];
+  const socket = new Duplex({
+    read: () => undefined,
+    write(chunk: Buffer, _encoding, done) {
+      written.push(chunk);
+      sent.push(Uint8Array.from(chunk));
+      setImmediate(done);
+    },
+  });
+  const channel = createChannel(socket, (error) => assert.fail(error));
+  const secret = new Uint8Array(40).fill(0x5a);
+  const first = channel.request(7, secret, { secret: true });
+  await turn();
+  const second = channel.request(8, new Uint8Array([1, 2, 3]));
+  await turn();
+  await turn();
+  assert.equal(Buffer.from(sent[0] ?? []).indexOf(secret), 9, "it was sent as it is");
+  assert.ok(
+    written[0]?.every((byte) => byte === 0),
+    "and is gone from the channel's buffer",
+  );
+  assert.deepEqual(secret, new Uint8Array(40).fill(0x5a), "the body is its owner's");
+  assert.deepEqual(sent[1]?.subarray(8), new Uint8Array([8, 1, 2, 3]));
+  channel.close(new CasemateError("DEVICE_ABSENT", "end"));
+  await assert.rejects(first);
+  await assert.rejects(second);
 });

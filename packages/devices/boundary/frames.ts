@@ -60,6 +60,7 @@ export class FrameBatch {
   #grow(needed: number): void {
     const grown = Buffer.allocUnsafeSlow(Math.max(needed, this.#bytes.length * 2));
     grown.set(this.#bytes.subarray(0, this.#length));
+    this.#bytes.fill(0);
     this.#bytes = grown;
   }
 }

@@ -1,10 +1,16 @@
 /** The host's half of a boundary process, as drivers and the composition root see it. */
 import type { IsolationStep } from "@casemate/devices/contract";
 
+export interface RequestOptions {
+  readonly timeoutMs?: number;
+  /** The body holds a secret: what the channel copied of it is overwritten once it was sent. The body itself is its owner's. */
+  readonly secret?: boolean;
+}
+
 /** One pipelined connection of framed requests. Frame: u32 length (of the rest) | u32 id | u8 op-or-status | body, big-endian. */
 export interface Channel {
   /** Sends and resolves with the reply's body. A non-zero status byte rejects with the CasemateError it encodes. Rejects DEVICE_RESTARTED when the process ends first. */
-  request(op: number, body: Uint8Array, options?: { readonly timeoutMs?: number }): Promise<Uint8Array>;
+  request(op: number, body: Uint8Array, options?: RequestOptions): Promise<Uint8Array>;
   /** Frames with id 0, started by the boundary. */
   onNotify(listener: (op: number, body: Uint8Array) => void): void;
   readonly inFlight: number;

@@ -1,0 +1,1 @@
+export { openSessionKeys, type SessionKeyProcess, type SessionKeysOptions } from "./open.ts";
