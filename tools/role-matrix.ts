@@ -30,6 +30,7 @@ const RESOURCES: readonly PolicyRequest["resource"][] = [
 
 const HEADINGS: Readonly<Record<string, string>> = {
   key: "Keys",
+  "session-key": "Session keys of PKCS#11 applications",
   random: "Random bytes",
   device: "Devices",
   token: "API tokens",

@@ -28,6 +28,9 @@ export const ACTIONS = [
   "key.wrap",
   "key.export",
   "key.data-keys",
+  "session-key.create",
+  "session-key.use",
+  "session-key.read",
   "random",
   "device.list",
   "device.read",
@@ -49,3 +52,5 @@ export const ACTIONS = [
   "audit.prove",
 ] as const;
 export type Action = (typeof ACTIONS)[number];
+/** What is done with an application's own keys, which are no keys of the keyring. */
+export type SessionKeyAction = Extract<Action, `session-key.${string}`>;

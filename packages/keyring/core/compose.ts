@@ -34,6 +34,7 @@ import { encrypt } from "./use/encrypt.ts";
 import { decapsulate, encapsulate } from "./use/kem.ts";
 import { mac, macVerify } from "./use/mac.ts";
 import { random } from "./use/random.ts";
+import { sessionKey } from "./use/session-key.ts";
 import { sign } from "./use/sign.ts";
 import { verify } from "./use/verify.ts";
 import { exportKey, wrapKey } from "./use/wrap-key.ts";
@@ -70,6 +71,7 @@ export function composeUseCases(
     exportKey: exportKey(core),
     dataKeys: dataKeys(core),
     random: random(core),
+    sessionKey: sessionKey(core),
     listDevices: listDevices(core),
     getDevice: getDevice(core),
     listDeviceObjects: listDeviceObjects(core),

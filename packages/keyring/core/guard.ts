@@ -67,6 +67,7 @@ const USES: ReadonlySet<Action> = new Set<Action>([
   "key.encapsulate",
   "key.decapsulate",
   "key.data-keys",
+  "session-key.use",
   "random",
 ]);
 
@@ -109,9 +110,15 @@ export class Guard {
     this.#tampered = error;
   }
 
-  /** A use case on the keyring as a whole. `resource` is for the record. */
-  async keyring<T>(caller: Caller, action: Action, resource: string, work: (note: Note) => Promise<T>): Promise<T> {
-    const note: Note = { count: 1 };
+  /** A use case on the keyring as a whole. `resource` is for the record, and so are `details` that are known before. */
+  async keyring<T>(
+    caller: Caller,
+    action: Action,
+    resource: string,
+    work: (note: Note) => Promise<T>,
+    details?: Note["details"],
+  ): Promise<T> {
+    const note: Note = details === undefined ? { count: 1 } : { count: 1, details };
     this.#underWay += 1;
     let result: T;
     try {

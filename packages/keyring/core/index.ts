@@ -1,5 +1,5 @@
 export { openKeyring, type KeyringOptions, type OpenKeyring } from "./open-keyring.ts";
-export { ACTIONS, type Action } from "./actions.ts";
+export { ACTIONS, type Action, type SessionKeyAction } from "./actions.ts";
 export {
   ALGORITHMS,
   algorithmWarnings,

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { createPublicKey, verify } from "node:crypto";
 import { test } from "node:test";
 import { toUtf8 } from "@casemate/foundation/bytes";
-import { isCasemateError } from "@casemate/foundation/errors";
+import { CasemateError, isCasemateError } from "@casemate/foundation/errors";
 import type { KeyringChange } from "@casemate/keyring/core";
 import { temporaryKeyring } from "@casemate/testkit/fakes";
 
@@ -58,6 +58,39 @@ test("only uses of a relaxed source that succeed are answered before the disk ha
       ["key.suspend", "fast", "ok", false],
     ],
   );
+});
+
+test("work on session keys runs only where policy allows it, and is on record either way with what it was about", async () => {
+  await using t = await temporaryKeyring({ relaxedSources: ["fast"] });
+  const fast = await t.keyring.authenticate(t.adminToken, "fast");
+  const { token } = await t.keyring.createToken(t.admin, { principal: "reader", roles: ["auditor"] });
+  const reader = await t.keyring.authenticate(token, "fast");
+  const about = { number: 7, details: { operation: "sign", mechanism: "ecdsa" } };
+  const from = t.audit.entries.length;
+  let ran = 0;
+  const work = () => Promise.resolve(++ran);
+  assert.equal(await t.keyring.sessionKey(fast, "session-key.create", about, work), 1);
+  assert.equal(await t.keyring.sessionKey(fast, "session-key.use", about, work), 2);
+  assert.equal(await t.keyring.sessionKey(fast, "session-key.read", about, work), 3);
+  await assert.rejects(t.keyring.sessionKey(reader, "session-key.use", about, work), { code: "FORBIDDEN" });
+  const broken = new CasemateError("NOT_FOUND", "gone");
+  await assert.rejects(
+    t.keyring.sessionKey(fast, "session-key.use", about, () => Promise.reject(broken)),
+    { code: "NOT_FOUND" },
+  );
+  assert.equal(ran, 3);
+  const written = t.audit.entries.slice(from);
+  assert.deepEqual(
+    written.map((entry) => [entry.action, entry.outcome, t.audit.relaxed.has(entry)]),
+    [
+      ["session-key.create", "ok", false],
+      ["session-key.use", "ok", true],
+      ["session-key.read", "ok", false],
+      ["session-key.use", "FORBIDDEN", false],
+      ["session-key.use", "NOT_FOUND", false],
+    ],
+  );
+  for (const { resource, details } of written) assert.deepEqual([resource, details], ["session-key/7", about.details]);
 });
 
 test("changes of keys, objects and policies are told once they hold, and not after the subscription ended", async () => {

@@ -16,6 +16,7 @@ import type {
 } from "@casemate/devices/contract";
 import type { KeyringChange } from "./changes.ts";
 import type { AuditRecordView, Checkpoint } from "./trail/types.ts";
+import type { SessionKeyUseCase } from "./use/session-key-work.ts";
 
 export type { KeyringChange } from "./changes.ts";
 export type { AuditRecordView, Checkpoint } from "./trail/types.ts";
@@ -319,6 +320,7 @@ export interface Keyring {
     readonly keys: readonly { readonly wrapped: Uint8Array; readonly plaintext?: Uint8Array }[];
   }>;
   random(caller: Caller, length: number, device?: string): Promise<Uint8Array>;
+  readonly sessionKey: SessionKeyUseCase;
 
   listDevices(caller: Caller): Promise<readonly DeviceView[]>;
   getDevice(caller: Caller, id: string): Promise<DeviceView>;

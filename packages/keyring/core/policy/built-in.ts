@@ -9,10 +9,14 @@ permit(principal in Role::"admin", action, resource);`,
   },
   {
     id: "built-in.operator",
-    text: `// Operators run keys and devices through their lifecycle. They neither use keys nor hand out access.
+    text: `// Operators run keys and devices through their lifecycle. They neither use keys nor hand out access. Session keys are
+// an application's own; what runs without a login is the PKCS#11 interface itself, which has this role.
 permit(
   principal in Role::"operator",
-  action in [Action::"read", Action::"lifecycle", Action::"object.read", Action::"key.verify", Action::"random"],
+  action in [
+    Action::"read", Action::"lifecycle", Action::"object.read", Action::"key.verify", Action::"random",
+    Action::"session-key.create", Action::"session-key.use", Action::"session-key.read"
+  ],
   resource
 );`,
   },
