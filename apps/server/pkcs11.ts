@@ -2,6 +2,7 @@ import type { OpenKeyring } from "@casemate/keyring/core";
 import type { DataPaths } from "./data-directory.ts";
 import type { Log } from "./log.ts";
 import type { RunOptions } from "./options.ts";
+import { openSessionKeyProcess } from "./session-keys.ts";
 import { tlsFor } from "./tls.ts";
 
 const SOCKET_PATH_BYTES = 107;
@@ -15,6 +16,11 @@ const LOOK_AGAIN_MS = 500;
 
 async function openDoor(keyring: OpenKeyring, paths: DataPaths, log: Log, options: RunOptions): Promise<Pkcs11Door> {
   const { createPkcs11Server } = await import("@casemate/interfaces/pkcs11");
+  const sessionKeys = await openSessionKeyProcess({
+    log: (line) => log.warn({ process: "session keys" }, line),
+    started: ({ pid, isolation }) =>
+      log.info({ pid, missing: isolation.filter(({ holds }) => !holds) }, "the process of the session keys started"),
+  });
   // It sees keys, devices and kept objects, for what applications may see before they log in.
   const service = await keyring.serviceCaller("pkcs11", ["operator"]);
   const remote = options.pkcs11Listen;
@@ -25,6 +31,7 @@ async function openDoor(keyring: OpenKeyring, paths: DataPaths, log: Log, option
     socketPath: paths.pkcs11,
     log,
     service,
+    sessionKeys,
     ...(remote === undefined || material === undefined
       ? {}
       : { remote: { ...remote, key: material.key, cert: material.certificate } }),
@@ -34,7 +41,13 @@ async function openDoor(keyring: OpenKeyring, paths: DataPaths, log: Log, option
     ...(at === undefined
       ? {}
       : { remark: `PKCS#11 from other machines: casemate pkcs11 bridge --remote ${at}; ${material?.remark ?? ""}` }),
-    close: () => server.close(),
+    async close() {
+      try {
+        await server.close();
+      } finally {
+        await sessionKeys.close();
+      }
+    },
   };
 }
 

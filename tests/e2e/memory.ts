@@ -1,5 +1,5 @@
 /** Reads another process's memory as root does, to look for what should not be there. Linux proc(5). */
-import { closeSync, openSync, readFileSync, readSync } from "node:fs";
+import { closeSync, openSync, readFileSync, readSync, writeSync } from "node:fs";
 
 const CHUNK = 8 * 1024 * 1024;
 
@@ -48,6 +48,31 @@ export function searchMemory(pid: number, needles: readonly Needle[]): ReadonlyS
     closeSync(memory);
   }
   return found;
+}
+
+/** Writes what the process has in its memory now to a file, to be searched for what is learnt later. Pages of zeros are left out. */
+export function keepMemory(pid: number, path: string): void {
+  const buffer = Buffer.alloc(CHUNK);
+  const zeros = Buffer.alloc(CHUNK);
+  const memory = openSync(`/proc/${pid}/mem`, "r");
+  const file = openSync(path, "wx", 0o600);
+  try {
+    for (const { start, end } of writableRegions(pid)) {
+      for (let at = start; at < end; at += CHUNK) {
+        let read: number;
+        try {
+          read = readSync(memory, buffer, 0, Math.min(CHUNK, end - at), at);
+        } catch {
+          break; // gone or not backed by memory meanwhile
+        }
+        const part = buffer.subarray(0, read);
+        if (!part.equals(zeros.subarray(0, read))) writeSync(file, part);
+      }
+    }
+  } finally {
+    closeSync(memory);
+    closeSync(file);
+  }
 }
 
 /** Names of the needles that are in a file, whatever its size. */

@@ -141,7 +141,7 @@ function wrapFor(spki: string, material: Uint8Array): string {
 }
 
 /** A private value in the forms in which it could lie about: as it is, as OpenSSL keeps numbers, and as text. */
-function forms(name: string, value: Uint8Array): readonly Needle[] {
+export function forms(name: string, value: Uint8Array): readonly Needle[] {
   const bytes = Buffer.from(value);
   return [
     { name, bytes },
@@ -151,19 +151,23 @@ function forms(name: string, value: Uint8Array): readonly Needle[] {
   ];
 }
 
-function childOf(pid: number): number {
-  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(/\s+/);
+export function childrenOf(pid: number): readonly number[] {
+  return readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(/\s+/).map(Number);
+}
+
+export function childOf(pid: number): number {
+  const children = childrenOf(pid);
   assert.equal(children.length, 1, `one boundary process, not ${children.join(" ")}`);
-  return Number(children[0]);
+  return children[0] as number;
 }
 
 /** What is found in a core file of the running process, taken as a debugger takes it. */
-function searchCore(pid: number, directory: string, needles: readonly Needle[]): ReadonlySet<string> {
+export function searchCore(pid: number, directory: string, needles: readonly Needle[]): ReadonlySet<string> {
   execFileSync("gcore", ["-o", join(directory, "core"), String(pid)], { stdio: "pipe" });
   return searchFile(join(directory, `core.${pid}`), needles);
 }
 
-function mayLook(pid: number): boolean {
+export function mayLook(pid: number): boolean {
   try {
     searchMemory(pid, [{ name: "nothing", bytes: randomBytes(16) }]);
     return true;

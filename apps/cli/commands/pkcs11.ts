@@ -65,6 +65,8 @@ async function doctor(module: string | undefined, session: Session): Promise<voi
   const client = installedClient(module);
   const { pkcs11: socket } = session.paths;
   const listening = existsSync(socket) && (await answers(socket));
+  const { trySessionKeys } = await import("../pkcs11/session-keys.ts");
+  const sessionKeys = await trySessionKeys();
   const { row } = client;
   const rows = [...MECHANISMS.values()];
   const hidden =
@@ -77,6 +79,7 @@ async function doctor(module: string | undefined, session: Session): Promise<voi
     rpcVersion: row?.rpc,
     carried: row === undefined ? undefined : rows.length - hidden.length,
     hidden,
+    sessionKeys,
   };
   session.out.answer(finding, () => {
     session.out.line(`server     ${listening ? "answers" : "does not answer"} at ${socket}`);
@@ -87,6 +90,13 @@ async function doctor(module: string | undefined, session: Session): Promise<voi
     session.out.line(
       `p11-kit    ${client.version ?? "version not found"}${row === undefined ? "" : `, speaks protocol version ${row.rpc}`}`,
     );
+    const { holding, missing, problem } = sessionKeys;
+    session.out.line(
+      problem === undefined
+        ? `session keys in a process of their own: ${holding} steps of its isolation hold${missing.length === 0 ? "" : "; these do not:"}`
+        : `session keys cannot be made: ${problem}`,
+    );
+    for (const step of missing) session.out.line(`           ${step}`);
     if (row === undefined) return;
     session.out.line(`mechanisms ${finding.carried} of ${rows.length} reach applications; this client hides:`);
     for (const name of hidden) session.out.line(`           ${name}`);
@@ -95,7 +105,7 @@ async function doctor(module: string | undefined, session: Session): Promise<voi
         "           They work over REST, the SDK and the command line; newer clients carry more (docs/pkcs11-matrix.md).",
       );
   });
-  if (!listening || client.module === undefined) process.exitCode = EXIT.refused;
+  if (!listening || client.module === undefined || !sessionKeys.starts) process.exitCode = EXIT.refused;
 }
 
 interface BridgeOptions {
@@ -125,7 +135,9 @@ export function define(command: Command, session: Session): void {
     .action((options: BridgeOptions) => bridge(options, session));
   command
     .command("doctor")
-    .description("whether applications can connect, and which mechanisms the installed p11-kit hides")
+    .description(
+      "whether applications can connect, what holds session keys, and which mechanisms the installed p11-kit hides",
+    )
     .option("--module <file>", "p11-kit-client.so to look at")
     .action((options: { readonly module?: string }) => doctor(options.module, session));
 }

@@ -4,12 +4,14 @@ import type { Caller } from "@casemate/keyring/core";
 import type { Awake } from "./awake.ts";
 import type { Catalogue, TokenObject } from "./catalogue.ts";
 import { need, type Ports } from "./context.ts";
-import { isPrivate, isToken, matches, SECRETS, type P11Object } from "./object.ts";
+import { matchesValues } from "./key-values.ts";
+import { isPrivate, isToken, matches, SECRETS, sessionKeyOf, type Material, type P11Object } from "./object.ts";
 import type { Pins } from "./pins.ts";
 import { Seeding } from "./seeding.ts";
 import { Session } from "./session.ts";
 import type { Login, Slot, Slots } from "./slots.ts";
 import { failure } from "./status.ts";
+import type { Destination } from "./session-keyring.ts";
 import type { Template } from "./values.ts";
 
 export const MAX_SESSIONS = 16_384;
@@ -89,6 +91,16 @@ export class Application {
     if (user !== undefined) return user;
     const viewer = isPublic ? await this.viewer(session) : undefined;
     return need(viewer);
+  }
+
+  /** Who works with this material: the user; for session keys whoever is logged in, else the interface itself (undefined). */
+  actor(session: Session, material: Material): Caller | undefined {
+    return sessionKeyOf(material) === undefined ? this.user(session) : this.#logins.get(session.slot)?.caller;
+  }
+
+  /** Who makes a session key; with `device`, on its way there. */
+  maker(session: Session, device = false): Destination {
+    return { caller: this.#logins.get(session.slot)?.caller, device };
   }
 
   /** Who looks at public things: the user, the security officer, or the interface itself. */
@@ -181,6 +193,8 @@ export class Application {
 
   addSessionObject(session: Session, object: P11Object): number {
     if (this.#sessionObjects.size >= MAX_SESSION_OBJECTS) throw failure("DEVICE_MEMORY");
+    // It may have been closed while the object was made.
+    if (this.sessions.get(session.handle) !== session) throw failure("SESSION_CLOSED");
     this.#sessionObjects.set(object.uid, { object, session });
     session.objects.add(object.uid);
     return this.handleOf(session.slot, object);
@@ -198,15 +212,16 @@ export class Application {
     if (present === undefined) return;
     this.#sessionObjects.delete(uid);
     present.session.objects.delete(uid);
-    const { material, attributes } = present.object;
-    if (material?.kind === "secret") material.bytes.dispose();
-    if (material?.kind === "private") {
-      for (const type of SECRETS) {
-        const value = attributes.get(type);
-        if (value instanceof Uint8Array) value.fill(0);
-      }
-    }
+    const key = sessionKeyOf(present.object.material);
+    if (key !== undefined) this.ports.sessionKeys.forget(key);
     this.forgetHandle(present.session.slot, uid);
+  }
+
+  /** The process of the session keys ended: their handles mean nothing any more. */
+  loseSessionKeys(): void {
+    for (const [uid, { object }] of this.#sessionObjects) {
+      if (sessionKeyOf(object.material) !== undefined) this.forgetSessionObject(uid);
+    }
   }
 
   forgetHandle(slot: number, uid: string): void {
@@ -224,9 +239,13 @@ export class Application {
   async find(session: Session, template: Template): Promise<readonly number[]> {
     const slot = this.slotOf(session);
     const found: number[] = [];
+    const asksValues = [...template.keys()].some((type) => SECRETS.has(type));
+    const { caller } = this.maker(session);
     if (template.get(CKA.TOKEN) !== true) {
       for (const { object, session: owner } of this.#sessionObjects.values()) {
-        if (owner.slot === session.slot && this.#visible(session, object) && matches(object, template)) {
+        if (owner.slot !== session.slot || !this.#visible(session, object)) continue;
+        // oxlint-disable-next-line no-await-in-loop -- only a template with a key's value waits
+        if (matches(object, template) || (asksValues && (await matchesValues(this.ports, caller, object, template)))) {
           found.push(this.handleOf(session.slot, object));
         }
       }

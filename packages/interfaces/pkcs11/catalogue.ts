@@ -147,11 +147,11 @@ const groupOfKey = (name: string): string => `key/${name}`;
 const groupOfRecord = (id: string): string => `object/${id}`;
 
 export class Catalogue {
-  readonly #ports: Ports;
+  readonly #ports: Omit<Ports, "sessionKeys">;
   readonly #views = new Map<string, { readonly view: View; readonly caller: Caller }>();
   readonly #unsubscribe: () => void;
 
-  constructor(ports: Ports) {
+  constructor(ports: Omit<Ports, "sessionKeys">) {
     this.#ports = ports;
     this.#unsubscribe = ports.keyring.subscribe((change) => {
       for (const { view } of this.#views.values()) {

@@ -1,28 +1,15 @@
 // Implements: PKCS #11 v3.0 §4.6.3 and §4.10, CKA_CHECK_VALUE: three bytes by which people compare certificates and secret keys.
 import { createHash } from "node:crypto";
 import { equalBytes } from "@casemate/foundation/bytes";
-import { CKA, CKK } from "@casemate/protocols/p11-rpc";
-import { sessionBlocks } from "./cipher-engine.ts";
+import { CKA } from "@casemate/protocols/p11-rpc";
+import type { SessionSecret } from "./session-keyring.ts";
 import { failure } from "./status.ts";
 import { bytesOf, type Value } from "./values.ts";
 
 const LENGTH = 3;
-const BLOCK_CIPHERS: ReadonlyMap<number, "aes" | "des"> = new Map([
-  [CKK.AES, "aes"],
-  [CKK.DES, "des"],
-  [CKK.DES2, "des"],
-  [CKK.DES3, "des"],
-]);
 
 const hashed = (value: Uint8Array): Uint8Array =>
   new Uint8Array(createHash("sha1").update(value).digest().subarray(0, LENGTH));
-
-function ofSecret(keyType: number, value: Uint8Array): Uint8Array {
-  const name = BLOCK_CIPHERS.get(keyType);
-  if (name === undefined) return hashed(value);
-  const cipher = sessionBlocks(value, name);
-  return new Uint8Array(cipher.ecb(true, new Uint8Array(cipher.blockSize)).subarray(0, LENGTH));
-}
 
 /**
  * Sets the check value, or compares the one that the application gave; an empty one asks for none.
@@ -34,9 +21,9 @@ function settle(attributes: Map<number, Value>, right: Uint8Array): void {
   else if (given.length > 0 && !equalBytes(given, right)) throw failure("ATTRIBUTE_VALUE_INVALID", "CKA_CHECK_VALUE");
 }
 
-/** For a secret key whose value is at hand. @throws CKR_ATTRIBUTE_VALUE_INVALID. */
-export function checkSecretValue(attributes: Map<number, Value>, keyType: number, value: Uint8Array): void {
-  if (value.length > 0) settle(attributes, ofSecret(keyType, value));
+/** For a secret key, by what its process says of it. @throws CKR_ATTRIBUTE_VALUE_INVALID. */
+export function checkSecretValue(attributes: Map<number, Value>, { check }: SessionSecret): void {
+  if (check.length > 0) settle(attributes, check);
 }
 
 /** For a certificate, by its CKA_VALUE if it has one. @throws CKR_ATTRIBUTE_VALUE_INVALID. */

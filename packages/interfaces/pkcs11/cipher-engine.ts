@@ -1,21 +1,28 @@
 // Implements: PKCS #11 v3.0 Current Mechanisms, RSA encryption and block ciphers with any key: in the device, or of the session.
-import { constants, createCipheriv, createDecipheriv, privateDecrypt, publicEncrypt } from "node:crypto";
+import { constants, publicEncrypt } from "node:crypto";
 import { concat } from "@casemate/foundation/bytes";
 import { isCasemateError } from "@casemate/foundation/errors";
 import type { CipherScheme } from "@casemate/devices/contract";
 import type { Caller } from "@casemate/keyring/core";
 import { CKG, CKM, type MechanismParameter } from "@casemate/protocols/p11-rpc";
+import { LIMITS, type RsaPadding } from "@casemate/protocols/session-keys";
+import { nextChain, type BlockMode } from "./chaining.ts";
 import { need, only, type Maybe, type Ports } from "./context.ts";
 import { HASH_BY_MECHANISM, HASH_BYTES, type CipherSpec, type Hash } from "./mechanisms.ts";
 import type { DeviceKey, Material } from "./object.ts";
 import { leftPad, modulusBits, publicRaw } from "./rsa.ts";
+import type { SessionPrivate, SessionSecret } from "./session-keyring.ts";
 import { failure } from "./status.ts";
+
+const EMPTY = new Uint8Array(0);
 
 /** Whole blocks through one key, without chaining of our own. */
 export interface BlockCipher {
   readonly blockSize: number;
   ecb(encrypt: boolean, blocks: Uint8Array): Maybe<Uint8Array>;
   cbcEncrypt(iv: Uint8Array, blocks: Uint8Array): Maybe<Uint8Array>;
+  /** Further modes, where the key's holder has them: any length in the modes that make a stream. */
+  readonly run?: (mode: BlockMode, encrypt: boolean, iv: Uint8Array, data: Uint8Array) => Promise<Uint8Array>;
 }
 
 /** One input, one output: RSA and GCM. */
@@ -133,32 +140,35 @@ function keyringCipher(
   };
 }
 
+/** How an RSA mechanism pads, for the process of the session keys. @throws CKR_KEY_TYPE_INCONSISTENT, CKR_MECHANISM_PARAM_INVALID. */
+export function rsaPadding(spec: CipherSpec, parameter: MechanismParameter | undefined): RsaPadding {
+  switch (spec.kind) {
+    case "rsa-pkcs1":
+      return { kind: "pkcs1" };
+    case "rsa-oaep":
+      return { kind: "oaep", ...oaep(parameter) };
+    case "rsa-x509":
+      return { kind: "none" };
+    default:
+      throw failure("KEY_TYPE_INCONSISTENT");
+  }
+}
+
 function sessionDecrypt(
-  material: Extract<Material, { kind: "private" }>,
+  { sessionKeys }: Ports,
+  caller: Caller | undefined,
+  key: SessionPrivate,
   spec: CipherSpec,
   parameter: MechanismParameter | undefined,
 ): WholeCipher {
-  const { key } = material;
-  const bytes = Math.ceil(modulusBits(key) / 8);
-  const options = ((): Parameters<typeof privateDecrypt>[0] => {
-    switch (spec.kind) {
-      case "rsa-pkcs1":
-        return { key, padding: constants.RSA_PKCS1_PADDING };
-      case "rsa-oaep": {
-        const { hash, label } = oaep(parameter);
-        return { key, padding: constants.RSA_PKCS1_OAEP_PADDING, oaepHash: hash, oaepLabel: label };
-      }
-      case "rsa-x509":
-        return { key, padding: constants.RSA_NO_PADDING };
-      default:
-        throw failure("KEY_TYPE_INCONSISTENT");
-    }
-  })();
+  const bytes = Math.ceil(modulusBits(key.public) / 8);
+  const padding = rsaPadding(spec, parameter);
+  const details = { operation: "decrypt", mechanism: spec.kind };
   return {
     size: () => bytes,
-    run(input) {
+    async run(input) {
       if (input.length !== bytes) throw failure("ENCRYPTED_DATA_LEN_RANGE");
-      return attempt("ENCRYPTED_DATA_INVALID", () => privateDecrypt(options, input));
+      return (await sessionKeys.use(caller, key, details, "decrypt", { id: key.id, padding, input })).bytes;
     },
   };
 }
@@ -192,35 +202,26 @@ function deviceDecrypt(
   };
 }
 
-function gcm(material: Material, encrypt: boolean, parameter: MechanismParameter | undefined): WholeCipher {
+function gcm(
+  { sessionKeys }: Ports,
+  caller: Caller | undefined,
+  key: SessionSecret,
+  encrypt: boolean,
+  parameter: MechanismParameter | undefined,
+): WholeCipher {
   if (parameter?.kind !== "gcm" || parameter.iv.length === 0 || ![96, 104, 112, 120, 128].includes(parameter.tagBits)) {
     throw failure("MECHANISM_PARAM_INVALID");
   }
-  const { iv, aad, tagBits } = parameter;
-  const tag = tagBits / 8;
-  if (material.kind !== "secret") throw failure("KEY_TYPE_INCONSISTENT");
-  const key = material.bytes.reveal();
-  const name = `aes-${key.length * 8}-gcm`;
-  const options = { authTagLength: tag };
-  if (encrypt) {
-    return {
-      size: (length) => length + tag,
-      run(input) {
-        const cipher = createCipheriv(name as "aes-256-gcm", key, iv, options);
-        cipher.setAAD(aad);
-        return concat(cipher.update(input), cipher.final(), cipher.getAuthTag());
-      },
-    };
-  }
+  const { iv: nonce, aad: context, tagBits } = parameter;
+  if (nonce.length > LIMITS.nonce || context.length > LIMITS.context) throw failure("MECHANISM_PARAM_INVALID");
+  const tagLength = tagBits / 8;
+  const details = { operation: encrypt ? "encrypt" : "decrypt", mechanism: "aes-gcm" };
   return {
-    size: (length) => Math.max(0, length - tag),
-    run(input) {
-      if (input.length < tag) throw failure("ENCRYPTED_DATA_LEN_RANGE");
-      const decipher = createDecipheriv(name as "aes-256-gcm", key, iv, options);
-      decipher.setAAD(aad);
-      decipher.setAuthTag(input.subarray(input.length - tag));
-      const text = decipher.update(input.subarray(0, input.length - tag));
-      return attempt("ENCRYPTED_DATA_INVALID", () => concat(text, decipher.final()));
+    size: (length) => (encrypt ? length + tagLength : Math.max(0, length - tagLength)),
+    async run(input) {
+      if (!encrypt && input.length < tagLength) throw failure("ENCRYPTED_DATA_LEN_RANGE");
+      const request = { id: key.id, encrypt, nonce, context, tagLength, input };
+      return (await sessionKeys.use(caller, key, details, "gcm", request)).bytes;
     },
   };
 }
@@ -262,9 +263,9 @@ export function wholeCipher(
   parameter: MechanismParameter | undefined,
 ): WholeCipher {
   if (spec.kind === "gcm") {
-    return material.kind === "device"
-      ? deviceGcm(ports, need(caller), material.key, encrypt, parameter)
-      : gcm(material, encrypt, parameter);
+    if (material.kind === "device") return deviceGcm(ports, need(caller), material.key, encrypt, parameter);
+    if (material.kind === "secret") return gcm(ports, caller, material.key, encrypt, parameter);
+    throw failure("KEY_TYPE_INCONSISTENT");
   }
   if (encrypt) {
     if (material.kind !== "public") throw failure("KEY_TYPE_INCONSISTENT");
@@ -275,7 +276,7 @@ export function wholeCipher(
       : keyringCipher(ports, caller, device, local, spec, parameter);
   }
   if (material.kind === "device") return deviceDecrypt(ports, need(caller), material.key, spec, parameter);
-  if (material.kind === "private") return sessionDecrypt(material, spec, parameter);
+  if (material.kind === "private") return sessionDecrypt(ports, caller, material.key, spec, parameter);
   throw failure("KEY_TYPE_INCONSISTENT");
 }
 
@@ -305,27 +306,41 @@ function deviceBlocks(ports: Ports, caller: Caller, key: DeviceKey): BlockCipher
   };
 }
 
-/** What a block cipher of a key at hand answers at once. */
-interface LocalBlocks extends BlockCipher {
-  ecb(encrypt: boolean, blocks: Uint8Array): Uint8Array;
-}
+/** More goes to the process of the session keys in pieces. */
+const PIECE = 4 * 1024 * 1024;
 
 /** @throws CKR_KEY_SIZE_RANGE. */
-export function sessionBlocks(key: Uint8Array, cipher: "aes" | "des"): LocalBlocks {
-  const des = cipher === "des";
-  const sizes = des ? [8, 16, 24] : [16, 24, 32];
-  if (!sizes.includes(key.length)) throw failure("KEY_SIZE_RANGE");
-  // Single DES is triple DES with one key thrice; two-key triple DES uses the first key again.
-  const whole = !des || key.length === 24 ? key : concat(key, key.subarray(0, 8), ...(key.length === 8 ? [key] : []));
-  const name = (mode: string): string =>
-    des ? (mode === "ecb" ? "des-ede3" : `des-ede3-${mode}`) : `aes-${key.length * 8}-${mode}`;
+function sessionBlocks(
+  { sessionKeys }: Ports,
+  caller: Caller | undefined,
+  key: SessionSecret,
+  cipher: "aes" | "des",
+): BlockCipher {
+  if (key.length === 0) throw failure("KEY_SIZE_RANGE");
+  const blockSize = cipher === "des" ? 8 : 16;
+  const piece = async (mode: BlockMode, encrypt: boolean, iv: Uint8Array, input: Uint8Array): Promise<Uint8Array> => {
+    const details = { operation: encrypt ? "encrypt" : "decrypt", mechanism: `${cipher}-${mode}` };
+    const request = { id: key.id, cipher, mode, encrypt, iv, input };
+    return (await sessionKeys.use(caller, key, details, "cipher", request)).bytes;
+  };
+  const run: BlockCipher["run"] = async (mode, encrypt, iv, data) => {
+    if (data.length <= PIECE) return piece(mode, encrypt, iv, data);
+    const parts: Uint8Array[] = [];
+    let chain = iv;
+    for (let at = 0; at < data.length; at += PIECE) {
+      const input = data.subarray(at, at + PIECE);
+      // oxlint-disable-next-line no-await-in-loop -- each piece chains on the one before
+      const output = await piece(mode, encrypt, chain, input);
+      chain = nextChain(mode, encrypt, chain, input, output);
+      parts.push(output);
+    }
+    return concat(...parts);
+  };
   return {
-    blockSize: des ? 8 : 16,
-    ecb(encrypt, blocks) {
-      const make = encrypt ? createCipheriv : createDecipheriv;
-      return make(name("ecb"), whole, null).setAutoPadding(false).update(blocks);
-    },
-    cbcEncrypt: (iv, blocks) => createCipheriv(name("cbc"), whole, iv).setAutoPadding(false).update(blocks),
+    blockSize,
+    run,
+    ecb: (encrypt, blocks) => (blocks.length === 0 ? blocks : run("ecb", encrypt, EMPTY, blocks)),
+    cbcEncrypt: (iv, blocks) => run("cbc", true, iv, blocks),
   };
 }
 
@@ -336,7 +351,7 @@ export function blockCipher(
   material: Material,
   cipher: "aes" | "des",
 ): BlockCipher {
-  if (material.kind === "secret") return sessionBlocks(material.bytes.reveal(), cipher);
+  if (material.kind === "secret") return sessionBlocks(ports, caller, material.key, cipher);
   if (material.kind === "device" && cipher === "aes" && material.key.algorithm.startsWith("aes-")) {
     return deviceBlocks(ports, need(caller), material.key);
   }

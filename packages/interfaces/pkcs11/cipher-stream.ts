@@ -1,5 +1,6 @@
-// Implements: NIST SP 800-38A modes and PKCS#7 padding over whole blocks, in any cutting of the input.
+// Implements: NIST SP 800-38A modes, its addendum's CBC-CS1, and PKCS#7 padding over whole blocks, in any cutting of the input.
 import { concat } from "@casemate/foundation/bytes";
+import { nextChain, xor } from "./chaining.ts";
 import type { BlockCipher } from "./cipher-engine.ts";
 import type { Maybe } from "./context.ts";
 import { failure } from "./status.ts";
@@ -12,18 +13,20 @@ export interface CipherStream {
   final(): Maybe<Uint8Array>;
 }
 
-export type Mode = "ecb" | "cbc" | "cbc-pad" | "ctr";
+/** Modes that run on byte by byte, whatever the length. */
+type Feedback = "ofb" | "cfb" | "cfb8" | "cfb1";
+export type Mode = "ecb" | "cbc" | "cbc-pad" | "cts" | "ctr" | Feedback;
+
+const FEEDBACK: ReadonlySet<Mode> = new Set<Mode>(["ofb", "cfb", "cfb8", "cfb1"]);
+
+function isFeedback(mode: Mode): mode is Feedback {
+  return FEEDBACK.has(mode);
+}
 
 const EMPTY = new Uint8Array(0);
 
-function then<A, B>(value: Maybe<A>, next: (value: A) => B): Maybe<B> {
+function then<A, B>(value: Maybe<A>, next: (value: A) => Maybe<B>): Maybe<B> {
   return value instanceof Promise ? value.then(next) : next(value);
-}
-
-function xor(a: Uint8Array, b: Uint8Array): Uint8Array {
-  const out = new Uint8Array(a.length);
-  for (let i = 0; i < a.length; i++) out[i] = (a[i] ?? 0) ^ (b[i] ?? 0);
-  return out;
 }
 
 /** Removes PKCS#7 padding. @throws CKR_ENCRYPTED_DATA_INVALID. */
@@ -36,7 +39,12 @@ function unpad(block: Uint8Array, blockSize: number): Uint8Array {
   return block.subarray(0, block.length - count);
 }
 
-function blockStream(cipher: BlockCipher, mode: Exclude<Mode, "ctr">, encrypt: boolean, iv: Uint8Array): CipherStream {
+function blockStream(
+  cipher: BlockCipher,
+  mode: Exclude<Mode, "ctr" | Feedback>,
+  encrypt: boolean,
+  iv: Uint8Array,
+): CipherStream {
   const { blockSize } = cipher;
   const padded = mode === "cbc-pad";
   let held = EMPTY;
@@ -57,11 +65,30 @@ function blockStream(cipher: BlockCipher, mode: Exclude<Mode, "ctr">, encrypt: b
   /** Bytes that can go through now; when padding will have to come off, the last block waits. */
   const ready = (length: number): number => {
     const whole = length - (length % blockSize);
+    // What may turn out to be the last whole block is stolen from.
+    if (mode === "cts") return Math.max(0, whole - blockSize);
     return padded && !encrypt && whole === length && whole > 0 ? whole - blockSize : whole;
+  };
+  /** CBC-CS1 of the addendum to SP 800-38A: a whole block and a part of one, the cut ciphertext block first. */
+  const steal = (): Maybe<Uint8Array> => {
+    const part = held.length - blockSize;
+    if (part < 0) throw failure(encrypt ? "DATA_LEN_RANGE" : "ENCRYPTED_DATA_LEN_RANGE");
+    if (part === 0) return crypt(held);
+    if (encrypt) {
+      const filled = new Uint8Array(2 * blockSize);
+      filled.set(held);
+      return then(cipher.cbcEncrypt(chain, filled), (out) => concat(out.subarray(0, part), out.subarray(blockSize)));
+    }
+    const cut = held.subarray(0, part);
+    return then(cipher.ecb(false, held.subarray(part)), (last) =>
+      then(cipher.ecb(false, concat(cut, last.subarray(part))), (before) =>
+        concat(xor(before, chain), xor(last.subarray(0, part), cut)),
+      ),
+    );
   };
   return {
     updateSize: (length) => ready(held.length + length),
-    finalSize: () => (padded ? (encrypt ? blockSize : held.length) : 0),
+    finalSize: () => (mode === "cts" ? held.length : padded ? (encrypt ? blockSize : held.length) : 0),
     update(data) {
       const all = held.length === 0 ? data : concat(held, data);
       const now = ready(all.length);
@@ -69,6 +96,7 @@ function blockStream(cipher: BlockCipher, mode: Exclude<Mode, "ctr">, encrypt: b
       return crypt(all.subarray(0, now));
     },
     final() {
+      if (mode === "cts") return steal();
       if (!padded) {
         if (held.length > 0) throw failure(encrypt ? "DATA_LEN_RANGE" : "ENCRYPTED_DATA_LEN_RANGE");
         return EMPTY;
@@ -114,6 +142,30 @@ function counterStream(cipher: BlockCipher, first: Uint8Array, bits: number): Ci
   };
 }
 
+function feedbackStream(cipher: BlockCipher, mode: Feedback, encrypt: boolean, iv: Uint8Array): CipherStream {
+  const { run } = cipher;
+  if (run === undefined) throw failure("MECHANISM_INVALID", `device keys have no mode ${mode}`);
+  const unit = mode === "cfb8" || mode === "cfb1" ? 1 : cipher.blockSize;
+  let chain = iv;
+  /** What came since the last whole block: it goes through again with what follows. */
+  let begun = EMPTY;
+  return {
+    updateSize: (length) => length,
+    finalSize: () => 0,
+    async update(data) {
+      if (data.length === 0) return EMPTY;
+      const all = begun.length === 0 ? data : concat(begun, data);
+      const before = begun.length;
+      const output = await run(mode, encrypt, chain, all);
+      const whole = all.length - (all.length % unit);
+      if (whole > 0) chain = nextChain(mode, encrypt, chain, all.subarray(0, whole), output.subarray(0, whole));
+      begun = all.slice(whole);
+      return output.subarray(before);
+    },
+    final: () => EMPTY,
+  };
+}
+
 /** @param bits of the counter, for CTR. */
 export function cipherStream(
   cipher: BlockCipher,
@@ -122,5 +174,6 @@ export function cipherStream(
   first: Uint8Array,
   bits: number,
 ): CipherStream {
-  return mode === "ctr" ? counterStream(cipher, first, bits) : blockStream(cipher, mode, encrypt, first);
+  if (mode === "ctr") return counterStream(cipher, first, bits);
+  return isFeedback(mode) ? feedbackStream(cipher, mode, encrypt, first) : blockStream(cipher, mode, encrypt, first);
 }

@@ -83,6 +83,8 @@ export class Connection {
     try {
       const request = decodeRequest(frame.body, version);
       call = request.call;
+      // Its values were copied out of the frame, and are wiped by their handler.
+      if (call.name === "C_CreateObject") frame.body.fill(0);
       if (!this.application.initialized && call.name !== "C_Initialize") {
         return this.#error(serial, CKR.CRYPTOKI_NOT_INITIALIZED);
       }

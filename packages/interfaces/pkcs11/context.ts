@@ -3,6 +3,7 @@ import type { Caller, Keyring, ObjectStore } from "@casemate/keyring/core";
 import { isCasemateError } from "@casemate/foundation/errors";
 import type { Many } from "@casemate/devices/contract";
 import type { Clock, Random } from "@casemate/foundation/effects";
+import type { SessionKeyring } from "./session-keyring.ts";
 import { failure } from "./status.ts";
 
 export type Maybe<T> = T | Promise<T>;
@@ -18,6 +19,7 @@ export interface Pkcs11Log {
 export interface Ports {
   readonly keyring: Keyring;
   readonly objects: ObjectStore;
+  readonly sessionKeys: SessionKeyring;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Pkcs11Log;

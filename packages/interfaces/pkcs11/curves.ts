@@ -58,6 +58,10 @@ export function curveByAlgorithm(algorithm: string): CurveRow | undefined {
   return CURVES.find((curve) => curve.algorithm === algorithm);
 }
 
+export function curveByNode(node: string): CurveRow | undefined {
+  return CURVES.find((curve) => curve.node === node);
+}
+
 /** The curve that CKA_EC_PARAMS names, by object identifier or by name. */
 export function curveByParams(params: Uint8Array): CurveRow | undefined {
   if (params[0] === 0x13 && params[1] === params.length - 2) {

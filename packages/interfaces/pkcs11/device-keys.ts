@@ -1,6 +1,6 @@
 // Token keys: made or imported inside a device through the keyring, with what the application's templates say about them.
-import { constants, createCipheriv, createPublicKey, publicEncrypt, randomBytes } from "node:crypto";
-import { concat, fromUtf8, toHex } from "@casemate/foundation/bytes";
+import { randomBytes } from "node:crypto";
+import { fromUtf8, toHex } from "@casemate/foundation/bytes";
 import { isCasemateError } from "@casemate/foundation/errors";
 import type { KeyAlgorithm, Usage, WrapScheme } from "@casemate/devices/contract";
 import type { Caller, CreateKey, KeyView } from "@casemate/keyring/core";
@@ -9,6 +9,7 @@ import type { Application } from "./application.ts";
 import type { TokenObject } from "./catalogue.ts";
 import { curveByParams } from "./curves.ts";
 import { attributeLabel, INTERNAL, MADE_HERE, type Half } from "./key-object.ts";
+import type { Seal } from "./session-keyring.ts";
 import type { Slot } from "./slots.ts";
 import { failure } from "./status.ts";
 import { bytesOf, isTemplate, numberOf, type Template } from "./values.ts";
@@ -200,12 +201,6 @@ export async function generateInDevice(
   return application.shared.catalogue.refreshKey(caller, key);
 }
 
-/** AES key wrap with padding (RFC 5649), as a device unwraps it. */
-function wrapPadded(key: Uint8Array, material: Uint8Array): Uint8Array {
-  const cipher = createCipheriv("id-aes256-wrap-pad", key, Uint8Array.fromHex("a65959a6"));
-  return concat(cipher.update(material), cipher.final());
-}
-
 const IMPORT_KEY = "pkcs11-import";
 
 /** The public key under which values travel into a device; made when first needed. */
@@ -243,35 +238,23 @@ export interface WrappedValue {
   readonly scheme: WrapScheme;
 }
 
-/** Wraps a value that an application gave under the device's import key, and wipes it. */
-async function wrapForDevice(
-  application: Application,
-  caller: Caller,
-  slot: Slot,
-  material: Uint8Array,
-): Promise<WrappedValue> {
+async function sealed(application: Application, caller: Caller, slot: Slot, seal: Seal): Promise<WrappedValue> {
   const wrapping = await importKey(application, caller, slot.device?.identity.id);
-  const wrapper = randomBytes(32);
-  const key = createPublicKey({ key: Buffer.from(wrapping.publicKey), format: "der", type: "spki" });
-  const padding = constants.RSA_PKCS1_OAEP_PADDING;
-  const wrapped = concat(publicEncrypt({ key, padding, oaepHash: "sha256" }, wrapper), wrapPadded(wrapper, material));
-  wrapper.fill(0);
-  material.fill(0);
-  return { wrapped, wrappingKey: wrapping.name, scheme: "rsa-aes-kwp" };
+  return { wrapped: await seal(wrapping.publicKey), wrappingKey: wrapping.name, scheme: "rsa-aes-kwp" };
 }
 
-/** Puts a value into the slot's device: PKCS#8 DER or raw bytes, which are wiped, or a value that is wrapped already. */
+/** Puts a value into the slot's device: one that the process of the session keys seals, or one that is wrapped already. */
 export async function importToDevice(
   application: Application,
   caller: Caller,
   slot: Slot,
   algorithm: KeyAlgorithm,
-  material: Uint8Array | WrappedValue,
+  value: Seal | WrappedValue,
   secret: Template,
 ): Promise<readonly TokenObject[]> {
   const create = request(slot, algorithm, secret, undefined);
   const { wrapped, wrappingKey, scheme } =
-    material instanceof Uint8Array ? await wrapForDevice(application, caller, slot, material) : material;
+    typeof value === "function" ? await sealed(application, caller, slot, value) : value;
   const view = await unique(nameFrom(secret), (name) =>
     application.ports.keyring.importKey(caller, {
       ...create,

@@ -1,3 +1,4 @@
+export type { SessionKeyVault } from "./session-keyring.ts";
 export { createPkcs11Server, type Pkcs11Server, type Pkcs11ServerOptions } from "./server.ts";
 export type { Pkcs11Log } from "./context.ts";
 export { MECHANISMS, type MechanismRow } from "./mechanisms.ts";

@@ -1,8 +1,8 @@
 // Implements: PKCS #11 v3.0 §4, objects: what they are, what may be read, what may be changed.
 import type { KeyObject } from "node:crypto";
 import type { KeyAlgorithm } from "@casemate/devices/contract";
-import type { SecretBytes } from "@casemate/foundation/secrets";
 import { CKA, CKO } from "@casemate/protocols/p11-rpc";
+import type { SessionKey, SessionPrivate, SessionSecret } from "./session-keyring.ts";
 import { failure } from "./status.ts";
 import { booleanOf, sameValue, type Template, type Value } from "./values.ts";
 
@@ -18,8 +18,13 @@ export interface DeviceKey {
 export type Material =
   | { readonly kind: "device"; readonly key: DeviceKey }
   | { readonly kind: "public"; readonly key: KeyObject; readonly device?: DeviceKey }
-  | { readonly kind: "secret"; readonly bytes: SecretBytes }
-  | { readonly kind: "private"; readonly key: KeyObject };
+  | { readonly kind: "secret"; readonly key: SessionSecret }
+  | { readonly kind: "private"; readonly key: SessionPrivate };
+
+/** The session key behind a material, if it is one. */
+export function sessionKeyOf(material: Material | undefined): SessionKey | undefined {
+  return material?.kind === "secret" || material?.kind === "private" ? material.key : undefined;
+}
 
 /** An object as the handlers see it. */
 export interface P11Object {
@@ -106,7 +111,8 @@ export function checkChange(object: P11Object, changes: Template, copying: boole
   if (!copying && booleanOf(object.attributes, CKA.MODIFIABLE) === false) throw failure("ACTION_PROHIBITED");
   for (const [type, value] of changes) {
     const before = object.attributes.get(type);
-    if (before === undefined && !FREE.has(type)) throw failure("ATTRIBUTE_TYPE_INVALID", `0x${type.toString(16)}`);
+    if (before === undefined && !FREE.has(type) && !(SECRETS.has(type) && isKeyClass(classOf(object))))
+      throw failure("ATTRIBUTE_TYPE_INVALID", `0x${type.toString(16)}`);
     if (copying && (type === CKA.TOKEN || type === CKA.PRIVATE || type === CKA.MODIFIABLE)) continue;
     // A copy is an object of its own, and what a data object holds is all its application's.
     if (copying && type === CKA.VALUE && classOf(object) === CKO.DATA) continue;

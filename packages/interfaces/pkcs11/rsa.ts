@@ -91,6 +91,16 @@ export function checkPss(hashed: Uint8Array, encoded: Uint8Array, pss: PssParame
   return timingSafeEqual(digest(pss.hash, EIGHT, hashed, block.subarray(saltAt)), h);
 }
 
+/** EMSA-PKCS1-v1_5 (RFC 8017 §9.2) around what is signed. @throws CKR_DATA_LEN_RANGE. */
+export function padPkcs1(input: Uint8Array, length: number): Uint8Array {
+  if (input.length > length - 11) throw failure("DATA_LEN_RANGE");
+  const padded = new Uint8Array(length).fill(0xff);
+  padded.set([0, 1]);
+  padded[length - input.length - 1] = 0;
+  padded.set(input, length - input.length);
+  return padded;
+}
+
 /** The public operation without padding; `input` is as long as the modulus. @throws CKR_DATA_INVALID when it is not below the modulus. */
 export function publicRaw(key: KeyObject, input: Uint8Array): Uint8Array {
   try {

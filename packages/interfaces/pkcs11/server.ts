@@ -11,12 +11,15 @@ import { Connection } from "./connection.ts";
 import type { Pkcs11Log, Ports } from "./context.ts";
 import { openRemote, type RemoteOptions } from "./remote.ts";
 import { Pins } from "./pins.ts";
+import { SessionKeyring, type SessionKeyVault } from "./session-keyring.ts";
 import { isMade, Slots } from "./slots.ts";
 
 export interface Pkcs11ServerOptions {
   readonly keyring: Keyring;
   /** Where certificates, data objects, public keys and sealed PINs are kept. */
   readonly objects: ObjectStore;
+  /** The process of the session keys; whoever gives it closes it. */
+  readonly sessionKeys: SessionKeyVault;
   /** Absolute path of the unix socket; made with mode 0600. */
   readonly socketPath: string;
   readonly log: Pkcs11Log;
@@ -111,14 +114,16 @@ async function restoreTokens(shared: Shared): Promise<void> {
 /** @throws STORAGE_IN_USE, CONFIG_INVALID. */
 export async function createPkcs11Server(options: Pkcs11ServerOptions): Promise<Pkcs11Server> {
   const { keyring, objects, log, socketPath } = options;
+  const service = (): Promise<Caller | undefined> => Promise.resolve(options.service);
+  const sessionKeys = new SessionKeyring(options.sessionKeys, keyring, service);
   const ports: Ports = {
     keyring,
     objects,
+    sessionKeys,
     log,
     clock: options.clock ?? systemClock,
     random: options.random ?? systemRandom,
   };
-  const service = (): Promise<Caller | undefined> => Promise.resolve(options.service);
   let uid = 0;
   const shared: Shared = {
     ports,
@@ -133,6 +138,10 @@ export async function createPkcs11Server(options: Pkcs11ServerOptions): Promise<
   await restoreTokens(shared);
   await shared.pins.restore();
   const connections = new Set<Connection>();
+  sessionKeys.onLost(() => {
+    log.warn({}, "pkcs11: the process of the session keys ended; all session keys are gone");
+    for (const { application } of connections) application.loseSessionKeys();
+  });
   /** What is kept for a caller is dropped with the caller's last connection. */
   const forgetViews = (): void => {
     const present = [...connections].flatMap(({ application }) => application.callers().map(viewKey));

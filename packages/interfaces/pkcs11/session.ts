@@ -1,5 +1,6 @@
 // Implements: PKCS #11 v3.0 §5.6, sessions and the operations that run in them.
 import { createHash, type Hash as NodeHash } from "node:crypto";
+import { LIMITS, type RequestOf } from "@casemate/protocols/session-keys";
 import type { CipherStream } from "./cipher-stream.ts";
 import type { WholeCipher } from "./cipher-engine.ts";
 import type { Hash } from "./mechanisms.ts";
@@ -22,6 +23,8 @@ export interface DigestOperation extends Progress {
   /** What was digested, for C_GetOperationState; undefined once it is too much or holds a key's value. */
   input: Uint8Array[] | undefined;
   length: number;
+  /** With the value of a session key in it: all that is to be digested, where the key is. */
+  keyed?: RequestOf<"digest">["parts"];
 }
 export interface SignOperation extends Progress {
   readonly engine: SignEngine;
@@ -70,7 +73,7 @@ export class Accumulator {
     this.#hash = hash;
   }
 
-  /** @throws CKR_DATA_LEN_RANGE beyond 16 MiB of input that must be kept whole. */
+  /** @throws CKR_DATA_LEN_RANGE beyond 15 MiB of input that must be kept whole. */
   add(part: Uint8Array): void {
     if (this.#hash !== undefined) {
       (this.#running ??= createHash(this.#hash)).update(part);
@@ -88,7 +91,7 @@ export class Accumulator {
   }
 }
 
-const MAX_KEPT = 16 * 1024 * 1024;
+const MAX_KEPT = LIMITS.data;
 
 export class Session {
   readonly handle: number;

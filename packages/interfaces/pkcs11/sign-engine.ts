@@ -1,22 +1,14 @@
 // Implements: PKCS #11 v3.0 §5.13 and Current Mechanisms, signatures of one input with any key: in the device, or of the session.
-import {
-  constants,
-  createHmac,
-  createPublicKey,
-  privateEncrypt,
-  sign as nodeSign,
-  createCipheriv,
-  privateDecrypt,
-} from "node:crypto";
-import { nativeCalls } from "@casemate/foundation/ffi";
 import type { InputKind, MacScheme, SignScheme } from "@casemate/devices/contract";
 import type { Caller } from "@casemate/keyring/core";
 import { CKG, type MechanismParameter } from "@casemate/protocols/p11-rpc";
+import type { MacAlgorithm } from "@casemate/protocols/session-keys";
 import { need, only, type Maybe, type Ports } from "./context.ts";
 import { curveByAlgorithm, curveOfKey, signatureFromDer } from "./curves.ts";
 import { HASH_BY_MECHANISM, HASH_BYTES, type Hash, type SignSpec } from "./mechanisms.ts";
 import type { DeviceKey, Material } from "./object.ts";
-import { digestInfo, encodePss, leftPad, modulusBits, type PssParameters } from "./rsa.ts";
+import { digestInfo, encodePss, leftPad, modulusBits, padPkcs1, type PssParameters } from "./rsa.ts";
+import { named, type SessionPrivate, type SessionSecret } from "./session-keyring.ts";
 import { failure } from "./status.ts";
 
 export interface SignEngine {
@@ -171,102 +163,87 @@ function deviceEngine(
   }
 }
 
-/** AES-CMAC (NIST SP 800-38B) of a session key; Node has no CMAC of its own. */
-function cmac(key: Uint8Array, input: Uint8Array): Uint8Array {
-  const block = (data: Uint8Array): Uint8Array => {
-    const cipher = createCipheriv(`aes-${key.length * 8}-ecb`, key, null).setAutoPadding(false);
-    return cipher.update(data);
-  };
-  const double = (value: Uint8Array): Uint8Array => {
-    const out = new Uint8Array(16);
-    for (let i = 0; i < 16; i++) out[i] = ((value[i] ?? 0) << 1) | ((value[i + 1] ?? 0) >> 7);
-    if ((value[0] ?? 0) & 0x80) out[15] = (out[15] ?? 0) ^ 0x87;
-    return out;
-  };
-  const k1 = double(block(new Uint8Array(16)));
-  const blocks = Math.max(1, Math.ceil(input.length / 16));
-  const padded = new Uint8Array(blocks * 16);
-  padded.set(input);
-  const full = input.length > 0 && input.length % 16 === 0;
-  if (!full) padded[input.length] = 0x80;
-  const subkey = full ? k1 : double(k1);
-  for (let i = 0; i < 16; i++)
-    padded[padded.length - 16 + i] = (padded[padded.length - 16 + i] ?? 0) ^ (subkey[i] ?? 0);
-  const cipher = createCipheriv(`aes-${key.length * 8}-cbc`, key, new Uint8Array(16)).setAutoPadding(false);
-  return cipher.update(padded).subarray(-16);
-}
-
-function secretEngine(key: Uint8Array, spec: SignSpec, parameter: MechanismParameter | undefined): SignEngine {
+/** How the process of the session keys calls a MAC, and how long a whole one is. */
+export function sessionMac(
+  key: SessionSecret,
+  spec: SignSpec,
+  parameter: MechanismParameter | undefined,
+): { readonly algorithm: MacAlgorithm; readonly length: number } {
   if (spec.kind === "hmac") {
-    const length = macLength(spec, HASH_BYTES[spec.hash], parameter);
-    return {
-      length,
-      sign: (input) => createHmac(spec.hash, key).update(input).digest().subarray(0, length),
-    };
+    return { algorithm: `hmac-${spec.hash}`, length: macLength(spec, HASH_BYTES[spec.hash], parameter) };
   }
-  if (spec.kind === "cmac") {
-    const length = macLength(spec, 16, parameter);
-    if (![16, 24, 32].includes(key.length)) throw failure("KEY_SIZE_RANGE");
-    return { length, sign: (input) => cmac(key, input).subarray(0, length) };
-  }
-  throw failure("KEY_TYPE_INCONSISTENT");
+  if (spec.kind !== "cmac") throw failure("KEY_TYPE_INCONSISTENT");
+  if (key.length === 0) throw failure("KEY_SIZE_RANGE");
+  return { algorithm: "aes-cmac", length: macLength(spec, 16, parameter) };
 }
 
-function sessionEngine(
-  material: Extract<Material, { kind: "private" }>,
+function secretEngine(
+  { sessionKeys }: Ports,
+  caller: Caller | undefined,
+  key: SessionSecret,
   spec: SignSpec,
   parameter: MechanismParameter | undefined,
 ): SignEngine {
-  const { key } = material;
-  const bytes = Math.ceil(modulusBits(key) / 8);
-  const raw = (input: Uint8Array): Uint8Array => {
-    try {
-      return privateDecrypt({ key, padding: constants.RSA_NO_PADDING }, input);
-    } catch {
-      throw failure("DATA_INVALID");
-    }
+  const { algorithm, length } = sessionMac(key, spec, parameter);
+  const details = { operation: "mac", mechanism: algorithm };
+  return {
+    length,
+    async sign(input) {
+      const { bytes } = await sessionKeys.use(caller, key, details, "mac", { id: key.id, algorithm, input });
+      return bytes.subarray(0, length);
+    },
   };
+}
+
+function sessionEngine(
+  { sessionKeys }: Ports,
+  caller: Caller | undefined,
+  key: SessionPrivate,
+  spec: SignSpec,
+  parameter: MechanismParameter | undefined,
+): SignEngine {
+  const bits = modulusBits(key.public);
+  const bytes = Math.ceil(bits / 8);
+  const hash = "hash" in spec ? spec.hash : undefined;
+  const details = { operation: "sign", mechanism: hash === undefined ? spec.kind : `${spec.kind}-${hash}` };
+  const sign = async (scheme: "rsa-raw" | "ecdsa" | "eddsa", input: Uint8Array): Promise<Uint8Array> =>
+    (await sessionKeys.use(caller, key, details, "sign", { id: key.id, scheme, input })).bytes;
+  const raw = (input: Uint8Array): Promise<Uint8Array> =>
+    named(sign("rsa-raw", input), { BAD_REQUEST: "DATA_INVALID" });
   switch (spec.kind) {
     case "rsa-pkcs1": {
-      const { hash } = spec;
-      const pad = (input: Uint8Array): Uint8Array => {
-        if (input.length > bytes - 11) throw failure("DATA_LEN_RANGE");
-        return privateEncrypt({ key, padding: constants.RSA_PKCS1_PADDING }, input);
-      };
-      if (hash === undefined) return { length: bytes, sign: pad };
-      return { hash, length: bytes, sign: (input) => pad(digestInfo(hash, input)) };
+      if (hash === undefined) return { length: bytes, sign: (input) => raw(padPkcs1(input, bytes)) };
+      return { hash, length: bytes, sign: (input) => raw(padPkcs1(digestInfo(hash, input), bytes)) };
     }
     case "rsa-x509":
       return { length: bytes, sign: (input) => raw(leftPad(input, bytes)) };
     case "rsa-pss": {
       const pss = pssParameters(parameter, spec.hash);
       return {
-        ...(spec.hash === undefined ? {} : { hash: spec.hash }),
+        ...(hash === undefined ? {} : { hash }),
         length: bytes,
         sign(input) {
           if (input.length !== HASH_BYTES[pss.hash]) throw failure("DATA_LEN_RANGE");
-          return raw(encodePss(input, pss, modulusBits(key)));
+          return raw(encodePss(input, pss, bits));
         },
       };
     }
     case "ecdsa": {
-      const half = curveOfKey(key)?.bytes ?? 32;
-      const calls = nativeCalls().ecDigest;
-      if (!calls.available) throw failure("MECHANISM_INVALID", calls.reason);
+      const half = curveOfKey(key.public)?.bytes ?? 32;
       return {
-        ...(spec.hash === undefined ? {} : { hash: spec.hash }),
+        ...(hash === undefined ? {} : { hash }),
         length: 2 * half,
-        sign(input) {
+        async sign(input) {
           if (input.length === 0) throw failure("DATA_LEN_RANGE");
-          using signer = calls.loadPrivate(key.export({ format: "der", type: "pkcs8" }));
-          return signatureFromDer(signer.sign(input), half);
+          // Only the leftmost bits count (FIPS 186-5 §6.4.1).
+          return signatureFromDer(await sign("ecdsa", input.subarray(0, 66)), half);
         },
       };
     }
     case "eddsa":
       return {
-        length: createPublicKey(key).asymmetricKeyType === "ed448" ? 114 : 64,
-        sign: (input) => nodeSign(null, input, key),
+        length: key.public.asymmetricKeyType === "ed448" ? 114 : 64,
+        sign: (input) => sign("eddsa", input),
       };
     default:
       throw failure("KEY_TYPE_INCONSISTENT");
@@ -285,9 +262,9 @@ export function signEngine(
     case "device":
       return deviceEngine(ports, need(caller), material.key, spec, parameter);
     case "secret":
-      return secretEngine(material.bytes.reveal(), spec, parameter);
+      return secretEngine(ports, caller, material.key, spec, parameter);
     case "private":
-      return sessionEngine(material, spec, parameter);
+      return sessionEngine(ports, caller, material.key, spec, parameter);
     case "public":
       throw failure("KEY_TYPE_INCONSISTENT");
   }

@@ -1,13 +1,12 @@
 // Implements: PKCS #11 v3.0 §4.1.1 and §4.7 to §4.10, what an object is made of: what must be given, what may, what follows.
-import { createPrivateKey, createPublicKey, type KeyObject } from "node:crypto";
-import { fromBase64Url } from "@casemate/foundation/bytes";
-import { SecretBytes } from "@casemate/foundation/secrets";
 import { CK_UNAVAILABLE, CKA, CKC, CKK, CKM, CKO } from "@casemate/protocols/p11-rpc";
+import { LIMITS, type CurveName, type Grants, type RequestOf, type SecretType } from "@casemate/protocols/session-keys";
 import { publicKeyOf } from "./catalogue.ts";
 import { checkSecretValue } from "./check-value.ts";
 import { curveByParams, curveOfKey, octetString } from "./curves.ts";
 import { publicAttributes } from "./key-object.ts";
-import type { Material } from "./object.ts";
+import { SECRETS, type Material } from "./object.ts";
+import type { SessionPrivate, SessionSecret } from "./session-keyring.ts";
 import { failure } from "./status.ts";
 import { bytesOf, numberOf, type Template, type Value } from "./values.ts";
 
@@ -264,88 +263,70 @@ export function keyTypeIn(template: Template): number {
   return keyType;
 }
 
-/** Makes a secret session key of `value`, which it takes over. @throws CKR_ATTRIBUTE_VALUE_INVALID for another check value. */
-export function secretMaterial(attributes: Map<number, Value>, value: Uint8Array): Material {
-  checkSecretValue(attributes, keyTypeIn(attributes), value);
-  attributes.set(CKA.VALUE, value);
-  attributes.set(CKA.VALUE_LEN, value.length);
-  return { kind: "secret", bytes: new SecretBytes(value) };
+/** What the process of the session keys takes a type of secret for. */
+export function secretTypeOf(keyType: number): SecretType {
+  return keyType === CKK.AES ? "aes" : SECRET_SIZES.has(keyType) ? "des" : "generic";
 }
 
-/** A private key from its attributes. @throws CKR_TEMPLATE_INCOMPLETE, CKR_ATTRIBUTE_VALUE_INVALID. */
-export function privateKeyOf(template: Template): KeyObject {
-  const keyType = keyTypeIn(template);
-  const text = (type: number): string => Buffer.from(bytesOf(template, type) ?? EMPTY).toString("base64url");
-  try {
-    if (keyType === CKK.RSA) {
-      required(template, CKA.MODULUS, CKA.PRIVATE_EXPONENT, CKA.PUBLIC_EXPONENT, CKA.PRIME_1, CKA.PRIME_2);
-      required(template, CKA.EXPONENT_1, CKA.EXPONENT_2, CKA.COEFFICIENT);
-      const jwk = {
-        kty: "RSA",
-        n: text(CKA.MODULUS),
-        e: text(CKA.PUBLIC_EXPONENT),
-        d: text(CKA.PRIVATE_EXPONENT),
-        p: text(CKA.PRIME_1),
-        q: text(CKA.PRIME_2),
-        dp: text(CKA.EXPONENT_1),
-        dq: text(CKA.EXPONENT_2),
-        qi: text(CKA.COEFFICIENT),
-      };
-      return createPrivateKey({ key: jwk, format: "jwk" });
-    }
-    required(template, CKA.EC_PARAMS, CKA.VALUE);
-    const curve = curveByParams(bytesOf(template, CKA.EC_PARAMS) ?? EMPTY);
-    if (curve === undefined) throw failure("CURVE_NOT_SUPPORTED");
-    const point = bytesOf(template, CKA.EC_POINT);
-    return ecPrivateKey(curve, bytesOf(template, CKA.VALUE) ?? EMPTY, point);
-  } catch (error) {
-    if (error instanceof Error && error.name === "Pkcs11Failure") throw error;
-    throw failure("ATTRIBUTE_VALUE_INVALID");
+/** Values are where the key is, and nowhere else. */
+function withoutValues(attributes: Map<number, Value>): void {
+  for (const type of SECRETS) {
+    const value = attributes.get(type);
+    if (value instanceof Uint8Array) value.fill(0);
+    attributes.delete(type);
   }
 }
 
-function ecPrivateKey(
-  curve: NonNullable<ReturnType<typeof curveByParams>>,
-  value: Uint8Array,
-  _point: Uint8Array | undefined,
-): KeyObject {
-  const sec1Oid = "06072a8648ce3d0201";
-  const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex");
-  const tlv = (tag: string, body: string): string => {
-    const length = body.length / 2;
-    const size = length < 0x80 ? length.toString(16).padStart(2, "0") : `81${length.toString(16).padStart(2, "0")}`;
-    return `${tag}${size}${body}`;
-  };
-  const scalar = hex(value).padStart(2 * curve.bytes, "0");
-  const body =
-    curve.keyType === CKK.EC
-      ? tlv("02", "00") +
-        tlv("30", sec1Oid + hex(curve.params)) +
-        tlv("04", tlv("30", tlv("02", "01") + tlv("04", scalar)))
-      : tlv("02", "00") + tlv("30", hex(curve.params)) + tlv("04", tlv("04", scalar));
-  return createPrivateKey({ key: Buffer.from(tlv("30", body), "hex"), format: "der", type: "pkcs8" });
+/** Fills in what follows from a secret session key. @throws CKR_ATTRIBUTE_VALUE_INVALID for another check value. */
+export function secretMaterial(attributes: Map<number, Value>, key: SessionSecret): Material {
+  checkSecretValue(attributes, key);
+  withoutValues(attributes);
+  attributes.set(CKA.VALUE_LEN, key.length);
+  return { kind: "secret", key };
 }
 
-/** Fills in what follows from a private session key: public parts, and the private ones behind the usual guard. */
-export function privateMaterial(attributes: Map<number, Value>, key: KeyObject): Material {
-  const publicKey = createPublicKey(key);
-  const spki = publicKey.export({ format: "der", type: "spki" });
-  for (const [type, value] of publicAttributes(publicKey, spki)) {
+/** How a private key is brought in. */
+export type PrivateImport =
+  | { readonly name: "importRsa"; readonly request: Omit<RequestOf<"importRsa">, keyof Grants> }
+  | { readonly name: "importCurve"; readonly request: Omit<RequestOf<"importCurve">, keyof Grants> };
+
+/** A private key from its attributes. @throws CKR_TEMPLATE_INCOMPLETE, CKR_ATTRIBUTE_VALUE_INVALID, CKR_CURVE_NOT_SUPPORTED. */
+export function privateImport(template: Template): PrivateImport {
+  const keyType = keyTypeIn(template);
+  const part = (type: number): Uint8Array => {
+    const value = bytesOf(template, type) ?? EMPTY;
+    if (value.length > LIMITS.number) throw failure("ATTRIBUTE_VALUE_INVALID", `0x${type.toString(16)}`);
+    return value;
+  };
+  if (keyType === CKK.RSA) {
+    required(template, CKA.MODULUS, CKA.PRIVATE_EXPONENT, CKA.PUBLIC_EXPONENT, CKA.PRIME_1, CKA.PRIME_2);
+    required(template, CKA.EXPONENT_1, CKA.EXPONENT_2, CKA.COEFFICIENT);
+    const request = {
+      n: part(CKA.MODULUS),
+      e: part(CKA.PUBLIC_EXPONENT),
+      d: part(CKA.PRIVATE_EXPONENT),
+      p: part(CKA.PRIME_1),
+      q: part(CKA.PRIME_2),
+      dp: part(CKA.EXPONENT_1),
+      dq: part(CKA.EXPONENT_2),
+      qi: part(CKA.COEFFICIENT),
+    };
+    return { name: "importRsa", request };
+  }
+  required(template, CKA.EC_PARAMS, CKA.VALUE);
+  const curve = curveByParams(bytesOf(template, CKA.EC_PARAMS) ?? EMPTY);
+  if (curve === undefined) throw failure("CURVE_NOT_SUPPORTED");
+  const value = part(CKA.VALUE);
+  if (value.length === 0 || value.length > curve.bytes + 1) throw failure("ATTRIBUTE_VALUE_INVALID", "CKA_VALUE");
+  return { name: "importCurve", request: { curve: curve.node as CurveName, value } };
+}
+
+/** Fills in the public parts of a private session key. */
+export function privateMaterial(attributes: Map<number, Value>, key: SessionPrivate): Material {
+  withoutValues(attributes);
+  for (const [type, value] of publicAttributes(key.public, key.spki)) {
     if (type !== CKA.MODULUS_BITS && type !== CKA.EC_POINT) attributes.set(type, value);
   }
-  const jwk = key.export({ format: "jwk" });
-  const parts: [number, string | undefined][] =
-    key.asymmetricKeyType === "rsa"
-      ? [
-          [CKA.PRIVATE_EXPONENT, jwk.d],
-          [CKA.PRIME_1, jwk.p],
-          [CKA.PRIME_2, jwk.q],
-          [CKA.EXPONENT_1, jwk.dp],
-          [CKA.EXPONENT_2, jwk.dq],
-          [CKA.COEFFICIENT, jwk.qi],
-        ]
-      : [[CKA.VALUE, jwk.d]];
-  for (const [type, text] of parts) if (text !== undefined) attributes.set(type, fromBase64Url(text));
   return { kind: "private", key };
 }
 

@@ -11,7 +11,7 @@ import { curveOfKey, signatureToDer } from "./curves.ts";
 import { HASH_BYTES, type Hash, type SignSpec } from "./mechanisms.ts";
 import type { DeviceKey, Material } from "./object.ts";
 import { checkPss, digestInfo, leftPad, modulusBits, publicRaw, recoverPkcs1 } from "./rsa.ts";
-import { ownPss, pssParameters, signEngine } from "./sign-engine.ts";
+import { ownPss, pssParameters, sessionMac, signEngine } from "./sign-engine.ts";
 import { failure } from "./status.ts";
 
 export interface VerifyEngine {
@@ -172,6 +172,18 @@ export function verifyEngine(
     return check === undefined ? local : keyringEngine(ports, caller, material.device, local, check);
   }
   if (material.kind === "private") throw failure("KEY_TYPE_INCONSISTENT");
+  if (material.kind === "secret") {
+    const { key } = material;
+    const { algorithm, length } = sessionMac(key, spec, parameter);
+    const details = { operation: "verify mac", mechanism: algorithm };
+    return {
+      length,
+      async verify(input, mac) {
+        const request = { id: key.id, algorithm, input, mac };
+        return (await ports.sessionKeys.use(caller, key, details, "checkMac", request)).valid;
+      },
+    };
+  }
   const signer = signEngine(ports, caller, material, spec, parameter);
   const compare = (expected: Uint8Array, signature: Uint8Array): boolean =>
     expected.length === signature.length && timingSafeEqual(expected, signature);

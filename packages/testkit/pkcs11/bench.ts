@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { openVirtualHsm } from "@casemate/devices/driver-hsm";
+import { openSessionKeys, type SessionKeyProcess } from "@casemate/devices/driver-session-keys";
 import { systemClock } from "@casemate/foundation/effects";
 import { createPolicyEngine, openKeyring, type Caller, type OpenKeyring } from "@casemate/keyring/core";
 import { openSqliteStore } from "@casemate/keyring/storage";
@@ -17,6 +18,7 @@ export interface BenchParts {
   readonly admin: Caller;
   readonly adminToken: string;
   readonly service: Caller;
+  readonly sessionKeys: SessionKeyProcess;
   readonly log: {
     info(details: unknown, message: string): void;
     warn(details: unknown, message: string): void;
@@ -56,13 +58,31 @@ export async function pkcs11Bench(
     warn: (details: unknown, message: string) => void lines.push(`${message} ${JSON.stringify(details)}`),
     lines,
   };
+  const sessionKeys = openSessionKeys({
+    entry: fileURLToPath(import.meta.resolve("@casemate/devices/virtual-session-keys")).replace(
+      /index\.ts$/,
+      "main.ts",
+    ),
+    log: (line) => void lines.push(line),
+  });
   const socketPath = join(directory, "p11.sock");
-  const parts: BenchParts = { keyring, audit, directory, socketPath, admin, adminToken, service, log };
+  const parts: BenchParts = {
+    keyring,
+    audit,
+    directory,
+    socketPath,
+    admin,
+    adminToken,
+    service,
+    sessionKeys,
+    log,
+  };
   const server = await open(parts);
   return {
     ...parts,
     async [Symbol.asyncDispose]() {
       await server.close();
+      await sessionKeys.close();
       await keyring.close();
       await device.close().catch(() => undefined);
       rmSync(directory, { recursive: true, force: true });

@@ -55,7 +55,14 @@ function init(application: Application, handle: number, mechanism: Mechanism, ke
   if (row.cipher === undefined) throw failure("MECHANISM_INVALID");
   const encrypt = kind === "encrypt";
   const { object, material } = keyFor(application, session, key, row, encrypt ? CKA.ENCRYPT : CKA.DECRYPT);
-  const cipher = startCipher(application, application.user(session), material, row.cipher, mechanism, encrypt);
+  const cipher = startCipher(
+    application,
+    application.actor(session, material),
+    material,
+    row.cipher,
+    mechanism,
+    encrypt,
+  );
   session.operations[kind] = { ...fresh(encrypt ? undefined : object), encrypt, ...cipher };
   return [];
 }

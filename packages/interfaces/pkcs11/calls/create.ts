@@ -1,24 +1,26 @@
 // Implements: PKCS #11 v3.0 §5.7.1 and §5.7.2, C_CreateObject and C_CopyObject.
+import type { KeyAlgorithm } from "@casemate/devices/contract";
 import { CKA, CKO } from "@casemate/protocols/p11-rpc";
+import type { Grants } from "@casemate/protocols/session-keys";
 import type { Application } from "../application.ts";
 import { checkCertificateValue, checkSecretValue } from "../check-value.ts";
 import { need } from "../context.ts";
-import { curveOfKey } from "../curves.ts";
 import { importToDevice, secretAlgorithm } from "../device-keys.ts";
-import { checkChange, classOf, isKeyClass, isToken, type Material, type P11Object } from "../object.ts";
-import { modulusBits } from "../rsa.ts";
+import { checkChange, classOf, isKeyClass, SECRETS, sessionKeyOf, type Material, type P11Object } from "../object.ts";
 import type { Session } from "../session.ts";
+import { grantsOf, named, type Seal, type SessionKey } from "../session-keyring.ts";
 import { failure } from "../status.ts";
 import {
   checkCertificate,
   checkSecret,
   complete,
   keyTypeIn,
-  privateKeyOf,
+  privateImport,
   privateMaterial,
   publicMaterial,
   required,
   secretMaterial,
+  secretTypeOf,
 } from "../templates.ts";
 import { bytesOf, fromWireTemplate, numberOf, type Template, type Value } from "../values.ts";
 import { recordFields } from "./objects.ts";
@@ -50,49 +52,113 @@ export async function place(
   return application.handleOf(session.slot, application.shared.catalogue.putRecord(caller, record));
 }
 
-/** Puts a secret value into the device as a token key. */
-export async function placeSecret(
+/** Puts a session key that was just made among the session's objects, or ends it. */
+export async function placeKey(
+  application: Application,
+  session: Session,
+  attributes: Map<number, Value>,
+  key: SessionKey,
+  check?: () => void,
+): Promise<number> {
+  try {
+    check?.();
+    const material = "public" in key ? privateMaterial(attributes, key) : secretMaterial(attributes, key);
+    return await place(application, session, attributes, material);
+  } catch (error) {
+    application.ports.sessionKeys.forget(key);
+    throw error;
+  }
+}
+
+const DEVICE_RSA: ReadonlySet<string> = new Set(["rsa-2048", "rsa-3072", "rsa-4096"]);
+
+/** Puts a value into the device as a token key. */
+async function placeInDevice(
   application: Application,
   session: Session,
   template: Template,
-  keyType: number,
-  value: Uint8Array,
+  key: SessionKey,
+  seal: Seal,
 ): Promise<number> {
   mayMake(application, session, true, true);
-  const [object] = await importToDevice(
-    application,
-    need(application.user(session)),
-    application.slotOf(session),
-    secretAlgorithm(keyType, value.length),
-    value.slice(),
-    template,
-  );
-  if (object === undefined) throw failure("GENERAL_ERROR");
-  return application.handleOf(session.slot, object);
-}
-
-async function createPrivate(application: Application, session: Session, template: Template): Promise<number> {
-  const key = privateKeyOf(template);
-  if (template.get(CKA.TOKEN) !== true) {
-    const attributes = complete(CKO.PRIVATE_KEY, template, { loggedIn: application.user(session) !== undefined });
-    return place(application, session, attributes, privateMaterial(attributes, key));
-  }
-  mayMake(application, session, true, true);
-  const algorithm = curveOfKey(key)?.algorithm ?? `rsa-${modulusBits(key)}`;
-  if (!["rsa-2048", "rsa-3072", "rsa-4096"].includes(algorithm) && algorithm.startsWith("rsa-")) {
+  if (key.algorithm.startsWith("rsa-") && !DEVICE_RSA.has(key.algorithm))
     throw failure("ATTRIBUTE_VALUE_INVALID", "devices hold RSA keys of 2048, 3072 and 4096 bits");
-  }
   const objects = await importToDevice(
     application,
     need(application.user(session)),
     application.slotOf(session),
-    algorithm as Parameters<typeof importToDevice>[3],
-    key.export({ format: "der", type: "pkcs8" }),
+    "public" in key ? (key.algorithm as KeyAlgorithm) : secretAlgorithm(keyTypeIn(template), key.length),
+    seal,
     template,
   );
-  const object = objects.find((made) => classOf(made) === CKO.PRIVATE_KEY);
+  const wanted = "public" in key ? CKO.PRIVATE_KEY : CKO.SECRET_KEY;
+  const object = objects.find((made) => classOf(made) === wanted);
   if (object === undefined) throw failure("GENERAL_ERROR");
   return application.handleOf(session.slot, object);
+}
+
+/** Puts a key that was made on the way there into the device; what was on the way is gone then. */
+export async function passOn(
+  application: Application,
+  session: Session,
+  template: Template,
+  key: SessionKey,
+  check?: () => void,
+): Promise<number> {
+  const { sessionKeys } = application.ports;
+  try {
+    check?.();
+    return await placeInDevice(application, session, template, key, sessionKeys.sealer(key));
+  } finally {
+    sessionKeys.forget(key);
+  }
+}
+
+const NOT_A_KEY = { BAD_REQUEST: "ATTRIBUTE_VALUE_INVALID" } as const;
+const IMPORT = { operation: "import", mechanism: "C_CreateObject" } as const;
+
+/** What leaves the process of a key that is on its way into a device: nothing but the way there. */
+export const grantsFor = (device: boolean, attributes: Template): Grants =>
+  device ? { readable: false, extractable: false } : grantsOf(attributes);
+
+async function createPrivate(application: Application, session: Session, template: Template): Promise<number> {
+  const { sessionKeys } = application.ports;
+  const given = privateImport(template);
+  const device = template.get(CKA.TOKEN) === true;
+  const loggedIn = application.user(session) !== undefined;
+  const attributes = device ? new Map(template) : complete(CKO.PRIVATE_KEY, template, { loggedIn });
+  mayMake(application, session, device, device || attributes.get(CKA.PRIVATE) === true);
+  const grants = grantsFor(device, attributes);
+  const to = application.maker(session, device);
+  const made =
+    given.name === "importRsa"
+      ? sessionKeys.make(to, given.name, { ...given.request, ...grants }, IMPORT)
+      : sessionKeys.make(to, given.name, { ...given.request, ...grants }, IMPORT);
+  const key = await named(made, NOT_A_KEY);
+  return device ? passOn(application, session, template, key) : placeKey(application, session, attributes, key);
+}
+
+async function createSecret(
+  application: Application,
+  session: Session,
+  template: Template,
+  attributes: Map<number, Value>,
+): Promise<number> {
+  const { sessionKeys } = application.ports;
+  const keyType = keyTypeIn(template);
+  const value = bytesOf(template, CKA.VALUE) ?? new Uint8Array(0);
+  const device = template.get(CKA.TOKEN) === true;
+  mayMake(application, session, device, device || attributes.get(CKA.PRIVATE) === true);
+  const request = { type: secretTypeOf(keyType), value, ...grantsFor(device, attributes) };
+  const key = await sessionKeys.make(application.maker(session, device), "importSecret", request, IMPORT);
+  if (!device) return placeKey(application, session, attributes, key);
+  return passOn(application, session, template, key, () => checkSecretValue(attributes, key));
+}
+
+/** Values that an application sent have been handed on, or were refused. */
+function wipeValues(template: Template): void {
+  if (!isKeyClass(numberOf(template, CKA.CLASS) ?? CKO.DATA)) return;
+  for (const type of SECRETS) bytesOf(template, type)?.fill(0);
 }
 
 async function create(application: Application, session: Session, template: Template): Promise<number> {
@@ -120,25 +186,13 @@ async function create(application: Application, session: Session, template: Temp
         throw failure("TEMPLATE_INCONSISTENT");
       }
       checkSecret(keyType, value.length);
-      const attributes = complete(objectClass, template, origin);
-      if (template.get(CKA.TOKEN) === true) {
-        checkSecretValue(attributes, keyType, value);
-        return placeSecret(application, session, template, keyType, value);
-      }
-      return place(application, session, attributes, secretMaterial(attributes, value.slice()));
+      return createSecret(application, session, template, complete(objectClass, template, origin));
     }
     case CKO.PRIVATE_KEY:
       return createPrivate(application, session, template);
     default:
       throw failure("ATTRIBUTE_VALUE_INVALID", `objects of class ${objectClass} cannot be made`);
   }
-}
-
-/** A session key's own copy of its secret, so that destroying one leaves the other. */
-function copyMaterial(object: P11Object, attributes: Map<number, Value>): Material | undefined {
-  const { material } = object;
-  if (material?.kind !== "secret") return material;
-  return secretMaterial(attributes, material.bytes.reveal().slice());
 }
 
 async function copy(application: Application, session: Session, object: P11Object, changes: Template): Promise<number> {
@@ -149,28 +203,30 @@ async function copy(application: Application, session: Session, object: P11Objec
     throw failure("TEMPLATE_INCONSISTENT");
   }
   if (object.material?.kind === "device") throw failure("ACTION_PROHIBITED");
+  const key = sessionKeyOf(object.material);
+  const { sessionKeys } = application.ports;
+  const { caller } = application.maker(session);
   if (isKeyClass(classOf(object)) && attributes.get(CKA.TOKEN) === true) {
-    const { material } = object;
-    if (material?.kind === "secret") {
-      const value = material.bytes.reveal();
-      return placeSecret(
-        application,
-        session,
-        new Map([...attributes, [CKA.PRIVATE, true]]),
-        keyTypeIn(attributes),
-        value,
-      );
-    }
-    throw failure("ACTION_PROHIBITED");
+    if (key === undefined || "public" in key) throw failure("ACTION_PROHIBITED");
+    const details = { operation: "copy into device" };
+    const seal: Seal = async (publicKey) =>
+      (await sessionKeys.use(caller, key, details, "seal", { publicKey, target: key.id })).bytes;
+    return placeInDevice(application, session, new Map([...attributes, [CKA.PRIVATE, true]]), key, seal);
   }
-  if (!isToken(object)) return place(application, session, attributes, copyMaterial(object, attributes));
-  return place(application, session, attributes, object.material);
+  if (key === undefined) return place(application, session, attributes, object.material);
+  const own = await sessionKeys.copy(caller, key, grantsOf(attributes));
+  return placeKey(application, session, attributes, own);
 }
 
 export const createCalls: Calls<"C_CreateObject" | "C_CopyObject"> = {
   async C_CreateObject(application, handle, template) {
     const session = application.session(handle);
-    return [await create(application, session, fromWireTemplate(template))];
+    const given = fromWireTemplate(template);
+    try {
+      return [await create(application, session, given)];
+    } finally {
+      wipeValues(given);
+    }
   },
   async C_CopyObject(application, handle, objectHandle, template) {
     const session = application.session(handle);

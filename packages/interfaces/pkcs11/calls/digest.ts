@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { HASH_BYTES } from "../mechanisms.ts";
 import { failure } from "../status.ts";
 import { cancels, mechanismRow } from "./init.ts";
-import { deliver, fresh, input, part, whole } from "./output.ts";
+import { deliver, fresh, input, part, step, whole } from "./output.ts";
 import { remember } from "./state.ts";
 import type { Calls } from "./types.ts";
 
@@ -30,11 +30,13 @@ export const digestCalls: Calls<"C_DigestInit" | "C_Digest" | "C_DigestUpdate" |
     const operation = session.running("digest");
     part(session, "digest", operation);
     const data = input(session, "digest", given);
-    operation.state.update(data);
-    remember(operation, data);
-    return [];
+    return step(session, "digest", () => {
+      if (operation.keyed === undefined) operation.state.update(data);
+      remember(operation, data);
+      return [];
+    });
   },
-  C_DigestKey(application, handle, key) {
+  async C_DigestKey(application, handle, key) {
     const session = application.session(handle);
     const operation = session.running("digest");
     const { material } = application.object(session, key, "KEY_HANDLE_INVALID");
@@ -42,7 +44,13 @@ export const digestCalls: Calls<"C_DigestInit" | "C_Digest" | "C_DigestUpdate" |
     // A key in a device never comes to where the digest is made.
     if (material.kind !== "secret") throw failure("KEY_INDIGESTIBLE");
     part(session, "digest", operation);
-    operation.state.update(material.bytes.reveal());
+    if (operation.keyed === undefined && operation.input === undefined)
+      throw failure("KEY_INDIGESTIBLE", "more was digested before the key than is remembered");
+    const { caller } = application.maker(session);
+    await application.ports.sessionKeys.mayDigest(caller, material.key, operation.hash);
+    // From here on the process of the session keys makes the digest: the value is there.
+    operation.keyed ??= (operation.input ?? []).map((bytes) => ({ kind: "bytes", bytes }));
+    operation.keyed.push({ kind: "key", id: material.key.id });
     operation.input = undefined;
     return [];
   },
@@ -51,7 +59,9 @@ export const digestCalls: Calls<"C_DigestInit" | "C_Digest" | "C_DigestUpdate" |
     const operation = session.running("digest");
     part(session, "digest", operation);
     return deliver(session, "digest", operation, capacity, HASH_BYTES[operation.hash], true, () =>
-      operation.state.digest(),
+      operation.keyed === undefined
+        ? operation.state.digest()
+        : application.ports.sessionKeys.digest(operation.hash, operation.keyed),
     );
   },
 };

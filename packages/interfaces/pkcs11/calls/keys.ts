@@ -1,7 +1,6 @@
 // Implements: PKCS #11 v3.0 §5.18.1 and §5.18.2, making keys: token keys in a device, session keys for the session.
-import { generateKeyPair, type KeyObject } from "node:crypto";
-import { promisify } from "node:util";
 import { CKA, CKK, CKO, type Mechanism } from "@casemate/protocols/p11-rpc";
+import type { CurveName, Grants, RequestOf } from "@casemate/protocols/session-keys";
 import type { Application } from "../application.ts";
 import { need } from "../context.ts";
 import { curveByParams } from "../curves.ts";
@@ -10,16 +9,12 @@ import { publicAttributes } from "../key-object.ts";
 import { classOf } from "../object.ts";
 import type { Session } from "../session.ts";
 import { failure } from "../status.ts";
-import { complete, privateMaterial, required, secretMaterial } from "../templates.ts";
+import { grantsOf } from "../session-keyring.ts";
+import { complete, required, secretTypeOf } from "../templates.ts";
 import { bytesOf, fromWireTemplate, numberOf, type Template, type Value } from "../values.ts";
-import { mayMake, place } from "./create.ts";
+import { mayMake, place, placeKey } from "./create.ts";
 import { mechanismRow } from "./init.ts";
 import type { Calls } from "./types.ts";
-
-const makePair = promisify(generateKeyPair) as (
-  type: string,
-  options: Readonly<Record<string, unknown>>,
-) => Promise<{ readonly publicKey: KeyObject; readonly privateKey: KeyObject }>;
 
 /** @throws CKR_TEMPLATE_INCONSISTENT when the template says another class or key type than the mechanism makes. */
 function mustAgree(template: Template, objectClass: number, keyType: number): void {
@@ -46,13 +41,6 @@ function secretLength(template: Template, keyType: number, sizes: readonly [numb
   const wrong = length < sizes[0] || length > sizes[1] || (keyType === CKK.AES && ![16, 24, 32].includes(length));
   if (wrong) throw failure(keyType === CKK.AES ? "ATTRIBUTE_VALUE_INVALID" : "KEY_SIZE_RANGE");
   return length;
-}
-
-async function randomSecret(application: Application, session: Session, length: number): Promise<Uint8Array> {
-  const user = application.user(session);
-  const { keyring, random } = application.ports;
-  if (user === undefined) return random.bytes(length);
-  return (await keyring.random(user, length, application.slotOf(session).device?.identity.id)).slice();
 }
 
 async function generate(
@@ -84,26 +72,33 @@ async function generate(
     return application.handleOf(session.slot, object);
   }
   mayMake(application, session, false, attributes.get(CKA.PRIVATE) === true);
-  const value = await randomSecret(application, session, length);
-  return place(application, session, attributes, secretMaterial(attributes, value));
+  const request = { type: secretTypeOf(keyType), length, ...grantsOf(attributes) };
+  const details = { operation: "generate", mechanism: `CKM_${row.name}` };
+  const { sessionKeys } = application.ports;
+  const key = await sessionKeys.make(application.maker(session), "generateSecret", request, details);
+  return placeKey(application, session, attributes, key);
 }
 
 function withKeyType(template: Template, keyType: number): Map<number, Value> {
   return new Map<number, Value>([...template, [CKA.KEY_TYPE, keyType]]);
 }
 
+type PairRequest =
+  | { readonly name: "generateRsa"; readonly request: Omit<RequestOf<"generateRsa">, keyof Grants> }
+  | { readonly name: "generateCurve"; readonly request: Omit<RequestOf<"generateCurve">, keyof Grants> };
+
 /** Parameters of a session key pair. @throws CKR_TEMPLATE_INCOMPLETE, CKR_KEY_SIZE_RANGE, CKR_CURVE_NOT_SUPPORTED. */
-function pairOptions(keyType: number, template: Template): [string, Record<string, unknown>] {
+function pairRequest(keyType: number, template: Template): PairRequest {
   if (keyType === CKK.RSA) {
     required(template, CKA.MODULUS_BITS);
     const modulusLength = numberOf(template, CKA.MODULUS_BITS) ?? 0;
     if (modulusLength < 1024 || modulusLength > 4096 || modulusLength % 8 !== 0) throw failure("KEY_SIZE_RANGE");
-    return ["rsa", { modulusLength, publicExponent: exponent(template) }];
+    return { name: "generateRsa", request: { bits: modulusLength, exponent: exponent(template) } };
   }
   required(template, CKA.EC_PARAMS);
   const curve = curveByParams(bytesOf(template, CKA.EC_PARAMS) ?? new Uint8Array(0));
   if (curve === undefined || curve.keyType !== keyType) throw failure("CURVE_NOT_SUPPORTED");
-  return keyType === CKK.EC ? ["ec", { namedCurve: curve.node }] : [curve.node, {}];
+  return { name: "generateCurve", request: { curve: curve.node as CurveName } };
 }
 
 /** @throws CKR_ATTRIBUTE_VALUE_INVALID for an exponent that is even, below 65537 or longer than four bytes. */
@@ -124,11 +119,12 @@ async function generatePair(
   publicTemplate: Template,
   privateTemplate: Template,
 ): Promise<[number, number]> {
-  const keyType = mechanismRow(mechanism).generatePair;
+  const row = mechanismRow(mechanism);
+  const keyType = row.generatePair;
   if (keyType === undefined) throw failure("MECHANISM_INVALID");
   mustAgree(publicTemplate, CKO.PUBLIC_KEY, keyType);
   mustAgree(privateTemplate, CKO.PRIVATE_KEY, keyType);
-  const [type, options] = pairOptions(keyType, publicTemplate);
+  const pair = pairRequest(keyType, publicTemplate);
   const origin = { generatedBy: mechanism.type, loggedIn: application.user(session) !== undefined };
   const publicPart = complete(CKO.PUBLIC_KEY, withKeyType(publicTemplate, keyType), origin);
   // A pair's private half is sensitive unless the application says otherwise.
@@ -161,16 +157,17 @@ async function generatePair(
     return [handle(CKO.PUBLIC_KEY), handle(CKO.PRIVATE_KEY)];
   }
   mayMake(application, session, false, privatePart.get(CKA.PRIVATE) === true);
-  const pair = await makePair(type, options);
-  for (const [attribute, value] of publicAttributes(
-    pair.publicKey,
-    pair.publicKey.export({ format: "der", type: "spki" }),
-  )) {
-    publicPart.set(attribute, value);
-  }
-  const publicHandle = await place(application, session, publicPart, { kind: "public", key: pair.publicKey });
-  const material = privateMaterial(privatePart, pair.privateKey);
-  return [publicHandle, await place(application, session, privatePart, material)];
+  const details = { operation: "generate", mechanism: `CKM_${row.name}` };
+  const grants = grantsOf(privatePart);
+  const maker = application.maker(session);
+  const { sessionKeys } = application.ports;
+  const key =
+    pair.name === "generateRsa"
+      ? await sessionKeys.make(maker, pair.name, { ...pair.request, ...grants }, details)
+      : await sessionKeys.make(maker, pair.name, { ...pair.request, ...grants }, details);
+  for (const [attribute, value] of publicAttributes(key.public, key.spki)) publicPart.set(attribute, value);
+  const privateHandle = await placeKey(application, session, privatePart, key);
+  return [await place(application, session, publicPart, { kind: "public", key: key.public }), privateHandle];
 }
 
 export const keyCalls: Calls<"C_GenerateKey" | "C_GenerateKeyPair"> = {

@@ -12,9 +12,12 @@ import {
 import { fromUtf8 } from "@casemate/foundation/bytes";
 import { mustWrite, type Application } from "../application.ts";
 import type { TokenObject } from "../catalogue.ts";
+import type { Maybe } from "../context.ts";
 import { attributeLabel, HIDDEN_PUBLIC, idText, type Half } from "../key-object.ts";
-import { checkChange, classOf, isPrivate, isToken, show, type P11Object } from "../object.ts";
+import { isElsewhere, readValues } from "../key-values.ts";
+import { checkChange, classOf, isPrivate, isToken, sessionKeyOf, show, type P11Object } from "../object.ts";
 import type { Session } from "../session.ts";
+import { grantsOf } from "../session-keyring.ts";
 import { failure } from "../status.ts";
 import {
   bytesOf,
@@ -57,6 +60,10 @@ export function halfOf(object: P11Object): Half {
 async function change(application: Application, session: Session, object: P11Object, changes: Template): Promise<void> {
   const attributes = new Map<number, Value>([...object.attributes, ...changes]);
   if (!isToken(object)) {
+    const key = sessionKeyOf(object.material);
+    if (key !== undefined && (changes.has(CKA.SENSITIVE) || changes.has(CKA.EXTRACTABLE))) {
+      await application.ports.sessionKeys.restrict(key, grantsOf(attributes));
+    }
     application.replace(session, { ...object, attributes });
     return;
   }
@@ -114,26 +121,48 @@ async function destroy(application: Application, session: Session, object: P11Ob
   application.forgetHandle(session.slot, object.uid);
 }
 
-function read(object: P11Object, buffers: readonly AttributeBuffer[]): [Attribute[], number] {
+function answer(
+  object: P11Object,
+  buffers: readonly AttributeBuffer[],
+  values?: ReadonlyMap<number, Uint8Array>,
+): [Attribute[], number] {
   let rv: number = CKR.OK;
   const worst = (next: number): void => {
     if (rv === CKR.OK) rv = next;
   };
   const attributes = buffers.map((buffer): Attribute => {
-    const shown = show(object, buffer.type);
+    const value = values?.get(buffer.type);
+    const shown = value === undefined ? show(object, buffer.type) : { value };
     if ("missing" in shown) {
       worst(shown.missing === "sensitive" ? CKR.ATTRIBUTE_SENSITIVE : CKR.ATTRIBUTE_TYPE_INVALID);
       return { type: buffer.type, value: undefined, length: -1 };
     }
-    const value = toWireValue(buffer.type, shown.value);
-    const length = valueLength(buffer.type, value);
+    const wire = toWireValue(buffer.type, shown.value);
+    const length = valueLength(buffer.type, wire);
     if (buffer.capacity >= 0 && buffer.capacity < length) {
       worst(CKR.BUFFER_TOO_SMALL);
       return { type: buffer.type, value: undefined, length: -1 };
     }
-    return { type: buffer.type, value, length };
+    return { type: buffer.type, value: wire, length };
   });
   return [attributes, rv];
+}
+
+function read(
+  application: Application,
+  session: Session,
+  object: P11Object,
+  buffers: readonly AttributeBuffer[],
+): Maybe<[Attribute[], number]> {
+  const elsewhere = buffers.filter(({ type }) => isElsewhere(object, type));
+  if (elsewhere.length === 0) return answer(object, buffers);
+  const { material } = object;
+  // The length of a secret is no secret: to ask for it, or to have too little room, shows no value.
+  if (material?.kind === "secret" && elsewhere.every(({ capacity }) => capacity < material.key.length)) {
+    return answer(object, buffers, new Map([[CKA.VALUE, new Uint8Array(material.key.length)]]));
+  }
+  const { caller } = application.maker(session);
+  return readValues(application.ports, caller, object).then((values) => answer(object, buffers, values));
 }
 
 export const objectCalls: Calls<
@@ -157,8 +186,10 @@ export const objectCalls: Calls<
     // What an object takes is up to its device or to the database, and neither says.
     return [CK_UNAVAILABLE];
   },
-  C_GetAttributeValue: (application, handle, object, buffers) =>
-    read(application.object(application.session(handle), object), buffers),
+  C_GetAttributeValue(application, handle, object, buffers) {
+    const session = application.session(handle);
+    return read(application, session, application.object(session, object), buffers);
+  },
   async C_SetAttributeValue(application, handle, objectHandle, template) {
     const session = application.session(handle);
     const object = application.object(session, objectHandle);

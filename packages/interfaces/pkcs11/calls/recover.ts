@@ -17,7 +17,7 @@ function signInit(application: Application, handle: number, mechanism: Mechanism
     throw failure("MECHANISM_INVALID");
   }
   const { object, material } = keyFor(application, session, key, row, CKA.SIGN_RECOVER);
-  const engine = signEngine(application.ports, application.user(session), material, row.sign, undefined);
+  const engine = signEngine(application.ports, application.actor(session, material), material, row.sign, undefined);
   session.operations.signRecover = { ...fresh(object), size: engine.length, run: (data) => engine.sign(data) };
   return [];
 }

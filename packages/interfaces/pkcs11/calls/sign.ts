@@ -14,7 +14,13 @@ function init(application: Application, handle: number, mechanism: Mechanism, ke
   const row = mechanismRow(mechanism);
   if (row.sign === undefined) throw failure("MECHANISM_INVALID");
   const { object, material } = keyFor(application, session, key, row, CKA.SIGN);
-  const engine = signEngine(application.ports, application.user(session), material, row.sign, mechanism.parameter);
+  const engine = signEngine(
+    application.ports,
+    application.actor(session, material),
+    material,
+    row.sign,
+    mechanism.parameter,
+  );
   const { hash } = engine;
   session.operations.sign = {
     ...fresh(object),

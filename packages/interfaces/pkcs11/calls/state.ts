@@ -49,10 +49,15 @@ export function restoreState(session: Session, state: Uint8Array): void {
   };
 }
 
-/** Remembers what was digested while the operation may still be saved. */
+/** Remembers what was digested while the operation may still be saved, or while a key is in it. @throws CKR_DATA_LEN_RANGE for too much after a key. */
 export function remember(digest: NonNullable<Session["operations"]["digest"]>, data: Uint8Array): void {
-  if (digest.input === undefined) return;
   digest.length += data.length;
-  if (digest.length > MAX_INPUT) digest.input = undefined;
-  else digest.input.push(data.slice());
+  const { keyed, input } = digest;
+  if (keyed !== undefined) {
+    if (digest.length > MAX_INPUT) throw failure("DATA_LEN_RANGE");
+    keyed.push({ kind: "bytes", bytes: data.slice() });
+  } else if (input !== undefined) {
+    if (digest.length > MAX_INPUT) digest.input = undefined;
+    else input.push(data.slice());
+  }
 }

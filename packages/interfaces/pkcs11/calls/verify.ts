@@ -15,7 +15,13 @@ function init(application: Application, handle: number, mechanism: Mechanism, ke
   const row = mechanismRow(mechanism);
   if (row.sign === undefined) throw failure("MECHANISM_INVALID");
   const { material } = keyFor(application, session, key, row, CKA.VERIFY);
-  const engine = verifyEngine(application.ports, application.user(session), material, row.sign, mechanism.parameter);
+  const engine = verifyEngine(
+    application.ports,
+    application.actor(session, material),
+    material,
+    row.sign,
+    mechanism.parameter,
+  );
   const { hash } = engine;
   session.operations.verify = {
     ...fresh(),

@@ -1,10 +1,10 @@
 // Implements: PKCS #11 v3.0 §5.18.3 to §5.18.5, C_WrapKey, C_UnwrapKey, C_DeriveKey.
-import { createHash, createPrivateKey, createPublicKey, diffieHellman } from "node:crypto";
 import {
   CKA,
-  CKD,
+  CKF,
   CKK,
   CKO,
+  mechanismName,
   NULL_MECHANISM,
   SIZE_QUERY,
   type ByteReply,
@@ -12,34 +12,22 @@ import {
 } from "@casemate/protocols/p11-rpc";
 import type { Application } from "../application.ts";
 import { need } from "../context.ts";
-import { curveByAlgorithm, curveOfKey, keyOfPoint, type CurveRow } from "../curves.ts";
 import { importToDevice, pairAlgorithm, secretAlgorithm } from "../device-keys.ts";
-import { HASH_BYTES, type Hash, type MechanismRow } from "../mechanisms.ts";
-import { allows, classOf, matches, type Material, type P11Object } from "../object.ts";
+import { HASH_BYTES, type MechanismRow } from "../mechanisms.ts";
+import { allows, matches, sessionKeyOf, type Material, type P11Object } from "../object.ts";
 import type { Session } from "../session.ts";
-import { failure, Pkcs11Failure } from "../status.ts";
-import { checkSecret, complete, keyTypeIn, privateMaterial, required, secretMaterial } from "../templates.ts";
+import { named } from "../session-keyring.ts";
+import { failure } from "../status.ts";
+import { keyTypeIn, required } from "../templates.ts";
 import { fromWireTemplate, isTemplate, numberOf, sameValue, type Template, type Value } from "../values.ts";
-import { runCipher, startCipher } from "./cipher.ts";
-import { place, placeSecret } from "./create.ts";
 import { checkKey, mechanismRow } from "./init.ts";
+import { agree, newSecret } from "./new-secret.ts";
 import type { Calls } from "./types.ts";
+import { renamed, sourceOf, unwrapByDevice, unwrapPrivate, unwrapSecret, wrapSessionKey } from "./wrapping.ts";
 
-type Rv = Parameters<typeof failure>[0];
-
-/** Turns what a cipher says about its key into what is said about a wrapping key. */
-function renamed(error: unknown, names: Readonly<Partial<Record<number, Rv>>>): unknown {
-  if (!(error instanceof Pkcs11Failure)) return error;
-  const name = names[error.rv];
-  return name === undefined ? error : failure(name, error.message);
-}
-
-/** The bytes that wrapping protects: a secret's value, or a private key as PKCS#8. */
-function plaintextOf(object: P11Object): Uint8Array {
-  const { material } = object;
-  if (material?.kind === "secret") return material.bytes.reveal();
-  if (material?.kind === "private") return material.key.export({ format: "der", type: "pkcs8" });
-  throw failure("KEY_NOT_WRAPPABLE", "a device key is wrapped by its device alone, with CKM_AES_KEY_WRAP and its kin");
+/** Whether a mechanism wraps keys through their values. */
+function wrapsValues({ cipher, flags }: MechanismRow): boolean {
+  return cipher !== undefined && (flags & CKF.WRAP) !== 0;
 }
 
 async function wrap(
@@ -51,12 +39,7 @@ async function wrap(
 ): Promise<Uint8Array> {
   if (mechanism.type === NULL_MECHANISM) throw failure("ARGUMENTS_BAD");
   const row = mechanismRow(mechanism);
-  if (
-    row.wrap === undefined &&
-    (row.cipher === undefined || row.cipher.kind === "rsa-x509" || row.cipher.kind === "gcm")
-  ) {
-    throw failure("MECHANISM_INVALID");
-  }
+  if (row.wrap === undefined && !wrapsValues(row)) throw failure("MECHANISM_INVALID");
   const wrapping = application.object(session, wrappingHandle, "WRAPPING_KEY_HANDLE_INVALID");
   const target = application.object(session, keyHandle, "KEY_HANDLE_INVALID");
   if (target.material === undefined || target.material.kind === "public") throw failure("KEY_NOT_WRAPPABLE");
@@ -90,19 +73,13 @@ async function wrap(
     return wrapped;
   }
   if (row.cipher === undefined) throw failure("MECHANISM_INVALID");
-  const plain = plaintextOf(target);
-  const block = row.cipher.kind === "block" ? (row.cipher.cipher === "aes" ? 16 : 8) : 0;
-  let data = plain;
-  if (row.cipher.kind === "block" && row.cipher.mode !== "cbc-pad" && plain.length % block !== 0) {
-    // Wrapping with a plain block mode fills up with zeros (PKCS #11 v3.0, wrapping with CKM_AES_ECB).
-    data = new Uint8Array(Math.ceil(plain.length / block) * block);
-    data.set(plain);
-  }
-  const caller = application.user(session);
-  // Wrapping is no use of the key for data: a public half wraps by its value.
-  const material: Material =
-    wrapping.material.kind === "public" ? { kind: "public", key: wrapping.material.key } : wrapping.material;
-  return runCipher(startCipher(application, caller, material, row.cipher, mechanism, true), data);
+  const key = sessionKeyOf(target.material);
+  if (key === undefined)
+    throw failure(
+      "KEY_NOT_WRAPPABLE",
+      "a device key is wrapped by its device alone, with CKM_AES_KEY_WRAP and its kin",
+    );
+  return wrapSessionKey(application, session, key, wrapping.material, row.cipher, mechanism);
 }
 
 /** The caller's template with what the key demands of keys that come from it. @throws CKR_TEMPLATE_INCONSISTENT. */
@@ -116,24 +93,6 @@ function demanded(base: P11Object, type: number, template: Template): Map<number
     merged.set(attribute, value);
   }
   return merged;
-}
-
-/** Makes an object of unwrapped or derived bytes. */
-async function secretObject(
-  application: Application,
-  session: Session,
-  template: Template,
-  value: Uint8Array,
-): Promise<number> {
-  const keyType = keyTypeIn(template);
-  checkSecret(keyType, value.length);
-  if (template.get(CKA.TOKEN) === true) {
-    const handle = await placeSecret(application, session, template, keyType, value);
-    value.fill(0);
-    return handle;
-  }
-  const attributes = complete(CKO.SECRET_KEY, template, { loggedIn: application.user(session) !== undefined });
-  return place(application, session, attributes, secretMaterial(attributes, value));
 }
 
 async function unwrapInDevice(
@@ -174,9 +133,7 @@ async function unwrap(
   if (mechanism.type === NULL_MECHANISM) throw failure("ARGUMENTS_BAD");
   const row = mechanismRow(mechanism);
   const { cipher } = row;
-  if (row.wrap === undefined && (cipher === undefined || cipher.kind === "rsa-x509" || cipher.kind === "gcm")) {
-    throw failure("MECHANISM_INVALID");
-  }
+  if (row.wrap === undefined && !wrapsValues(row)) throw failure("MECHANISM_INVALID");
   const object = application.object(session, handle, "UNWRAPPING_KEY_HANDLE_INVALID");
   if (object.material === undefined) throw failure("UNWRAPPING_KEY_HANDLE_INVALID");
   try {
@@ -191,77 +148,14 @@ async function unwrap(
   const objectClass = numberOf(template, CKA.CLASS);
   if (objectClass !== CKO.SECRET_KEY && objectClass !== CKO.PRIVATE_KEY) throw failure("TEMPLATE_INCONSISTENT");
   if (cipher === undefined) return unwrapInDevice(application, session, row, object.material, wrapped, template);
-  let plain: Uint8Array;
-  try {
-    const caller = application.user(session);
-    plain = await runCipher(startCipher(application, caller, object.material, cipher, mechanism, false), wrapped);
-  } catch (error) {
-    throw renamed(error, {
-      [failure("ENCRYPTED_DATA_INVALID").rv]: "WRAPPED_KEY_INVALID",
-      [failure("ENCRYPTED_DATA_LEN_RANGE").rv]: "WRAPPED_KEY_LEN_RANGE",
-    });
-  }
-  if (objectClass === CKO.SECRET_KEY) {
-    const length = numberOf(template, CKA.VALUE_LEN);
-    if (length !== undefined && length > plain.length) throw failure("TEMPLATE_INCONSISTENT");
-    const asked = new Map([...template].filter(([type]) => type !== CKA.VALUE_LEN));
-    return secretObject(application, session, asked, plain.slice(0, length ?? plain.length));
-  }
-  return unwrapPrivate(application, session, template, plain);
-}
-
-async function unwrapPrivate(
-  application: Application,
-  session: Session,
-  template: Template,
-  pkcs8: Uint8Array,
-): Promise<number> {
-  const key = ((): ReturnType<typeof createPrivateKey> => {
-    try {
-      return createPrivateKey({ key: Buffer.from(pkcs8), format: "der", type: "pkcs8" });
-    } catch {
-      throw failure("WRAPPED_KEY_INVALID");
-    }
-  })();
-  const keyType = curveOfKey(key)?.keyType ?? CKK.RSA;
-  if (keyTypeIn(template) !== keyType) throw failure("WRAPPED_KEY_INVALID");
-  if (template.get(CKA.TOKEN) === true) {
-    const algorithm = curveOfKey(key)?.algorithm ?? `rsa-${key.asymmetricKeyDetails?.modulusLength ?? 0}`;
-    const objects = await importToDevice(
-      application,
-      need(application.user(session)),
-      application.slotOf(session),
-      algorithm as Parameters<typeof importToDevice>[3],
-      key.export({ format: "der", type: "pkcs8" }),
-      template,
-    );
-    const made = objects.find((candidate) => classOf(candidate) === CKO.PRIVATE_KEY);
-    if (made === undefined) throw failure("GENERAL_ERROR");
-    return application.handleOf(session.slot, made);
-  }
-  const attributes = complete(CKO.PRIVATE_KEY, template, { loggedIn: application.user(session) !== undefined });
-  return place(application, session, attributes, privateMaterial(attributes, key));
-}
-
-const KDFS: ReadonlyMap<number, Hash | undefined> = new Map([
-  [CKD.NULL, undefined],
-  [CKD.SHA1_KDF, "sha1"],
-  [CKD.SHA224_KDF, "sha224"],
-  [CKD.SHA256_KDF, "sha256"],
-  [CKD.SHA384_KDF, "sha384"],
-  [CKD.SHA512_KDF, "sha512"],
-]);
-
-/** ANSI X9.63 key derivation. */
-function x963(hash: Hash, secret: Uint8Array, shared: Uint8Array, length: number): Uint8Array {
-  const out = new Uint8Array(length);
-  for (let at = 0, i = 1; at < length; at += HASH_BYTES[hash], i++) {
-    const counter = new Uint8Array(4);
-    new DataView(counter.buffer).setUint32(0, i);
-    const block = createHash(hash).update(secret).update(counter).update(shared).digest();
-    out.set(block.subarray(0, length - at), at);
-  }
-  return out;
+  const details = { operation: "unwrap", mechanism: mechanismName(mechanism.type) };
+  const source =
+    object.material.kind === "device"
+      ? { plain: await unwrapByDevice(application, session, object.material, cipher, mechanism, wrapped) }
+      : sourceOf(object.material, cipher, mechanism, wrapped);
+  return objectClass === CKO.SECRET_KEY
+    ? unwrapSecret(application, session, template, source, details)
+    : unwrapPrivate(application, session, template, source, details);
 }
 
 const KEY_BYTES: ReadonlyMap<number, number> = new Map([
@@ -272,47 +166,6 @@ const KEY_BYTES: ReadonlyMap<number, number> = new Map([
 
 function wantedLength(template: Template, keyType: number): number | undefined {
   return numberOf(template, CKA.VALUE_LEN) ?? KEY_BYTES.get(keyType);
-}
-
-async function agree(
-  application: Application,
-  session: Session,
-  material: Material,
-  mechanism: Mechanism,
-): Promise<{
-  readonly secret: Uint8Array;
-  readonly hash: Hash | undefined;
-  readonly shared: Uint8Array;
-}> {
-  const { parameter } = mechanism;
-  if (parameter?.kind !== "ecdh" || !KDFS.has(parameter.kdf)) throw failure("MECHANISM_PARAM_INVALID");
-  const hash = KDFS.get(parameter.kdf);
-  if (hash === undefined && parameter.shared.length > 0) throw failure("MECHANISM_PARAM_INVALID");
-  const curve: CurveRow | undefined =
-    material.kind === "device"
-      ? curveByAlgorithm(material.key.algorithm)
-      : material.kind === "private"
-        ? curveOfKey(material.key)
-        : undefined;
-  const peer = curve === undefined ? undefined : keyOfPoint(curve, parameter.peer);
-  if (peer === undefined) throw failure("MECHANISM_PARAM_INVALID");
-  if (material.kind === "private") {
-    const secret = diffieHellman({
-      privateKey: material.key,
-      publicKey: createPublicKey(peer.export({ format: "pem", type: "spki" })),
-    });
-    return { secret, hash, shared: parameter.shared };
-  }
-  if (material.kind !== "device") throw failure("KEY_TYPE_INCONSISTENT");
-  const spki = peer.export({ format: "der", type: "spki" });
-  const { key } = material;
-  const { secret } = await application.ports.keyring.agree(
-    need(application.user(session)),
-    key.name,
-    spki,
-    key.version,
-  );
-  return { secret, hash, shared: parameter.shared };
 }
 
 async function derive(
@@ -338,20 +191,20 @@ async function derive(
   const template = new Map<number, Value>([...given, [CKA.CLASS, CKO.SECRET_KEY], [CKA.KEY_TYPE, keyType]]);
   template.delete(CKA.VALUE_LEN);
   const wanted = wantedLength(given, keyType);
-  if (row.derive !== "ecdh") {
-    if (base.material.kind !== "secret") throw failure("KEY_FUNCTION_NOT_PERMITTED", "a device key is not hashed");
-    const digest = createHash(row.derive).update(base.material.bytes.reveal()).digest();
-    if (wanted !== undefined && wanted > digest.length) throw failure("TEMPLATE_INCONSISTENT");
-    return secretObject(application, session, template, new Uint8Array(digest.subarray(0, wanted ?? digest.length)));
+  const secret = newSecret(application, session, template);
+  const names = { CONFLICT: "TEMPLATE_INCONSISTENT", BAD_REQUEST: "MECHANISM_PARAM_INVALID" } as const;
+  if (row.derive === "ecdh") {
+    return secret.place(await named(agree(application, session, base.material, mechanism, wanted, secret), names));
   }
-  const { secret, hash, shared } = await agree(application, session, base.material, mechanism);
-  const length = wanted ?? (hash === undefined ? secret.length : HASH_BYTES[hash]);
-  if (length === 0 || length > 4096 || (hash === undefined && length > secret.length)) {
-    throw failure("TEMPLATE_INCONSISTENT");
-  }
-  // CKD_NULL takes the leading bytes away (PKCS #11 v3.0, CKM_ECDH1_DERIVE).
-  const value = hash === undefined ? secret.slice(secret.length - length) : x963(hash, secret, shared, length);
-  return secretObject(application, session, template, new Uint8Array(value));
+  if (base.material.kind !== "secret") throw failure("KEY_FUNCTION_NOT_PERMITTED", "a device key is not hashed");
+  const length = wanted ?? HASH_BYTES[row.derive];
+  if (length > HASH_BYTES[row.derive]) throw failure("TEMPLATE_INCONSISTENT");
+  secret.check(length);
+  const { to, type, grants } = secret;
+  const { key } = base.material;
+  const request = { id: key.id, how: { kind: "hash" as const, hash: row.derive }, type, length, ...grants };
+  const details = { operation: "derive", mechanism: mechanismName(mechanism.type) };
+  return secret.place(await named(application.ports.sessionKeys.makeFrom(to, key, "derive", request, details), names));
 }
 
 function fit(bytes: Uint8Array, capacity: number): [ByteReply] {
