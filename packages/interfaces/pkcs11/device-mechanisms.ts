@@ -31,6 +31,9 @@ function signs(row: MechanismRow, support: AlgorithmSupport): boolean {
   }
 }
 
+/** Modes that are made of whole blocks through the device; the others feed back inside. */
+const IN_BLOCKS: ReadonlySet<string> = new Set(["ecb", "cbc", "cbc-pad", "cts", "ctr"]);
+
 function ciphers(row: MechanismRow, support: AlgorithmSupport): DeviceUse {
   const { cipher } = row;
   switch (cipher?.kind) {
@@ -45,7 +48,8 @@ function ciphers(row: MechanismRow, support: AlgorithmSupport): DeviceUse {
     case "gcm":
       return support.cipher.includes("aes-gcm") ? "part" : "no";
     case "block":
-      return cipher.cipher === "aes" && support.cipher.includes("aes-ecb") ? "yes" : "no";
+      if (cipher.cipher !== "aes" || !IN_BLOCKS.has(cipher.mode)) return "no";
+      return support.cipher.includes("aes-ecb") ? "yes" : "no";
   }
 }
 

@@ -3,6 +3,9 @@ import { CKF, CKK, CKM, type MechanismName } from "@casemate/protocols/p11-rpc";
 
 export type Hash = "md5" | "sha1" | "sha224" | "sha256" | "sha384" | "sha512";
 
+/** `cts` is CBC with ciphertext stealing (CS1); `cfb` feeds whole blocks back, the others bytes and bits. */
+type Mode = "ecb" | "cbc" | "cbc-pad" | "cts" | "ctr" | "ofb" | "cfb" | "cfb8" | "cfb1";
+
 export type SignSpec =
   | { readonly kind: "rsa-pkcs1" | "rsa-pss" | "ecdsa"; readonly hash?: Hash }
   | { readonly kind: "rsa-x509" | "eddsa" }
@@ -11,7 +14,7 @@ export type SignSpec =
 
 export type CipherSpec =
   | { readonly kind: "rsa-pkcs1" | "rsa-oaep" | "rsa-x509" }
-  | { readonly kind: "block"; readonly cipher: "aes" | "des"; readonly mode: "ecb" | "cbc" | "cbc-pad" | "ctr" }
+  | { readonly kind: "block"; readonly cipher: "aes" | "des"; readonly mode: Mode }
   | { readonly kind: "gcm" };
 
 export interface MechanismRow {
@@ -83,7 +86,7 @@ const cmac = (general: boolean): Row => ({
   sign: { kind: "cmac", general },
   flags: SIGNS,
 });
-const aes = (mode: "ecb" | "cbc" | "cbc-pad" | "ctr"): Row => ({
+const aes = (mode: Mode): Row => ({
   keyTypes: [CKK.AES],
   sizes: AES_BYTES,
   cipher: { kind: "block", cipher: "aes", mode },
@@ -179,7 +182,12 @@ const ROWS: Readonly<Partial<Record<MechanismName, Row>>> = {
   AES_ECB: aes("ecb"),
   AES_CBC: aes("cbc"),
   AES_CBC_PAD: aes("cbc-pad"),
+  AES_CTS: { ...aes("cts"), flags: CIPHERS },
   AES_CTR: { ...aes("ctr"), flags: CIPHERS },
+  AES_OFB: { ...aes("ofb"), flags: CIPHERS },
+  AES_CFB8: { ...aes("cfb8"), flags: CIPHERS },
+  AES_CFB128: { ...aes("cfb"), flags: CIPHERS },
+  AES_CFB1: { ...aes("cfb1"), flags: CIPHERS },
   AES_GCM: { keyTypes: [CKK.AES], sizes: AES_BYTES, cipher: { kind: "gcm" }, flags: CIPHERS },
   AES_CMAC: cmac(false),
   AES_CMAC_GENERAL: cmac(true),
