@@ -128,19 +128,15 @@ export class Connection {
   }
 
   /** @throws DEVICE_LOCKED, DEVICE_ABSENT, DEVICE_RESTARTED, TIMEOUT, and what the operation throws. */
-  async call<N extends OperationName>(
+  call<N extends OperationName>(
     name: N,
     request: RequestOf<N>,
     limitMs = this.#options.limits.useMs,
     lane?: number,
   ): Promise<ReplyOf<N>> {
-    const host = this.#state.at === "up" ? this.#state.host : await this.#ready(limitMs);
-    try {
-      return await host.lanes.call(name, request, limitMs, lane);
-    } catch (error) {
-      if (isCasemateError(error) && LOST.has(error.code)) this.#lose(host, error);
-      throw error;
-    }
+    return this.#state.at === "up"
+      ? this.#state.host.lanes.call(name, request, limitMs, lane)
+      : this.#ready(limitMs).then(({ lanes }) => lanes.call(name, request, limitMs, lane));
   }
 
   /** The same on every thread but the first. */
@@ -173,7 +169,7 @@ export class Connection {
   async lock(): Promise<void> {
     this.#tryPin = false;
     if (this.#state.at !== "up") return;
-    this.#end(this.#state.host, locked("the token was locked", "unlock it with its PIN"));
+    this.#end(this.#state.host.process, locked("the token was locked", "unlock it with its PIN"));
     await this.#lockable().catch(() => undefined);
   }
 
@@ -240,15 +236,15 @@ export class Connection {
     }
   }
 
-  #lose(host: Host, reason: CasemateError): void {
-    if (this.#state.at !== "up" || this.#state.host !== host) return;
+  #lose(process: UnconfinedProcess, reason: CasemateError): void {
+    if (this.#state.at !== "up" || this.#state.host.process !== process) return;
     this.#options.log?.(`lost the token: ${reason.message}`);
-    this.#end(host, reason);
+    this.#end(process, reason);
   }
 
-  #end(host: Host, reason: CasemateError): void {
-    this.#ended(host.process);
-    host.process.kill(reason);
+  #end(process: UnconfinedProcess, reason: CasemateError): void {
+    this.#ended(process);
+    process.kill(reason);
   }
 
   /** Whoever asks from now on waits for the next process. */
@@ -269,10 +265,15 @@ export class Connection {
     });
     this.#current = process;
     void process.exited.then(() => this.#ended(process));
-    const lanes = createLanes(process, (error) => {
-      this.#timeouts++;
-      this.#ended(process);
-      process.kill(new CasemateError("DEVICE_RESTARTED", error.message, { hint: "try again" }));
+    const lanes = createLanes(process, {
+      onStall: (error) => {
+        this.#timeouts++;
+        this.#ended(process);
+        process.kill(new CasemateError("DEVICE_RESTARTED", error.message, { hint: "try again" }));
+      },
+      onFailure: (error) => {
+        if (isCasemateError(error) && LOST.has(error.code)) this.#lose(process, error);
+      },
     });
     try {
       this.#stopping.signal.throwIfAborted();
@@ -359,7 +360,7 @@ export class Connection {
       if (this.#state.at !== "up" || host.lanes.firstBusy) return;
       host.lanes
         .call("health", {}, limits.useMs, 0)
-        .catch((error: unknown) => this.#lose(host, asCasemateError(error)));
+        .catch((error: unknown) => this.#lose(host.process, asCasemateError(error)));
     }, healthEveryMs);
     timer.unref();
     await host.process.exited;

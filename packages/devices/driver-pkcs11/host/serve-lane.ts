@@ -1,5 +1,5 @@
 /** One thread of the vendor host: a channel, a session, and every operation as a row. */
-import { serveGuest } from "@casemate/devices/boundary/guest";
+import { serveBlocking } from "@casemate/devices/boundary/guest";
 import { CasemateError } from "@casemate/foundation/errors";
 import { createPinReceiver } from "../pin-message.ts";
 import { explained } from "../status.ts";
@@ -80,9 +80,8 @@ function handlersOf(): (name: OperationName) => (request: never) => unknown {
 /** Serves the channel on `descriptor` until its other end closes. */
 export function serveLane(descriptor: number): void {
   const handler = handlersOf();
-  serveGuest({
+  serveBlocking({
     descriptor,
-    holdMs: 0, // others are waiting at the other end, and the next call may take long
     steps: [],
     handle(op, body) {
       const name = operationNumbered(op);
