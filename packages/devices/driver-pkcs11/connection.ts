@@ -18,6 +18,17 @@ export interface TimeLimits {
   readonly connectMs: number;
 }
 
+export type PinSource = () => Promise<SecretBytes | undefined>;
+
+/** Another device that keeps the PIN encrypted, so that it is known at the next start: nobody but the vendor host sees it plain meanwhile. */
+export interface PinKeeper {
+  /** SPKI of the device's RSA key. @throws when the device is not ready. */
+  recipient(): Promise<Uint8Array>;
+  /** OAEP label: what the PIN is for. */
+  readonly label: Uint8Array;
+  keep(encrypted: Uint8Array): Promise<void>;
+}
+
 export interface ConnectionOptions {
   readonly entry: string;
   readonly addon: string;
@@ -25,8 +36,10 @@ export interface ConnectionOptions {
   readonly token: string;
   readonly threads: number;
   readonly environment: Readonly<Record<string, string>>;
-  /** Asked for at every connection; absent when a person unlocks the token. */
-  readonly pin?: () => Promise<SecretBytes>;
+  /** Asked for at every connection; absent, or undefined, when a person unlocks the token. */
+  readonly pin?: PinSource;
+  /** Gets the PIN of each unlocking by a person. */
+  readonly keeper?: PinKeeper;
   readonly limits: TimeLimits;
   readonly backoffMs: { readonly first: number; readonly most: number };
   readonly healthEveryMs: number;
@@ -155,8 +168,15 @@ export class Connection {
   async unlock(sealed: Uint8Array): Promise<void> {
     const host = await this.#lockable();
     if (this.#state.at === "up") return;
+    const { keeper, limits } = this.#options;
     try {
-      await host.lanes.call("unlock", { sealed }, this.#options.limits.connectMs, 0);
+      if (keeper === undefined) await host.lanes.call("unlock", { sealed }, limits.connectMs, 0);
+      else {
+        const request = { sealed, recipient: await keeper.recipient(), label: keeper.label };
+        const { pin } = await host.lanes.call("unlockKeeping", request, limits.connectMs, 0);
+        await keeper.keep(pin.slice());
+        this.#tryPin = true;
+      }
     } catch (error) {
       const reason = asCasemateError(error);
       if (PIN_ERRORS.has(reason.code)) this.#become({ at: "locked", host, reason });
@@ -304,6 +324,7 @@ export class Connection {
       return locked("the token waits for its PIN, which is not tried by itself", "casemate device unlock");
     try {
       using secret = await pin();
+      if (secret === undefined) return locked("the token waits for its PIN", "casemate device unlock");
       const { publicKey } = await lanes.call("challenge", {}, limits.connectMs, 0);
       await lanes.call("unlock", { sealed: sealPin(publicKey, secret) }, limits.connectMs, 0);
       return undefined;

@@ -1,7 +1,7 @@
 /** One thread of the vendor host: a channel, a session, and every operation as a row. */
 import { serveBlocking } from "@casemate/devices/boundary/guest";
 import { CasemateError } from "@casemate/foundation/errors";
-import { createPinReceiver } from "../pin-message.ts";
+import { createPinReceiver, encryptPin } from "../pin-message.ts";
 import { explained } from "../status.ts";
 import { decodeRequest, encodeReply, operationNumbered, type Handlers, type OperationName } from "../wire.ts";
 import { agreeHandlers } from "./agree.ts";
@@ -16,7 +16,7 @@ import { probe } from "./probe.ts";
 import { signHandlers } from "./sign.ts";
 import { wrapHandlers } from "./wrap.ts";
 
-type Working = Omit<Handlers, "connect" | "attach" | "challenge" | "unlock" | "probe" | "health">;
+type Working = Omit<Handlers, "connect" | "attach" | "challenge" | "unlock" | "unlockKeeping" | "probe" | "health">;
 
 function workingHandlers(lane: Lane): Working {
   const keys = createKeyStore(lane);
@@ -63,6 +63,12 @@ function handlersOf(): (name: OperationName) => (request: never) => unknown {
       using pin = pins.open(sealed);
       login(connected(), slot, pin.reveal());
       return {};
+    },
+    unlockKeeping: ({ sealed, recipient, label }) => {
+      using pin = pins.open(sealed);
+      const kept = encryptPin(recipient, label, pin);
+      login(connected(), slot, pin.reveal());
+      return { pin: kept };
     },
     probe: () => probe(connected()),
     health: () => {
