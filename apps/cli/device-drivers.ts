@@ -53,12 +53,24 @@ export const ADDABLE_DRIVERS: readonly AddableDriver[] = [
         .requiredOption("--module <file>", "the maker's library, e.g. /usr/lib/softhsm/libsofthsm2.so")
         .requiredOption("--token <label>", "label of the token in it")
         .option("--pin-file <file>", "file with the user PIN, mode 0600; without it `device unlock` asks for the PIN")
+        .option("--pin-root <device>", "virtual HSM that keeps the PIN of the first `device unlock`, encrypted")
         .option("--sessions <count>", "operations that run side by side (default 4)", whole("--sessions", 1, 32))
         .option("--time-limit <seconds>", "what one use of a key may take (default 30)", whole("--time-limit", 1, 3600))
         .option("--environment <names>", "further variables of the server that the module may see, with commas between")
         .option("--addon <directory>", "the npm package pkcs11js, when it is not installed beside Casemate"),
     settings: (options) => {
-      const settings = picked(options, ["module", "token", "pinFile", "sessions", "timeLimit", "environment", "addon"]);
+      if (options["pinFile"] !== undefined && options["pinRoot"] !== undefined)
+        throw usage("the PIN comes from --pin-file or is kept by --pin-root, not both");
+      const settings = picked(options, [
+        "module",
+        "token",
+        "pinFile",
+        "pinRoot",
+        "sessions",
+        "timeLimit",
+        "environment",
+        "addon",
+      ]);
       const absolute = ["pinFile", "addon"].flatMap((name) =>
         settings[name] === undefined ? [] : [[name, resolve(String(settings[name]))] as const],
       );

@@ -24,6 +24,8 @@ export interface DataPaths {
   rootKey(id: string): string;
   /** Key with which a device that waits for a passphrase signs its challenges, mode 0600; handed on likewise. */
   unlockKey(id: string): string;
+  /** PIN of a token, encrypted to a virtual HSM. */
+  keptPin(id: string): string;
   /** Where a running server says how to reach it. */
   readonly running: string;
   readonly log: string;
@@ -51,6 +53,7 @@ export function dataPaths(root: string): DataPaths {
     deviceState: (id) => join(root, "devices", id),
     rootKey: (id) => join(root, "roots", `${id}.key`),
     unlockKey: (id) => join(root, "roots", `${id}.unlock`),
+    keptPin: (id) => join(root, "devices", `${id}.pin.json`),
     running: join(root, "running.json"),
     log: join(root, "server.log"),
     tls: join(root, "tls"),

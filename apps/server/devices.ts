@@ -1,9 +1,9 @@
 import type { Device } from "@casemate/devices/contract";
-import { asCasemateError } from "@casemate/foundation/errors";
+import { CasemateError, asCasemateError } from "@casemate/foundation/errors";
 import { absentDevice } from "./absent-device.ts";
 import type { DataPaths } from "./data-directory.ts";
 import { readDevices, type DeviceConfig } from "./devices-file.ts";
-import { openDevice } from "./drivers/index.ts";
+import { openDevice, type FindVirtualHsm } from "./drivers/index.ts";
 import type { Log } from "./log.ts";
 
 /** The devices of devices.json, open. The map is one object for the server's life; its entries come and go. */
@@ -27,11 +27,29 @@ export async function openDevices(paths: DataPaths, log: Log): Promise<DeviceSet
   const map = new Map<string, Device>();
   const members = new Map<string, Member>();
 
-  const open = async (config: DeviceConfig, needed: boolean): Promise<readonly [Member, Device]> => {
+  const opening = new Map<string, Promise<readonly [Member, Device]>>();
+
+  const find: FindVirtualHsm = async (id) => {
+    const driver = readDevices(paths).find((config) => config.id === id)?.driver;
+    if (driver !== "virtual-hsm") {
+      throw new CasemateError("CONFIG_INVALID", `${id} is no virtual HSM of this server`, {
+        hint: "pinRoot names one, such as hsm-1.",
+      });
+    }
+    const opened = await opening.get(id);
+    if (opened === undefined) throw new CasemateError("DEVICE_ABSENT", `${id} is not open`);
+    return opened[1];
+  };
+  const open = (config: DeviceConfig, needed: boolean): Promise<readonly [Member, Device]> => {
+    const opened = openOne(config, needed);
+    opening.set(config.id, opened);
+    return opened;
+  };
+  const openOne = async (config: DeviceConfig, needed: boolean): Promise<readonly [Member, Device]> => {
     try {
       return [
         { config, absent: false },
-        await openDevice(config, paths, (line) => log.warn({ device: config.id }, line)),
+        await openDevice(config, paths, (line) => log.warn({ device: config.id }, line), find),
       ];
     } catch (error) {
       if (needed) throw error;
@@ -57,6 +75,7 @@ export async function openDevices(paths: DataPaths, log: Log): Promise<DeviceSet
         const device = map.get(id);
         map.delete(id);
         members.delete(id);
+        opening.delete(id);
         await device?.close();
       }
       const fresh = wanted.filter(({ id }) => members.get(id)?.absent !== false);

@@ -8,6 +8,12 @@ import { ADDON, PIN, SOFTHSM, missing, softHsm } from "./pkcs11-out-harness.ts";
 
 const skip = missing(SOFTHSM, "softhsm2-util", "pkcs11-tool", "openssl");
 
+/** Of every file below `data`. */
+const contents = (data: string): Buffer[] =>
+  readdirSync(data, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => readFileSync(join(entry.parentPath, entry.name)));
+
 const ok = (ran: Ran): Ran => {
   assert.equal(ran.status, 0, ran.stderr + ran.stdout);
   return ran;
@@ -82,9 +88,7 @@ test("a token is added, used, adopted from and taken away by the command line", 
     assert.doesNotMatch(hsm.tool("--list-objects"), /release/);
     ok(await cli("audit", "verify"));
 
-    const everything = readdirSync(data, { recursive: true, withFileTypes: true })
-      .filter((entry) => entry.isFile())
-      .map((entry) => readFileSync(join(entry.parentPath, entry.name)));
+    const everything = contents(data);
     assert.ok(everything.length > 3);
     for (const content of everything) assert.equal(content.includes(PIN), false, "the PIN is in the data directory");
   } finally {
@@ -92,3 +96,61 @@ test("a token is added, used, adopted from and taken away by the command line", 
     await server.stop();
   }
 });
+
+test(
+  "a PIN that a virtual HSM keeps opens its token at the next start, and is plain nowhere",
+  { skip, timeout: 60_000 },
+  async () => {
+    using hsm = softHsm("vault");
+    using directory = temporary();
+    const data = join(directory.path, "data");
+    const file = (name: string): string => join(directory.path, name);
+    for (const [name, pin] of [
+      ["pin", PIN],
+      ["wrong", "999999"],
+    ] as const)
+      writeFileSync(file(name), `${pin}\n`, { mode: 0o600 });
+    writeFileSync(file("message"), "a message");
+    process.env["SOFTHSM2_CONF"] = hsm.environment["SOFTHSM2_CONF"];
+    const cli = (...args: readonly string[]): Promise<Ran> => casemate(data, args);
+    const kept = join(data, "devices", "p11-1.pin.json");
+    let server = await startServer(data);
+    try {
+      const add = ["device", "add", "pkcs11", "--module", SOFTHSM, "--token", "vault", "--addon", ADDON];
+      const both = await cli(...add, "--pin-file", file("pin"), "--pin-root", "hsm-1");
+      assert.equal(both.status, 2);
+      assert.match(both.stderr, /not both/);
+
+      const added = ok(await cli(...add, "--pin-root", "hsm-1"));
+      assert.match(added.stdout, /p11-1 is added and locked/);
+      const refused = await cli("device", "unlock", "p11-1", "--passphrase-file", file("wrong"));
+      assert.equal(refused.status, 1);
+      assert.match(refused.stderr, /the PIN is wrong/);
+      assert.doesNotMatch(readFileSync(kept, "utf8"), /"pin"/, "a wrong PIN is not kept");
+      ok(await cli("device", "unlock", "p11-1", "--passphrase-file", file("pin")));
+      assert.match(readFileSync(kept, "utf8"), /"pin"/);
+      ok(await cli("key", "create", "release", "--device", "p11-1", "--algorithm", "ec-p256", "--use", "sign"));
+
+      await server.stop();
+      server = await startServer(data);
+      const shown = ok(await cli("device", "show", "p11-1"));
+      assert.match(shown.stdout, /operational/);
+      assert.match(shown.stdout, /PIN kept by hsm-1/);
+      ok(await cli("sign", "release", "--in", file("message"), "--out", file("message.sig")));
+      for (const content of contents(data))
+        assert.equal(content.includes(PIN), false, "the PIN is in the data directory");
+
+      // A file that was changed opens nothing, and the token waits for a person.
+      await server.stop();
+      const stored = JSON.parse(readFileSync(kept, "utf8")) as { pin: string };
+      writeFileSync(kept, JSON.stringify({ ...stored, pin: Buffer.alloc(256, 1).toString("base64") }));
+      server = await startServer(data);
+      assert.match(ok(await cli("device", "show", "p11-1")).stdout, /locked/);
+      ok(await cli("device", "unlock", "p11-1", "--passphrase-file", file("pin")));
+      ok(await cli("sign", "release", "--in", file("message"), "--out", file("message.sig")));
+    } finally {
+      delete process.env["SOFTHSM2_CONF"];
+      await server.stop();
+    }
+  },
+);

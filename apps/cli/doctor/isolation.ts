@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { CasemateError } from "@casemate/foundation/errors";
 import { dataPaths } from "@casemate/server/data-directory";
 import { shown } from "../failure.ts";
 import type { Check, Finding } from "./finding.ts";
@@ -14,6 +15,7 @@ async function tryOut(): Promise<readonly Finding[]> {
       { id: "doctor", driver: "virtual-hsm", root: "key-file" },
       dataPaths(root),
       () => undefined,
+      () => Promise.reject(new CasemateError("DEVICE_ABSENT", "it is alone")),
     );
     try {
       const { isolation = [], notes } = await device.status();

@@ -1,2 +1,2 @@
 export { DRIVERS, openDevice } from "./table.ts";
-export type { DeviceLog, DriverRow } from "./driver.ts";
+export type { DeviceLog, DriverRow, FindVirtualHsm } from "./driver.ts";

@@ -1,12 +1,15 @@
 import type { DriverRow } from "./driver.ts";
+import { keptPin } from "./kept-pin.ts";
 
 /** Real HSMs and tokens, through their makers' PKCS#11 modules. */
 export const pkcs11: DriverRow = {
   name: "pkcs11",
-  async open(config, _paths, log) {
+  async open(config, paths, log, find) {
     const { openPkcs11Device, parsePkcs11Settings, pkcs11Options } = await import("@casemate/devices/driver-pkcs11");
     const { id } = config;
     const row = Object.fromEntries(Object.entries(config).filter(([name]) => name !== "id" && name !== "driver"));
-    return openPkcs11Device({ ...pkcs11Options(id, parsePkcs11Settings(id, row), process.env), log });
+    const settings = parsePkcs11Settings(id, row);
+    const kept = settings.pinRoot === undefined ? {} : keptPin({ id, root: settings.pinRoot, paths, find, log });
+    return openPkcs11Device({ ...pkcs11Options(id, settings, process.env), ...kept, log });
   },
 };

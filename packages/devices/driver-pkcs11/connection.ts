@@ -18,6 +18,17 @@ export interface TimeLimits {
   readonly connectMs: number;
 }
 
+export type PinSource = () => Promise<SecretBytes | undefined>;
+
+/** Another device that keeps the PIN encrypted, so that it is known at the next start: nobody but the vendor host sees it plain meanwhile. */
+export interface PinKeeper {
+  /** SPKI of the device's RSA key. @throws when the device is not ready. */
+  recipient(): Promise<Uint8Array>;
+  /** OAEP label: what the PIN is for. */
+  readonly label: Uint8Array;
+  keep(encrypted: Uint8Array): Promise<void>;
+}
+
 export interface ConnectionOptions {
   readonly entry: string;
   readonly addon: string;
@@ -25,8 +36,10 @@ export interface ConnectionOptions {
   readonly token: string;
   readonly threads: number;
   readonly environment: Readonly<Record<string, string>>;
-  /** Asked for at every connection; absent when a person unlocks the token. */
-  readonly pin?: () => Promise<SecretBytes>;
+  /** Asked for at every connection; absent, or undefined, when a person unlocks the token. */
+  readonly pin?: PinSource;
+  /** Gets the PIN of each unlocking by a person. */
+  readonly keeper?: PinKeeper;
   readonly limits: TimeLimits;
   readonly backoffMs: { readonly first: number; readonly most: number };
   readonly healthEveryMs: number;
@@ -128,19 +141,15 @@ export class Connection {
   }
 
   /** @throws DEVICE_LOCKED, DEVICE_ABSENT, DEVICE_RESTARTED, TIMEOUT, and what the operation throws. */
-  async call<N extends OperationName>(
+  call<N extends OperationName>(
     name: N,
     request: RequestOf<N>,
     limitMs = this.#options.limits.useMs,
     lane?: number,
   ): Promise<ReplyOf<N>> {
-    const host = this.#state.at === "up" ? this.#state.host : await this.#ready(limitMs);
-    try {
-      return await host.lanes.call(name, request, limitMs, lane);
-    } catch (error) {
-      if (isCasemateError(error) && LOST.has(error.code)) this.#lose(host, error);
-      throw error;
-    }
+    return this.#state.at === "up"
+      ? this.#state.host.lanes.call(name, request, limitMs, lane)
+      : this.#ready(limitMs).then(({ lanes }) => lanes.call(name, request, limitMs, lane));
   }
 
   /** The same on every thread but the first. */
@@ -159,8 +168,15 @@ export class Connection {
   async unlock(sealed: Uint8Array): Promise<void> {
     const host = await this.#lockable();
     if (this.#state.at === "up") return;
+    const { keeper, limits } = this.#options;
     try {
-      await host.lanes.call("unlock", { sealed }, this.#options.limits.connectMs, 0);
+      if (keeper === undefined) await host.lanes.call("unlock", { sealed }, limits.connectMs, 0);
+      else {
+        const request = { sealed, recipient: await keeper.recipient(), label: keeper.label };
+        const { pin } = await host.lanes.call("unlockKeeping", request, limits.connectMs, 0);
+        await keeper.keep(pin.slice());
+        this.#tryPin = true;
+      }
     } catch (error) {
       const reason = asCasemateError(error);
       if (PIN_ERRORS.has(reason.code)) this.#become({ at: "locked", host, reason });
@@ -173,7 +189,7 @@ export class Connection {
   async lock(): Promise<void> {
     this.#tryPin = false;
     if (this.#state.at !== "up") return;
-    this.#end(this.#state.host, locked("the token was locked", "unlock it with its PIN"));
+    this.#end(this.#state.host.process, locked("the token was locked", "unlock it with its PIN"));
     await this.#lockable().catch(() => undefined);
   }
 
@@ -240,15 +256,15 @@ export class Connection {
     }
   }
 
-  #lose(host: Host, reason: CasemateError): void {
-    if (this.#state.at !== "up" || this.#state.host !== host) return;
+  #lose(process: UnconfinedProcess, reason: CasemateError): void {
+    if (this.#state.at !== "up" || this.#state.host.process !== process) return;
     this.#options.log?.(`lost the token: ${reason.message}`);
-    this.#end(host, reason);
+    this.#end(process, reason);
   }
 
-  #end(host: Host, reason: CasemateError): void {
-    this.#ended(host.process);
-    host.process.kill(reason);
+  #end(process: UnconfinedProcess, reason: CasemateError): void {
+    this.#ended(process);
+    process.kill(reason);
   }
 
   /** Whoever asks from now on waits for the next process. */
@@ -269,10 +285,15 @@ export class Connection {
     });
     this.#current = process;
     void process.exited.then(() => this.#ended(process));
-    const lanes = createLanes(process, (error) => {
-      this.#timeouts++;
-      this.#ended(process);
-      process.kill(new CasemateError("DEVICE_RESTARTED", error.message, { hint: "try again" }));
+    const lanes = createLanes(process, {
+      onStall: (error) => {
+        this.#timeouts++;
+        this.#ended(process);
+        process.kill(new CasemateError("DEVICE_RESTARTED", error.message, { hint: "try again" }));
+      },
+      onFailure: (error) => {
+        if (isCasemateError(error) && LOST.has(error.code)) this.#lose(process, error);
+      },
     });
     try {
       this.#stopping.signal.throwIfAborted();
@@ -303,6 +324,7 @@ export class Connection {
       return locked("the token waits for its PIN, which is not tried by itself", "casemate device unlock");
     try {
       using secret = await pin();
+      if (secret === undefined) return locked("the token waits for its PIN", "casemate device unlock");
       const { publicKey } = await lanes.call("challenge", {}, limits.connectMs, 0);
       await lanes.call("unlock", { sealed: sealPin(publicKey, secret) }, limits.connectMs, 0);
       return undefined;
@@ -359,7 +381,7 @@ export class Connection {
       if (this.#state.at !== "up" || host.lanes.firstBusy) return;
       host.lanes
         .call("health", {}, limits.useMs, 0)
-        .catch((error: unknown) => this.#lose(host, asCasemateError(error)));
+        .catch((error: unknown) => this.#lose(host.process, asCasemateError(error)));
     }, healthEveryMs);
     timer.unref();
     await host.process.exited;

@@ -29,8 +29,14 @@ export interface Lanes {
   end(): void;
 }
 
-/** `onStall` is called once, when the module has kept a thread longer than a request may take. */
-export function createLanes(host: UnconfinedProcess, onStall: (error: CasemateError) => void): Lanes {
+export interface LanesOptions {
+  /** Called once, when the module has kept a thread longer than a request may take. */
+  readonly onStall: (error: CasemateError) => void;
+  /** Called for every request that fails, before its caller hears of it. */
+  readonly onFailure: (error: unknown) => void;
+}
+
+export function createLanes(host: UnconfinedProcess, { onStall, onFailure }: LanesOptions): Lanes {
   const lanes = host.channels.map((channel): Lane => ({
     request: channel.request.bind(channel),
     queue: [],
@@ -84,9 +90,12 @@ export function createLanes(host: UnconfinedProcess, onStall: (error: CasemateEr
       try {
         reply = await lane.request(OPERATIONS[name].op, body);
       } catch (error) {
-        throw pending.late ? timeout(limitMs) : error;
+        const told = pending.late ? timeout(limitMs) : error;
+        onFailure(told);
+        throw told;
       } finally {
-        lane.queue.splice(lane.queue.indexOf(pending), 1);
+        if (lane.queue[0] === pending) lane.queue.shift();
+        else lane.queue.splice(lane.queue.indexOf(pending), 1);
         lane.headSince = performance.now();
       }
       try {

@@ -2,10 +2,9 @@ import { basename } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Device, DeviceEvent, DeviceIdentity } from "@casemate/devices/contract";
 import { CasemateError } from "@casemate/foundation/errors";
-import type { SecretBytes } from "@casemate/foundation/secrets";
 import { LIMITS } from "@casemate/protocols/hsm";
 import { findAddon } from "./addon-package.ts";
-import { Connection, type TimeLimits } from "./connection.ts";
+import { Connection, type PinKeeper, type PinSource, type TimeLimits } from "./connection.ts";
 import { vendorEnvironment } from "./environment.ts";
 import * as facets from "./facets.ts";
 
@@ -21,8 +20,9 @@ export interface Pkcs11Options {
   readonly module: string;
   /** Label of the token. */
   readonly token: string;
-  /** The user PIN, asked for at every connection and wiped after use. Absent: a person unlocks the device. */
-  readonly pin?: () => Promise<SecretBytes>;
+  /** The user PIN, asked for at every connection and wiped after use. Absent or undefined: a person unlocks the device. */
+  readonly pin?: PinSource;
+  readonly keeper?: PinKeeper;
   /** Where the PIN comes from, as `device show` says it. */
   readonly pinSource?: string;
   /** Sessions, each with a thread of its own: how many operations run side by side. 1 to 32, default 4. */
@@ -81,6 +81,7 @@ export async function openPkcs11Device(options: Pkcs11Options): Promise<Device> 
     backoffMs: options.backoffMs ?? BACKOFF_MS,
     healthEveryMs: options.healthEveryMs ?? HEALTH_EVERY_MS,
     ...(options.pin === undefined ? {} : { pin: options.pin }),
+    ...(options.keeper === undefined ? {} : { keeper: options.keeper }),
     ...(options.log === undefined ? {} : { log: options.log }),
     onState(state, detail) {
       for (const listener of listeners) listener({ kind: "state", state, detail });

@@ -5,7 +5,9 @@ import {
   createPublicKey,
   diffieHellman,
   generateKeyPairSync,
+  constants,
   hkdfSync,
+  publicEncrypt,
   randomBytes,
   type KeyObject,
 } from "node:crypto";
@@ -41,6 +43,18 @@ export function sealPin(challenge: Uint8Array, pin: SecretBytes): Uint8Array {
   const cipher = createCipheriv("aes-256-gcm", key, nonce);
   key.fill(0);
   return concat(challenge, ephemeral, nonce, cipher.update(pin.reveal()), cipher.final(), cipher.getAuthTag());
+}
+
+/** What RSA-2048 with OAEP and SHA-256 carries. */
+const MOST_KEPT_BYTES = 190;
+
+/** Encrypts a PIN to a device that keeps it. @throws BAD_REQUEST for one that is too long to be kept. */
+export function encryptPin(recipient: Uint8Array, label: Uint8Array, pin: SecretBytes): Uint8Array {
+  if (pin.length > MOST_KEPT_BYTES)
+    throw new CasemateError("BAD_REQUEST", `a PIN of at most ${MOST_KEPT_BYTES} bytes can be kept, not ${pin.length}`);
+  const key = createPublicKey({ key: Buffer.from(recipient), format: "der", type: "spki" });
+  const padding = constants.RSA_PKCS1_OAEP_PADDING;
+  return publicEncrypt({ key, padding, oaepHash: "sha256", oaepLabel: label }, pin.reveal());
 }
 
 export interface PinReceiver {

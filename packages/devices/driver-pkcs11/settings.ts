@@ -13,6 +13,8 @@ export interface Pkcs11Settings {
   readonly token: string;
   /** Absolute path of a file, mode 0600, whose content is the user PIN. Absent: a person unlocks the device. */
   readonly pinFile?: string;
+  /** Id of the virtual HSM that keeps the PIN encrypted, from the first unlocking by a person on. */
+  readonly pinRoot?: string;
   readonly sessions?: number;
   /** Seconds that one use of a key may take. */
   readonly timeLimit?: number;
@@ -35,6 +37,7 @@ export function parsePkcs11Settings(id: string, row: Readonly<Record<string, unk
     module: (value) => typeof value === "string" && value !== "",
     token: (value) => typeof value === "string" && value !== "" && Buffer.byteLength(value) <= MAX_LABEL_BYTES,
     pinFile: (value) => typeof value === "string" && isAbsolute(value),
+    pinRoot: (value) => typeof value === "string" && value !== "" && value !== id,
     sessions: (value) => Number.isInteger(value) && Number(value) >= 1 && Number(value) <= 32,
     timeLimit: (value) => typeof value === "number" && value >= 1 && value <= 3600,
     addon: (value) => typeof value === "string" && isAbsolute(value),
@@ -46,6 +49,8 @@ export function parsePkcs11Settings(id: string, row: Readonly<Record<string, unk
   }
   for (const name of ["module", "token"] as const)
     if (!Object.hasOwn(row, name)) throw invalid(id, `the setting ${name} is missing`);
+  if (Object.hasOwn(row, "pinFile") && Object.hasOwn(row, "pinRoot"))
+    throw invalid(id, "pinFile and pinRoot are two answers to one question", "keep one of them");
   return row as unknown as Pkcs11Settings;
 }
 

@@ -1,21 +1,32 @@
-/** Single calls on the same key in the same turn share a message, as long as the token is fast enough for that to matter. */
+/** Single calls on the same key share messages, as long as the token is fast enough for that to matter. */
 import process from "node:process";
 import type { Many } from "@casemate/devices/contract";
 import { CasemateError } from "@casemate/foundation/errors";
 
 /** Items above this size travel alone. */
 const MOST_BYTES = 8192;
-const MOST_ITEMS = 32;
+const MOST_ITEMS = 16;
 /** An operation that takes longer gains nothing from sharing, and others could run beside it. */
 const SLOW_MS = 0.25;
-/** Weight of the newest measurement. */
-const NEWEST = 0.2;
+/**
+ * How much slower a key may seem from one measurement to the next. A measurement holds all that a busy machine adds to the
+ * token's own time, so the quickest of late is what counts; a mean would take a quick token for a slow one, and keep it slow.
+ */
+const MOST_SLOWER = 1.02;
+/** Longest wait for messages that are under way: a thread that stalls must not keep others. */
+const MOST_WAIT_MS = 2;
 const MOST_KEYS = 10_000;
 
-interface Waiting<I, R> {
-  readonly items: I[];
-  readonly settle: ((answer: Many<R> | Promise<never>) => void)[];
-  readonly send: (items: I[]) => Promise<Many<R>>;
+/** What is known of one key in one use. */
+interface Shared<I, R> {
+  /** Milliseconds per item. */
+  pace: number;
+  /** Messages, and items in them, that are not answered yet. */
+  messages: number;
+  itemsOut: number;
+  items: I[];
+  settle: ((answer: Many<R> | Promise<never>) => void)[];
+  send: (items: I[]) => Promise<Many<R>>;
 }
 
 export interface Together<I, R> {
@@ -23,25 +34,52 @@ export interface Together<I, R> {
   one(group: string, ref: Uint8Array, item: I, size: number, send: (items: I[]) => Promise<Many<R>>): Promise<Many<R>>;
 }
 
-/** `lanes` says how many messages can be worked on side by side. */
+/**
+ * `lanes` says how many messages can be worked on side by side. As many of a key are under way; what is asked meanwhile goes
+ * with the next ones, since each message costs both processes a wake-up.
+ */
 export function createTogether<I, R>(lanes: () => number): Together<I, R> {
-  const waiting = new Map<string, Waiting<I, R>>();
-  /** Milliseconds per item, by key. */
-  const pace = new Map<string, number>();
+  const known = new Map<string, Shared<I, R>>();
+  const waiting = new Set<Shared<I, R>>();
   let scheduled = false;
+  let timer: NodeJS.Timeout | undefined;
 
-  const measured = (name: string, ms: number): void => {
-    const before = pace.get(name);
-    if (before === undefined && pace.size >= MOST_KEYS) pace.clear();
-    pace.set(name, before === undefined ? ms : before + (ms - before) * NEWEST);
+  const sharedOf = (name: string, send: Shared<I, R>["send"]): Shared<I, R> => {
+    let shared = known.get(name);
+    if (shared !== undefined) return shared;
+    if (known.size >= MOST_KEYS) for (const [key, { messages }] of known) if (messages === 0) known.delete(key);
+    known.set(name, (shared = { pace: 0, messages: 0, itemsOut: 0, items: [], settle: [], send }));
+    return shared;
+  };
+  const measured = (shared: Shared<I, R>, begun: number, items: number): void => {
+    const ms = (performance.now() - begun) / items;
+    shared.pace = shared.pace === 0 ? ms : Math.min(ms, shared.pace * MOST_SLOWER);
+  };
+  const soon = (): void => {
+    if (scheduled) return;
+    scheduled = true;
+    // After every promise callback of this turn: whoever was answered together asks together.
+    process.nextTick(flush);
   };
 
-  const send = (name: string, { items, settle, send: sendItems }: Waiting<I, R>): void => {
+  const sendPart = (shared: Shared<I, R>, count: number): void => {
     const begun = performance.now();
-    sendItems(items).then(
+    const whole = count === shared.items.length;
+    const items = whole ? shared.items : shared.items.splice(0, count);
+    const settle = whole ? shared.settle : shared.settle.splice(0, count);
+    if (whole) [shared.items, shared.settle] = [[], []];
+    shared.messages++;
+    shared.itemsOut += count;
+    const done = (): void => {
+      shared.messages--;
+      shared.itemsOut -= count;
+      if (waiting.has(shared)) soon();
+    };
+    shared.send(items).then(
       (answers) => {
-        measured(name, (performance.now() - begun) / items.length);
-        for (let i = 0; i < settle.length; i++) {
+        measured(shared, begun, count);
+        done();
+        for (let i = 0; i < count; i++) {
           const answer = answers[i];
           settle[i]?.(
             answer === undefined
@@ -51,50 +89,48 @@ export function createTogether<I, R>(lanes: () => number): Together<I, R> {
         }
       },
       (error: unknown) => {
+        done();
         for (const resolve of settle) resolve(Promise.reject(error as Error));
       },
     );
   };
 
+  const sendWaiting = (anyhow: boolean): void => {
+    const most = lanes();
+    for (const shared of waiting) {
+      const part = Math.min(MOST_ITEMS, Math.ceil((shared.itemsOut + shared.items.length) / most));
+      while (shared.items.length > 0 && (anyhow || shared.messages < most))
+        sendPart(shared, Math.min(part, shared.items.length));
+      if (shared.items.length === 0) waiting.delete(shared);
+    }
+    if (waiting.size === 0 || timer !== undefined) return;
+    timer = setTimeout(() => {
+      timer = undefined;
+      sendWaiting(true);
+    }, MOST_WAIT_MS);
+  };
   const flush = (): void => {
     scheduled = false;
-    const batches = [...waiting];
-    waiting.clear();
-    const free = Math.max(1, lanes());
-    for (const [name, batch] of batches) {
-      const { items, settle, send: sendItems } = batch;
-      const part = Math.ceil(items.length / Math.min(free, items.length));
-      for (let from = 0; from < items.length; from += part)
-        send(name, { items: items.slice(from, from + part), settle: settle.slice(from, from + part), send: sendItems });
-    }
+    sendWaiting(false);
   };
 
   return {
-    one(group, ref, item, size, sendItems) {
-      const name = group + Buffer.from(ref.buffer, ref.byteOffset, ref.length).toString("latin1");
-      if (size > MOST_BYTES || (pace.get(name) ?? 0) > SLOW_MS) {
+    one(group, ref, item, size, send) {
+      const shared = sharedOf(group + Buffer.from(ref.buffer, ref.byteOffset, ref.length).toString("latin1"), send);
+      if (size > MOST_BYTES || shared.pace > SLOW_MS) {
         const begun = performance.now();
-        const answers = sendItems([item]);
+        const answers = send([item]);
         answers.then(
-          () => measured(name, performance.now() - begun),
+          () => measured(shared, begun, 1),
           () => undefined,
         );
         return answers;
       }
-      let batch = waiting.get(name);
-      if (batch === undefined) waiting.set(name, (batch = { items: [], settle: [], send: sendItems }));
-      if (!scheduled) {
-        scheduled = true;
-        // After every promise callback of this turn: whoever was answered together asks together.
-        process.nextTick(flush);
-      }
       const { promise, resolve } = Promise.withResolvers<Many<R>>();
-      batch.items.push(item);
-      batch.settle.push(resolve);
-      if (batch.items.length >= MOST_ITEMS) {
-        waiting.delete(name);
-        send(name, batch);
-      }
+      shared.items.push(item);
+      shared.settle.push(resolve);
+      waiting.add(shared);
+      soon();
       return promise;
     },
   };

@@ -113,6 +113,16 @@ export const OPERATIONS = {
   ),
   /** A reference that this thread must not resolve any more, or may again. */
   forget: operation(71, struct("forget", SPEC, { ref, gone: bool8 }), empty),
+  /** `unlock` that answers with the PIN, encrypted by RSA-OAEP with SHA-256 to the recipient's SPKI under the label. */
+  unlockKeeping: operation(
+    72,
+    struct("unlock keeping", SPEC, {
+      sealed: bytes(u16, LIMITS.unlock),
+      recipient: bytes(u16, LIMITS.publicKey),
+      label: bytes(u8, 255),
+    }),
+    struct("kept", SPEC, { pin: bytes(u16, 1024) }),
+  ),
 } as const;
 
 export type OperationName = keyof typeof OPERATIONS;

@@ -3,6 +3,7 @@ import { CasemateError, isCasemateError } from "@casemate/foundation/errors";
 import { FrameBatch, FrameParser, HELLO, NOTIFY_ID, checkBody } from "../frames.ts";
 import { encodeHello, type ReportedStep } from "../hello.ts";
 import { STATUS_OK, encodeError } from "../wire-error.ts";
+import { printError } from "./print-error.ts";
 
 const CHANNEL_FD = 3;
 const EXIT_UNCAUGHT = 70;
@@ -18,13 +19,9 @@ export interface ServeOptions {
   handle(op: number, body: Uint8Array): Uint8Array | Promise<Uint8Array>;
   /** What `hardenGuest` found; sent to the host as the first message. */
   readonly steps: readonly ReportedStep[];
-  /** The channel's descriptor, 3 unless a thread of the guest serves a channel of its own. */
-  readonly descriptor?: number;
-  /** Longest time that replies of synchronous handlers wait to share a write. Default 0.3. */
-  readonly holdMs?: number;
 }
 
-/** A thread serves one channel, and has one of these. */
+/** Set by `serveGuest`. */
 let serving: ((op: number, body: Uint8Array) => void) | undefined;
 
 /** Sends an unasked message to the host. `op` is 0 to 254. @throws TypeError before `serveGuest` was called. */
@@ -35,10 +32,9 @@ export function notifyHost(op: number, body: Uint8Array): void {
 
 /** Serves the channel until the host closes it; the process then ends. */
 export function serveGuest(options: ServeOptions): void {
-  const socket = new Socket({ fd: options.descriptor ?? CHANNEL_FD, readable: true, writable: true });
+  const socket = new Socket({ fd: CHANNEL_FD, readable: true, writable: true });
   const batch = new FrameBatch();
   const parser = new FrameParser();
-  const holdMs = options.holdMs ?? MAX_HOLD_MS;
   let heldSince = 0;
   let scheduled = false;
 
@@ -91,7 +87,7 @@ export function serveGuest(options: ServeOptions): void {
     }
     reply(id, result);
     const now = performance.now();
-    if (now - heldSince > holdMs) {
+    if (now - heldSince > MAX_HOLD_MS) {
       flush();
       heldSince = now;
     }
@@ -125,11 +121,4 @@ export function serveGuest(options: ServeOptions): void {
   };
   notify(HELLO, encodeHello(options.steps));
   serving = notify;
-}
-
-/** Name and place of an unexpected error; its message may quote input and stays inside. */
-function printError(error: unknown): void {
-  const stack = error instanceof Error ? (error.stack ?? "").split("\n").slice(1, 4).join(" <") : "";
-  const message = isCasemateError(error) ? error.message : "";
-  process.stderr.write(`${error instanceof Error ? error.name : typeof error}: ${message}${stack}\n`);
 }

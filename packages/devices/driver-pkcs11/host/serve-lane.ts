@@ -1,7 +1,7 @@
 /** One thread of the vendor host: a channel, a session, and every operation as a row. */
-import { serveGuest } from "@casemate/devices/boundary/guest";
+import { serveBlocking } from "@casemate/devices/boundary/guest";
 import { CasemateError } from "@casemate/foundation/errors";
-import { createPinReceiver } from "../pin-message.ts";
+import { createPinReceiver, encryptPin } from "../pin-message.ts";
 import { explained } from "../status.ts";
 import { decodeRequest, encodeReply, operationNumbered, type Handlers, type OperationName } from "../wire.ts";
 import { agreeHandlers } from "./agree.ts";
@@ -16,7 +16,7 @@ import { probe } from "./probe.ts";
 import { signHandlers } from "./sign.ts";
 import { wrapHandlers } from "./wrap.ts";
 
-type Working = Omit<Handlers, "connect" | "attach" | "challenge" | "unlock" | "probe" | "health">;
+type Working = Omit<Handlers, "connect" | "attach" | "challenge" | "unlock" | "unlockKeeping" | "probe" | "health">;
 
 function workingHandlers(lane: Lane): Working {
   const keys = createKeyStore(lane);
@@ -64,6 +64,12 @@ function handlersOf(): (name: OperationName) => (request: never) => unknown {
       login(connected(), slot, pin.reveal());
       return {};
     },
+    unlockKeeping: ({ sealed, recipient, label }) => {
+      using pin = pins.open(sealed);
+      const kept = encryptPin(recipient, label, pin);
+      login(connected(), slot, pin.reveal());
+      return { pin: kept };
+    },
     probe: () => probe(connected()),
     health: () => {
       connected().session.check(loginRequired);
@@ -80,9 +86,8 @@ function handlersOf(): (name: OperationName) => (request: never) => unknown {
 /** Serves the channel on `descriptor` until its other end closes. */
 export function serveLane(descriptor: number): void {
   const handler = handlersOf();
-  serveGuest({
+  serveBlocking({
     descriptor,
-    holdMs: 0, // others are waiting at the other end, and the next call may take long
     steps: [],
     handle(op, body) {
       const name = operationNumbered(op);
