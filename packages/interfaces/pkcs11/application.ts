@@ -118,7 +118,7 @@ export class Application {
 
   open(slot: number, flags: number, writable: boolean): Session {
     if (this.sessions.size >= MAX_SESSIONS) throw failure("SESSION_COUNT");
-    const session = new Session(this.#nextSession++, slot, flags, writable);
+    const session = new Session(this.#nextSession++, slot, flags, writable, this.version === 0);
     this.sessions.set(session.handle, session);
     const counts = this.shared.sessionCounts.get(slot) ?? { all: 0, writable: 0 };
     counts.all++;

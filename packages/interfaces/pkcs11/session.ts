@@ -15,6 +15,8 @@ export interface Progress {
   kept: Uint8Array | undefined;
   /** The key asks for a login before each use (CKA_ALWAYS_AUTHENTICATE), and none has come yet. */
   loginDue: boolean;
+  /** Ended with nothing, towards a caller who may have asked for the size alone: the same call is answered once more. */
+  over?: boolean;
 }
 
 export interface DigestOperation extends Progress {
@@ -98,11 +100,14 @@ export class Session {
   readonly slot: number;
   readonly writable: boolean;
   readonly flags: number;
+  /** The client writes the same for a NULL pointer as for a buffer without room (p11-kit before 0.25). */
+  readonly roomUnsaid: boolean;
   operations: Operations = {};
   /** Session objects that end with it. */
   readonly objects = new Set<string>();
 
-  constructor(handle: number, slot: number, flags: number, writable: boolean) {
+  constructor(handle: number, slot: number, flags: number, writable: boolean, roomUnsaid: boolean) {
+    this.roomUnsaid = roomUnsaid;
     this.handle = handle;
     this.slot = slot;
     this.flags = flags;
@@ -116,6 +121,13 @@ export class Session {
     return operation;
   }
 
+  /** As `running`, for what does not end the operation. @throws CKR_OPERATION_NOT_INITIALIZED. */
+  goingOn<K extends "encrypt" | "decrypt">(kind: K): NonNullable<Operations[K]> {
+    const operation = this.running(kind);
+    if (operation.over === true) throw failure("OPERATION_NOT_INITIALIZED");
+    return operation;
+  }
+
   /** The operation that waits for a login of its own. */
   awaitingLogin(): Progress | undefined {
     const { sign, signRecover, decrypt } = this.operations;
@@ -124,6 +136,7 @@ export class Session {
 
   /** @throws CKR_OPERATION_ACTIVE. */
   mustBeFree(kind: keyof Operations): void {
-    if (this.operations[kind] !== undefined) throw failure("OPERATION_ACTIVE");
+    const operation = this.operations[kind];
+    if (operation !== undefined && !("over" in operation && operation.over === true)) throw failure("OPERATION_ACTIVE");
   }
 }

@@ -111,6 +111,9 @@ describe("sessions, logins and operations over PKCS#11", () => {
     await client.call("C_DigestInit", handle, mechanism(CKM.SHA256));
     await client.call("C_DigestUpdate", handle, toUtf8("ab"));
     assert.equal(await client.rv("C_Digest", handle, toUtf8("c"), 32), CKR.OPERATION_ACTIVE);
+    assert.equal(await client.rv("C_DigestFinal", handle, 32), CKR.OPERATION_NOT_INITIALIZED, "C_Digest ends it");
+    await client.call("C_DigestInit", handle, mechanism(CKM.SHA256));
+    await client.call("C_DigestUpdate", handle, toUtf8("ab"));
     const [state] = await client.call("C_GetOperationState", handle, 1000);
     await client.call("C_DigestUpdate", handle, toUtf8("c"));
     const [digest] = await client.call("C_DigestFinal", handle, 32);
@@ -119,6 +122,29 @@ describe("sessions, logins and operations over PKCS#11", () => {
     await client.call("C_DigestUpdate", handle, toUtf8("c"));
     assert.deepEqual((await client.call("C_DigestFinal", handle, 32))[0], digest);
     assert.equal(await client.rv("C_SetOperationState", handle, new Uint8Array(80), 0, 0), CKR.SAVED_STATE_INVALID);
+    assert.equal(await client.rv("C_SetOperationState", handle, NULL_BYTES, 0, 0), CKR.ARGUMENTS_BAD);
+  });
+  test("a client that writes NULL and no room alike can end a cipher with nothing left, and ask for that size before", async () => {
+    await using client = await TestClient.open(bench.socketPath, { version: 0 });
+    const handle = await session(client);
+    const [key] = await client.call("C_GenerateKey", handle, mechanism(CKM.AES_KEY_GEN), [
+      attribute(CKA.VALUE_LEN, 16),
+    ]);
+    const block = new Uint8Array(16);
+    const start = () => client.call("C_EncryptInit", handle, mechanism(CKM.AES_ECB), key);
+    const end = () => client.rv("C_EncryptFinal", handle, SIZE_QUERY);
+    await start();
+    await client.call("C_EncryptUpdate", handle, block, 16);
+    assert.deepEqual(await client.call("C_EncryptFinal", handle, SIZE_QUERY), [new Uint8Array(0)]);
+    assert.equal(await client.rv("C_EncryptUpdate", handle, block, 16), CKR.OPERATION_NOT_INITIALIZED);
+    assert.equal(await end(), CKR.OK, "the call after the size query");
+    assert.equal(await end(), CKR.OPERATION_NOT_INITIALIZED);
+    await start();
+    await client.call("C_EncryptUpdate", handle, block, 16);
+    assert.equal(await end(), CKR.OK);
+    await start();
+    await client.call("C_EncryptUpdate", handle, block.subarray(1), 16);
+    assert.equal(await end(), CKR.DATA_LEN_RANGE, "an incomplete block is refused, not dropped");
   });
 
   for (const [name, generator, params, length] of [

@@ -201,6 +201,8 @@ export function complete(objectClass: number, template: Template, origin: Origin
   if (!USAGES.some((type) => template.has(type))) {
     for (const type of USUAL.get(objectClass) ?? []) attributes.set(type, true);
   }
+  // A secret that is to stay hidden is not taken out wrapped either, unless that was asked for.
+  if (objectClass === CKO.SECRET_KEY && template.get(CKA.SENSITIVE) === true) attributes.set(CKA.EXTRACTABLE, false);
   for (const [type, value] of template) {
     if (OWN.has(type)) throw failure("ATTRIBUTE_READ_ONLY", `0x${type.toString(16)}`);
     const before = attributes.get(type);

@@ -86,7 +86,7 @@ function one(application: Application, handle: number, given: ByteArray, capacit
 
 function update(application: Application, handle: number, given: ByteArray, capacity: number, kind: Kind) {
   const session = application.session(handle);
-  const operation = session.running(kind);
+  const operation = session.goingOn(kind);
   part(session, kind, operation);
   const data = input(session, kind, given);
   const { stream } = operation;

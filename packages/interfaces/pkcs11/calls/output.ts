@@ -27,12 +27,18 @@ function settle(
   result: Uint8Array,
   ends: boolean,
 ): [Uint8Array | number] {
-  if (result.length > capacity) {
+  if (result.length > (operation.over === true ? Math.max(capacity, 0) : capacity)) {
     operation.kept = result;
     return [result.length];
   }
   operation.kept = undefined;
   if (ends && session.operations[kind] === operation) session.operations[kind] = undefined;
+  return [result];
+}
+
+function endUnsaid(operation: Progress, result: Uint8Array): [Uint8Array] {
+  operation.kept = result;
+  operation.over = true;
   return [result];
 }
 
@@ -50,14 +56,16 @@ export function deliver(
   compute: () => Maybe<Uint8Array>,
 ): Maybe<[Uint8Array | number]> {
   if (operation.kept !== undefined) return settle(session, kind, operation, capacity, operation.kept, ends);
-  if (capacity === SIZE_QUERY) return [size];
+  // Where nothing is left to come out, a client that does not tell the two apart means either: it gets the end, which fits both.
+  const unsaid = capacity === SIZE_QUERY && session.roomUnsaid && ends && size === 0;
+  if (capacity === SIZE_QUERY && !unsaid) return [size];
+  const done = unsaid
+    ? (bytes: Uint8Array) => endUnsaid(operation, bytes)
+    : (bytes: Uint8Array) => settle(session, kind, operation, capacity, bytes, ends);
   try {
     const result = compute();
-    if (!(result instanceof Promise)) return settle(session, kind, operation, capacity, result, ends);
-    return result.then(
-      (bytes) => settle(session, kind, operation, capacity, bytes, ends),
-      (error: unknown) => fail(session, kind, error),
-    );
+    if (!(result instanceof Promise)) return done(result);
+    return result.then(done, (error: unknown) => fail(session, kind, error));
   } catch (error) {
     return fail(session, kind, error);
   }
@@ -68,10 +76,10 @@ function mustBeAllowed(session: Session, kind: Kind, operation: Progress): void 
   if (operation.loginDue) fail(session, kind, failure("USER_NOT_LOGGED_IN", "the key asks for a login for each use"));
 }
 
-/** A one-shot call. @throws CKR_OPERATION_ACTIVE after a multi-part one; the operation goes on. CKR_USER_NOT_LOGGED_IN. */
+/** A one-shot call; it always ends the operation. @throws CKR_OPERATION_ACTIVE after a multi-part one, CKR_USER_NOT_LOGGED_IN. */
 export function whole(session: Session, kind: Kind, operation: Progress): void {
   mustBeAllowed(session, kind, operation);
-  if (operation.mode === "parts") throw failure("OPERATION_ACTIVE");
+  if (operation.mode === "parts") fail(session, kind, failure("OPERATION_ACTIVE"));
   operation.mode = "whole";
 }
 

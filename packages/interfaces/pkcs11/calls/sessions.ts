@@ -99,7 +99,7 @@ export const sessionCalls: Calls<
   C_GetOperationState: (application, handle, capacity) => saveState(application.session(handle), capacity),
   C_SetOperationState(application, handle, state, encryptionKey, authenticationKey) {
     const session = application.session(handle);
-    if (state === undefined) throw failure("ARGUMENTS_BAD");
+    if (state === undefined || state === NULL_BYTES) throw failure("ARGUMENTS_BAD");
     if (encryptionKey !== 0 || authenticationKey !== 0) throw failure("KEY_NOT_NEEDED");
     restoreState(session, state);
     return [];
