@@ -59,7 +59,14 @@ function over(keys: KeyView[]) {
   } as unknown as Keyring;
   const objects = { find: () => Promise.resolve({ items: [] }) } as unknown as ObjectStore;
   const log = { info: () => undefined, warn: () => undefined };
-  const catalogue = new Catalogue({ keyring, objects, clock: systemClock, random: systemRandom, log });
+  const catalogue = new Catalogue({
+    keyring,
+    objects,
+    clock: systemClock,
+    random: systemRandom,
+    log,
+    service: undefined,
+  });
   const tell = (change: KeyringChange): void => listeners.forEach((listener) => listener(change));
   return { catalogue, asked, tell, listeners };
 }

@@ -125,7 +125,10 @@ function keyringCipher(
 ): WholeCipher {
   const named = spec.kind === "rsa-oaep" ? oaep(parameter) : undefined;
   const scheme = named === undefined ? (spec.kind === "rsa-pkcs1" ? spec.kind : undefined) : ownOaep(named);
-  if (scheme === undefined) return local;
+  const use = { action: "key.encrypt", version, details: { mechanism: spec.kind } } as const;
+  const here = (data: Uint8Array): Promise<Uint8Array> =>
+    ports.keyring.usePublicHalf(caller, name, use, () => local.run(data));
+  if (scheme === undefined) return { ...local, run: here };
   return {
     ...local,
     async run(data) {
@@ -133,7 +136,7 @@ function keyringCipher(
       try {
         return only((await ports.keyring.encrypt(caller, name, { scheme, raw: true, version, items: [item] })).results);
       } catch (error) {
-        if (isCasemateError(error) && error.code === "NOT_SUPPORTED") return local.run(data);
+        if (isCasemateError(error) && error.code === "NOT_SUPPORTED") return here(data);
         throw error;
       }
     },
@@ -271,9 +274,10 @@ export function wholeCipher(
     if (material.kind !== "public") throw failure("KEY_TYPE_INCONSISTENT");
     const local = publicCipher(material, spec, parameter);
     const { device } = material;
-    return caller === undefined || device === undefined
+    const who = caller ?? ports.service;
+    return who === undefined || device === undefined
       ? local
-      : keyringCipher(ports, caller, device, local, spec, parameter);
+      : keyringCipher(ports, who, device, local, spec, parameter);
   }
   if (material.kind === "device") return deviceDecrypt(ports, need(caller), material.key, spec, parameter);
   if (material.kind === "private") return sessionDecrypt(ports, caller, material.key, spec, parameter);

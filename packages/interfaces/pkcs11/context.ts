@@ -20,6 +20,8 @@ export interface Ports {
   readonly keyring: Keyring;
   readonly objects: ObjectStore;
   readonly sessionKeys: SessionKeyring;
+  /** The interface's own caller: for what needs no login. */
+  readonly service: Caller | undefined;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Pkcs11Log;

@@ -99,6 +99,57 @@ describe("the public half of a device key, used through PKCS#11", () => {
     });
   }
 
+  const OAEP_SHA1: MechanismParameter = {
+    kind: "oaep",
+    hash: CKM.SHA_1,
+    mgf: CKG.MGF1_SHA1,
+    source: 1,
+    label: new Uint8Array(0),
+  };
+  test("what no device has is done here under the same policy, and on record", async () => {
+    const [publicKey, privateKey] = keys;
+    const odd = mechanism(CKM.SHA256_RSA_PKCS_PSS, { ...PSS, saltLength: 20 });
+    await client.call("C_SignInit", session, odd, privateKey);
+    const [signature] = (await client.call("C_Sign", session, toUtf8("odd"), 512)) as [Uint8Array];
+    const verified = (await records("key.verify")).length;
+    await client.call("C_VerifyInit", session, odd, publicKey);
+    await client.call("C_Verify", session, toUtf8("odd"), signature);
+    assert.equal((await records("key.verify")).length, verified + 1);
+    const encrypted = (await records("key.encrypt")).length;
+    for (const mode of [mechanism(CKM.RSA_PKCS_OAEP, OAEP_SHA1), mechanism(CKM.RSA_X_509)]) {
+      await client.call("C_EncryptInit", session, mode, publicKey);
+      await client.call("C_Encrypt", session, toUtf8("secret"), 256);
+    }
+    assert.equal((await records("key.encrypt")).length, encrypted + 2);
+  });
+
+  test("before a login the interface answers for it: allowed and on record, until a policy forbids it", async () => {
+    await using other = await TestClient.open(bench.socketPath, { version: 2 });
+    const [handle] = await other.call("C_OpenSession", 0, RW);
+    await other.call("C_FindObjectsInit", handle, [attribute(CKA.LABEL, "both"), attribute(CKA.VERIFY, true)]);
+    const [[publicKey = 0]] = (await other.call("C_FindObjects", handle, 1)) as [number[]];
+    const verify = async (): Promise<number> => {
+      await other.call("C_VerifyInit", handle, mechanism(CKM.SHA256_RSA_PKCS), publicKey);
+      return other.rv("C_Verify", handle, toUtf8("x"), new Uint8Array(256));
+    };
+    const encrypt = async (mode: ReturnType<typeof mechanism>): Promise<number> => {
+      await other.call("C_EncryptInit", handle, mode, publicKey);
+      return other.rv("C_Encrypt", handle, toUtf8("x"), 256);
+    };
+    const own = async (action: "key.verify" | "key.encrypt", outcome: string) =>
+      (await records(action)).filter((r) => r.principal === "pkcs11" && r.outcome === outcome).length;
+    assert.equal(await verify(), CKR.SIGNATURE_INVALID);
+    assert.equal(await encrypt(mechanism(CKM.RSA_PKCS)), CKR.OK);
+    assert.equal(await encrypt(mechanism(CKM.RSA_PKCS_OAEP, OAEP_SHA1)), CKR.OK);
+    assert.deepEqual([await own("key.verify", "ok"), await own("key.encrypt", "ok")], [1, 2]);
+
+    const text = `forbid(principal == Service::"pkcs11", action in [Action::"key.verify", Action::"key.encrypt"], resource);`;
+    await bench.keyring.setPolicy(bench.admin, "no-strangers", text);
+    assert.equal(await verify(), CKR.ACTION_PROHIBITED);
+    assert.equal(await encrypt(mechanism(CKM.RSA_PKCS_OAEP, OAEP_SHA1)), CKR.ACTION_PROHIBITED);
+    assert.deepEqual([await own("key.verify", "FORBIDDEN"), await own("key.encrypt", "FORBIDDEN")], [1, 1]);
+  });
+
   test("OAEP of the outside decrypts here: the label and the hashes mean the same", async () => {
     const { publicKey } = await bench.keyring.publicKey(bench.admin, "both");
     const key = createPublicKey({ key: Buffer.from(publicKey), format: "der", type: "spki" });

@@ -120,6 +120,7 @@ export async function createPkcs11Server(options: Pkcs11ServerOptions): Promise<
     keyring,
     objects,
     sessionKeys,
+    service: options.service,
     log,
     clock: options.clock ?? systemClock,
     random: options.random ?? systemRandom,

@@ -131,6 +131,21 @@ function publicEngine(key: KeyObject, spec: SignSpec, parameter: MechanismParame
   }
 }
 
+/** Verification here by the public value, under policy and on record like every other. */
+function publicHalfEngine(
+  { keyring }: Ports,
+  caller: Caller,
+  { name, version }: DeviceKey,
+  local: VerifyEngine,
+  spec: SignSpec,
+): VerifyEngine {
+  const use = { action: "key.verify", version, details: { mechanism: spec.kind } } as const;
+  return {
+    ...local,
+    verify: (input, signature) => keyring.usePublicHalf(caller, name, use, () => local.verify(input, signature)),
+  };
+}
+
 /** Verification by the keyring: the same policy and audit as over REST. */
 function keyringEngine(
   ports: Ports,
@@ -149,7 +164,7 @@ function keyringEngine(
           (await ports.keyring.verify(caller, key.name, { scheme, kind, version: key.version, items })).results,
         );
       } catch (error) {
-        // Allowed, and on record; but this device has no such scheme, and the public value is all that it takes.
+        // This device has no such scheme, and the public value is all that it takes.
         if (isCasemateError(error) && error.code === "NOT_SUPPORTED") return local.verify(input, given);
         throw error;
       }
@@ -167,9 +182,11 @@ export function verifyEngine(
 ): VerifyEngine {
   if (material.kind === "public") {
     const local = publicEngine(material.key, spec, parameter);
-    if (material.device === undefined || caller === undefined) return local;
+    const who = caller ?? ports.service;
+    if (material.device === undefined || who === undefined) return local;
+    const here = publicHalfEngine(ports, who, material.device, local, spec);
     const check = keyringCheck(spec, parameter, modulusBits(material.key));
-    return check === undefined ? local : keyringEngine(ports, caller, material.device, local, check);
+    return check === undefined ? here : keyringEngine(ports, who, material.device, here, check);
   }
   if (material.kind === "private") throw failure("KEY_TYPE_INCONSISTENT");
   if (material.kind === "secret") {

@@ -34,6 +34,7 @@ import { encrypt } from "./use/encrypt.ts";
 import { decapsulate, encapsulate } from "./use/kem.ts";
 import { mac, macVerify } from "./use/mac.ts";
 import { random } from "./use/random.ts";
+import { usePublicHalf } from "./use/public-half.ts";
 import { sessionKey } from "./use/session-key.ts";
 import { sign } from "./use/sign.ts";
 import { verify } from "./use/verify.ts";
@@ -72,6 +73,7 @@ export function composeUseCases(
     dataKeys: dataKeys(core),
     random: random(core),
     sessionKey: sessionKey(core),
+    usePublicHalf: usePublicHalf(core),
     listDevices: listDevices(core),
     getDevice: getDevice(core),
     listDeviceObjects: listDeviceObjects(core),

@@ -21,6 +21,11 @@ permit(
 );`,
   },
   {
+    id: "built-in.pkcs11-public-keys",
+    text: `// Before a login applications encrypt with public keys, as everybody can who has them; the PKCS#11 interface answers for it.
+permit(principal == Service::"pkcs11", action == Action::"key.encrypt", resource) when { context.source == "pkcs11" };`,
+  },
+  {
     id: "built-in.user",
     text: `// Users use keys and see them.
 permit(principal in Role::"user", action in [Action::"read", Action::"use"], resource);`,
