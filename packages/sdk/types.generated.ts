@@ -233,7 +233,7 @@ export type WrapScheme = "aes-kw" | "aes-kwp" | "rsa-aes-kwp";
 
 export type Usage = "sign" | "encrypt" | "mac" | "agree" | "kem" | "wrap";
 
-export type Action = "key.create" | "key.import" | "key.adopt" | "key.read" | "key.list" | "key.update" | "key.rotate" | "key.activate" | "key.suspend" | "key.resume" | "key.deactivate" | "key.compromise" | "key.destroy" | "key.destroy-now" | "key.restore" | "key.public" | "key.sign" | "key.verify" | "key.encrypt" | "key.decrypt" | "key.mac" | "key.mac-verify" | "key.agree" | "key.encapsulate" | "key.decapsulate" | "key.wrap" | "key.export" | "key.data-keys" | "session-key.create" | "session-key.use" | "session-key.read" | "random" | "device.list" | "device.read" | "device.unlock" | "device.lock" | "device.zeroize" | "device.objects" | "token.create" | "token.list" | "token.revoke" | "policy.list" | "policy.set" | "policy.test" | "policy.explain" | "object.read" | "object.write" | "audit.read" | "audit.checkpoint" | "audit.prove";
+export type Action = "key.create" | "key.import" | "key.adopt" | "key.read" | "key.list" | "key.update" | "key.rotate" | "key.activate" | "key.suspend" | "key.resume" | "key.deactivate" | "key.compromise" | "key.destroy" | "key.destroy-now" | "key.restore" | "key.public" | "key.sign" | "key.verify" | "key.encrypt" | "key.decrypt" | "key.mac" | "key.mac-verify" | "key.agree" | "key.encapsulate" | "key.decapsulate" | "key.wrap" | "key.wrap-outside" | "key.export" | "key.data-keys" | "session-key.create" | "session-key.use" | "session-key.read" | "random" | "device.list" | "device.read" | "device.unlock" | "device.lock" | "device.zeroize" | "device.objects" | "token.create" | "token.list" | "token.revoke" | "policy.list" | "policy.set" | "policy.test" | "policy.explain" | "object.read" | "object.write" | "audit.read" | "audit.checkpoint" | "audit.prove";
 
 export type ErrorCode = "BAD_REQUEST" | "DECODE_TRUNCATED" | "DECODE_TRAILING" | "DECODE_INVALID" | "TOO_LARGE" | "UNAUTHENTICATED" | "TOKEN_EXPIRED" | "PIN_WRONG" | "PIN_LOCKED" | "FORBIDDEN" | "NOT_FOUND" | "ALREADY_EXISTS" | "CONFLICT" | "IDEMPOTENCY_MISMATCH" | "NOT_SUPPORTED" | "KEY_STATE" | "KEY_USAGE" | "KEY_LIMIT" | "NOT_EXPORTABLE" | "DECRYPT_FAILED" | "DEVICE_LOCKED" | "DEVICE_TAMPERED" | "DEVICE_ABSENT" | "DEVICE_RESTARTED" | "DEVICE_FAILED" | "DEVICE_FULL" | "TIMEOUT" | "UNAVAILABLE" | "RATE_LIMITED" | "STORAGE_FULL" | "STORAGE_FAILED" | "STORAGE_IN_USE" | "STORAGE_NEWER" | "TAMPER_DETECTED" | "CONFIG_INVALID" | "INTERNAL";
 
@@ -320,7 +320,7 @@ export interface ImportKeyBody {
   readonly wrappingKey: string;
   /** Key wrapping scheme. */
   readonly scheme: WrapScheme;
-  /** The wrapped key: PKCS#8 DER or raw symmetric bytes inside. Base64 with padding, at most 65536 bytes. */
+  /** The wrapped key: PKCS#8 DER or raw symmetric bytes inside. Base64 with padding, at most 16384 bytes. */
   readonly wrapped: Uint8Array;
 }
 

@@ -79,9 +79,13 @@ export class LoadedKey {
     return signer;
   }
 
+  allows(usage: Usage): boolean {
+    return this.#usages[usage];
+  }
+
   /** @throws KEY_USAGE */
   require(usage: Usage): void {
-    if (this.#usages[usage]) return;
+    if (this.allows(usage)) return;
     throw refuse(
       "KEY_USAGE",
       `the key was not made for ${usage}`,

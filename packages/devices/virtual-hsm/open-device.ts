@@ -226,6 +226,13 @@ function checkUsages({ algorithm, usages }: NewKeySpec): void {
       "a key that wraps keys does not also decrypt data: it would hand out what it wraps",
       "make two keys, one with the usage wrap and one with the usage encrypt",
     );
+  // A raw RSA signature is a decryption by another name.
+  if (usages.wrap && usages.sign && ALGORITHMS[algorithm].family === "rsa")
+    throw refuse(
+      "NOT_SUPPORTED",
+      "an RSA key that wraps keys does not also sign: a raw signature would hand out what it wraps",
+      "make two keys, one with the usage wrap and one with the usage sign",
+    );
   const lawful = ALGORITHMS[algorithm].usages;
   const excess = wanted.filter((usage) => !lawful.includes(usage));
   if (excess.length > 0)

@@ -140,7 +140,12 @@ const SCHEMES: Readonly<Record<SignScheme, SchemeRow>> = {
   "rsa-pss-sha384": pss("sha384"),
   "rsa-pss-sha512": pss("sha512"),
   "rsa-raw": {
-    signer: (key) => (input) => rsa.rawSign(key.private, input),
+    signer(key) {
+      // Keys that both sign and wrap were made by earlier versions.
+      if (key.allows("wrap"))
+        throw refuse("KEY_USAGE", "a key that wraps keys makes no raw signatures: one would hand out what it wraps");
+      return (input) => rsa.rawSign(key.private, input);
+    },
     verifier: (key) => (input, signature) => rsa.rawVerify(key.public, input, signature),
   },
   "ecdsa-sha256": ecdsa("sha256"),

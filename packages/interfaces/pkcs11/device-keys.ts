@@ -82,9 +82,9 @@ function usagesOf(algorithm: KeyAlgorithm, ...templates: readonly Template[]): r
       if (template.get(type) === true) asked.add(symmetric && usage === "sign" ? "mac" : usage);
     }
   }
-  // A key that wraps keys does not also decrypt data: it would hand out what it wraps. Programs that ask for all by
-  // habit get the use of data; the key's attributes then say that it does not wrap.
-  if (asked.has("encrypt")) asked.delete("wrap");
+  // A key that wraps keys does not also decrypt data, nor make raw signatures: it would hand out what it wraps. Programs that
+  // ask for all by habit get the use of data; the key's attributes then say that it does not wrap.
+  if (asked.has("encrypt") || (algorithm.startsWith("rsa-") && asked.has("sign"))) asked.delete("wrap");
   const usages = possible.filter((usage) => asked.has(usage));
   if (usages.length > 0) return usages;
   // Nothing asked that it can do: what most programs mean.

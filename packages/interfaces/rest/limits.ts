@@ -6,8 +6,10 @@ export interface RestLimits {
   readonly inputBytes: number;
   /** Largest associated data or OAEP label in bytes. */
   readonly contextBytes: number;
-  /** Largest signature, MAC, public key or wrapped key in bytes. */
+  /** Largest signature, MAC or public key in bytes. */
   readonly artefactBytes: number;
+  /** Largest wrapped key in bytes. */
+  readonly wrappedBytes: number;
   /** Items of one batch. */
   readonly batchItems: number;
   /** Items of one page. */
@@ -36,6 +38,7 @@ export const REST_LIMITS = {
   contextBytes: 4096,
   /** An SLH-DSA-256f signature is 49856 bytes. */
   artefactBytes: 65_536,
+  wrappedBytes: 16_384,
   batchItems: 1000,
   pageItems: 1000,
   randomBytes: 65_536,

@@ -26,6 +26,7 @@ export const ACTIONS = [
   "key.encapsulate",
   "key.decapsulate",
   "key.wrap",
+  "key.wrap-outside",
   "key.export",
   "key.data-keys",
   "session-key.create",

@@ -16,7 +16,7 @@ import type {
 } from "@casemate/devices/contract";
 import type { KeyringChange } from "./changes.ts";
 import type { AuditRecordView, Checkpoint } from "./trail/types.ts";
-import type { SessionKeyUseCase } from "./use/session-key-work.ts";
+import type { PublicHalfUseCase, SessionKeyUseCase } from "./use/local-work.ts";
 
 export type { KeyringChange } from "./changes.ts";
 export type { AuditRecordView, Checkpoint } from "./trail/types.ts";
@@ -321,17 +321,7 @@ export interface Keyring {
   }>;
   random(caller: Caller, length: number, device?: string): Promise<Uint8Array>;
   readonly sessionKey: SessionKeyUseCase;
-  /** Runs `work`, which needs the public value alone, when policy and the key's state allow it, and records it. @throws NOT_FOUND, FORBIDDEN, KEY_USAGE, KEY_STATE. */
-  usePublicHalf<T>(
-    caller: Caller,
-    name: string,
-    use: {
-      readonly action: "key.verify" | "key.encrypt";
-      readonly version: number;
-      readonly details: Readonly<Record<string, string | number | boolean>>;
-    },
-    work: () => T | Promise<T>,
-  ): Promise<T>;
+  readonly usePublicHalf: PublicHalfUseCase;
 
   listDevices(caller: Caller): Promise<readonly DeviceView[]>;
   getDevice(caller: Caller, id: string): Promise<DeviceView>;

@@ -88,17 +88,17 @@ const importKey = operation({
       ...newKey,
       wrappingKey: keyName,
       scheme: wrapScheme,
-      wrapped: bytes(LIMIT.artefactBytes, "The wrapped key: PKCS#8 DER or raw symmetric bytes inside."),
+      wrapped: bytes(LIMIT.wrappedBytes, "The wrapped key: PKCS#8 DER or raw symmetric bytes inside."),
     },
     closed,
   ),
   response: ref("Key"),
   handle: ({ body }) => {
-    const request = { ...body, wrapped: bytesFrom(body.wrapped, "wrapped", LIMIT.artefactBytes) };
+    const request = { ...body, wrapped: bytesFrom(body.wrapped, "wrapped", LIMIT.wrappedBytes) };
     return async (keyring, caller) => keyJson(await keyring.importKey(caller, request));
   },
   recover: ({ body }) => {
-    const request = { ...body, wrapped: bytesFrom(body.wrapped, "wrapped", LIMIT.artefactBytes) };
+    const request = { ...body, wrapped: bytesFrom(body.wrapped, "wrapped", LIMIT.wrappedBytes) };
     return existing(body, async (keyring, caller) => keyJson(await keyring.importKey(caller, request)));
   },
 });

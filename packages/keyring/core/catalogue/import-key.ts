@@ -5,7 +5,8 @@ import type { Keyring } from "../types.ts";
 import { facet, select } from "../use/select.ts";
 import { addKey } from "./add.ts";
 
-const MAX_WRAPPED = 64 * 1024;
+/** What every device takes. */
+const MAX_WRAPPED = 16 * 1024;
 
 /** Foreign key material, unwrapped inside the device that holds the wrapping key. */
 export function importKey(core: Core): Keyring["importKey"] {
@@ -27,8 +28,9 @@ export function importKey(core: Core): Keyring["importKey"] {
           bytes: request.wrapped.length,
           sha256: createHash("sha256").update(request.wrapped).digest("hex"),
         };
-        if (request.wrapped.length === 0 || request.wrapped.length > MAX_WRAPPED)
-          throw new CasemateError("TOO_LARGE", `a wrapped key has 1 to ${MAX_WRAPPED} bytes`);
+        if (request.wrapped.length === 0) throw new CasemateError("BAD_REQUEST", "the wrapped key is empty");
+        if (request.wrapped.length > MAX_WRAPPED)
+          throw new CasemateError("TOO_LARGE", `a wrapped key has at most ${MAX_WRAPPED} bytes`);
         const entry = await core.keys.load(request.wrappingKey);
         core.guard.authorizeKey(caller, "key.wrap", entry);
         const wrapping = select(core, entry.record, "unwrap");

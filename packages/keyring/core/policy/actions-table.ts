@@ -39,6 +39,7 @@ export const ACTION_TABLE: Readonly<Record<Action, ActionRow>> = {
   "key.encapsulate": row("use", "key"),
   "key.decapsulate": row("use", "key"),
   "key.wrap": row("lifecycle", "key"),
+  "key.wrap-outside": row("administer", "key"),
   "key.export": row("lifecycle", "key"),
   "key.data-keys": row("use", "key"),
   "session-key.create": row("use", "keyring"),

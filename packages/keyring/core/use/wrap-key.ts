@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { CasemateError } from "@casemate/foundation/errors";
+import { originOf } from "../catalogue/key-record.ts";
 import type { Core } from "../core.ts";
 import type { Keyring } from "../types.ts";
 import { facet, select } from "./select.ts";
@@ -7,7 +8,7 @@ import { facet, select } from "./select.ts";
 const LAWFUL =
   "Use it through Casemate, take its public half, or create a key as exportable: that one leaves wrapped under another key.";
 
-/** Authorized on both keys: `key.wrap` on the one that leaves and on the one that wraps. */
+/** Authorized on both keys: `key.wrap` on the one that leaves and on the one that wraps, `key.wrap-outside` on one that came from outside. */
 export function wrapKey(core: Core): Keyring["wrapKey"] {
   return (caller, name, request) =>
     core.guard.key(caller, "key.wrap", name, async (target, note) => {
@@ -24,6 +25,9 @@ export function wrapKey(core: Core): Keyring["wrapKey"] {
         throw new CasemateError("BAD_REQUEST", `${name} and ${request.wrappingKey} are in different devices`, {
           hint: "Wrap under a key of the same device.",
         });
+      // Whoever brought the wrapping key's value may know it, and with it everything that is wrapped under it.
+      if (originOf(entry.record, wrapping.version) !== "generated")
+        core.guard.authorizeKey(caller, "key.wrap-outside", entry);
       const reserved = core.counters.take(entry.record, wrapping.version, 1);
       if (reserved !== undefined) await reserved;
       const facets = facet(chosen.device, chosen.device.wrap, "wrap keys");

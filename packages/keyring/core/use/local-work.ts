@@ -1,3 +1,4 @@
+// Use cases in which an interface does the work itself, under policy and on record.
 import type { SessionKeyAction } from "../actions.ts";
 import type { Caller } from "../types.ts";
 
@@ -17,4 +18,15 @@ export type SessionKeyUseCase = <T>(
   action: SessionKeyAction,
   about: SessionKeyWork,
   work: () => Promise<T>,
+) => Promise<T>;
+/** Runs `work`, which needs the public value alone, when policy and the key's state allow it, and records it. @throws NOT_FOUND, FORBIDDEN, KEY_USAGE, KEY_STATE. */
+export type PublicHalfUseCase = <T>(
+  caller: Caller,
+  name: string,
+  use: {
+    readonly action: "key.verify" | "key.encrypt";
+    readonly version: number;
+    readonly details: Readonly<Record<string, string | number | boolean>>;
+  },
+  work: () => T | Promise<T>,
 ) => Promise<T>;
