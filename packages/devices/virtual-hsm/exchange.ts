@@ -1,10 +1,12 @@
 /** Key agreement (SP 800-56A, RFC 7748) and key encapsulation (FIPS 203). */
 import { createPublicKey, decapsulate, diffieHellman, encapsulate, type KeyObject } from "node:crypto";
+import { isOneSequence } from "./imported-rsa.ts";
 import { refuse } from "./refuse.ts";
 import type { LoadedKey } from "./loaded-key.ts";
 
 function readPeer(der: Uint8Array): KeyObject {
   try {
+    if (!isOneSequence(der)) throw new TypeError("something follows the key");
     // OpenSSL refuses points that are not on their curve.
     return createPublicKey({ key: Buffer.from(der), format: "der", type: "spki" });
   } catch {

@@ -4,11 +4,14 @@ import {
   createPublicKey,
   createSecretKey,
   generateKeyPair,
+  sign,
+  verify,
   type AsymmetricKeyType,
   type KeyObject,
 } from "node:crypto";
 import type { Random } from "@casemate/foundation/effects";
 import { ALGORITHMS, type AlgorithmRow, type KeyAlgorithm } from "@casemate/protocols/hsm";
+import { checkRsaNumbers, isOneSequence } from "./imported-rsa.ts";
 import { refuse } from "./refuse.ts";
 
 export interface CurveRow {
@@ -115,6 +118,8 @@ function freshPrivate(algorithm: KeyAlgorithm, row: AlgorithmRow, random: Random
   }
 }
 
+const PROBE = new Uint8Array(32);
+
 const pkcs8 = (key: KeyObject): Uint8Array => key.export({ format: "der", type: "pkcs8" });
 
 /** Fresh material: PKCS#8 DER, or raw bytes for AES and HMAC. */
@@ -147,6 +152,7 @@ export function adoptMaterial(algorithm: KeyAlgorithm, material: Uint8Array): Ui
   }
   let key: KeyObject;
   try {
+    if (!isOneSequence(material)) throw new TypeError("something follows the key");
     key = createPrivateKey({ key: Buffer.from(material), format: "der", type: "pkcs8" });
   } catch {
     throw refuse("BAD_REQUEST", "what is inside the wrapping is not a PKCS#8 private key");
@@ -154,7 +160,24 @@ export function adoptMaterial(algorithm: KeyAlgorithm, material: Uint8Array): Ui
   if (!fits(algorithm, row, key)) {
     throw refuse("BAD_REQUEST", `the key inside the wrapping is ${key.asymmetricKeyType}, not ${algorithm}`);
   }
-  return pkcs8(key);
+  return ownForm(algorithm, row, key);
+}
+
+/** As a key that was made here: what came along (a public half, the parameters of a curve) is left behind. @throws BAD_REQUEST */
+function ownForm(algorithm: KeyAlgorithm, row: AlgorithmRow, key: KeyObject): Uint8Array {
+  if (row.family === "rsa") {
+    const der = pkcs8(key);
+    checkRsaNumbers(der);
+    return der;
+  }
+  const type = row.family === "ec" ? "ec" : algorithm;
+  if (row.family !== "ec" && !RAW_BYTES.has(algorithm)) return pkcs8(key);
+  const raw = key.export({ format: "raw-private" });
+  const own = rawPrivate(raw, type, "raw-private", CURVES.get(algorithm)?.name);
+  // OpenSSL believes the public half that comes with an EC key.
+  if (row.family === "ec" && !verify("sha256", PROBE, createPublicKey(key), sign("sha256", PROBE, own)))
+    throw refuse("BAD_REQUEST", "the two halves of the key inside the wrapping do not belong together");
+  return pkcs8(own);
 }
 
 /** Bytes of a private key that OpenSSL keeps in its secure heap, from measurement; 0 for the kinds it does not cover. */
