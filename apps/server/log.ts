@@ -1,4 +1,5 @@
 import { pino, type Logger } from "pino";
+import { openLogStream } from "./log-stream.ts";
 import type { LogLevel } from "./options.ts";
 
 export type Log = Logger;
@@ -20,7 +21,7 @@ const SECRET_NAMES = [
   "bytes",
 ];
 
-/** JSON lines to a file (mode 0600) or, for `-`, to standard error. */
+/** JSON lines to a file (mode 0600) or, for `-`, to standard error. @throws CONFIG_INVALID. */
 export function openLog(destination: string, level: LogLevel): Log {
   const paths = SECRET_NAMES.flatMap((name) => [name, `*.${name}`, `*.*.${name}`]);
   return pino(
@@ -31,8 +32,6 @@ export function openLog(destination: string, level: LogLevel): Log {
       formatters: { level: (label) => ({ level: label }) },
       redact: { paths: [...paths, 'req.headers["authorization"]'], censor: "[redacted]" },
     },
-    destination === "-"
-      ? pino.destination({ fd: 2, sync: true })
-      : pino.destination({ dest: destination, mode: 0o600, sync: false }),
+    openLogStream(destination),
   );
 }

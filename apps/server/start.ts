@@ -199,7 +199,6 @@ export async function startServer(options: RunOptions, paths: DataPaths, log: Lo
         await closeAll();
         rmSync(paths.running, { force: true });
         log.info("stopped");
-        log.flush();
       },
     };
   } catch (error) {
