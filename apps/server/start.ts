@@ -70,7 +70,9 @@ async function openParts(paths: DataPaths, log: Log, { reseal, pkcs11Audit }: Ru
   const audit = core.then(({ openAudit }) =>
     openAudit({ directory: paths.audit, clock: systemClock, ...(expected.size === 0 ? {} : { expected }) }),
   );
-  const policy = core.then(({ createPolicyEngine }) => createPolicyEngine());
+  const policy = core.then(({ createPolicyEngine }) =>
+    createPolicyEngine(systemClock, (message, error) => log.error({ err: error }, message)),
+  );
   const rest = import("@casemate/interfaces/rest");
   try {
     const [set, auditLog, engine] = await Promise.all([devices, audit, policy]);

@@ -4,6 +4,7 @@ import { commit, type Core } from "./core.ts";
 import type { NewObject, ObjectRecord, ObjectStore } from "./objects.ts";
 import { afterOf, limitOf, pageOf } from "./paging.ts";
 import type { Row } from "./store.ts";
+import { checkWellFormed } from "./text.ts";
 
 const MAX_ATTRIBUTES = 64 * 1024;
 const MAX_TEXT = 256;
@@ -73,6 +74,8 @@ export function openObjects(core: Core): ObjectStore {
 }
 
 function check(object: NewObject): void {
+  checkWellFormed("tokenLabel", object.tokenLabel);
+  checkWellFormed("label", object.label);
   if (object.tokenLabel.length > MAX_TEXT || object.label.length > MAX_TEXT)
     throw new CasemateError("TOO_LARGE", `a label has at most ${MAX_TEXT} characters`);
   if (object.ckaId.length > MAX_CKA_ID || !/^([0-9a-f]{2})*$/.test(object.ckaId))

@@ -3,6 +3,7 @@ import type { AlgorithmSupport, Device, KeyAlgorithm, Usage } from "@casemate/de
 import { ALGORITHMS, isKeyAlgorithm } from "../algorithms.ts";
 import type { Core } from "../core.ts";
 import { deviceOf } from "../core.ts";
+import { checkWellFormed } from "../text.ts";
 import { DAY_MS, parseTime } from "../time.ts";
 import type { Caller, CreateKey } from "../types.ts";
 import type { KeyRecord } from "./key-record.ts";
@@ -21,13 +22,15 @@ export function checkName(name: string): void {
     );
 }
 
-/** @throws BAD_REQUEST for too many or too long. */
+/** @throws BAD_REQUEST for too many, too long, or no Unicode. */
 export function checkLabels(labels: Readonly<Record<string, string>>): void {
   const entries = Object.entries(labels);
   if (entries.length > MAX_LABELS) throw new CasemateError("BAD_REQUEST", `at most ${MAX_LABELS} labels`);
   for (const [key, value] of entries) {
     if (key.length === 0 || key.length > MAX_LABEL_TEXT || typeof value !== "string" || value.length > MAX_LABEL_TEXT)
       throw new CasemateError("BAD_REQUEST", `a label and its value are texts of at most ${MAX_LABEL_TEXT} characters`);
+    checkWellFormed("a label's name", key);
+    checkWellFormed("a label's value", value);
   }
 }
 

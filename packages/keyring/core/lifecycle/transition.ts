@@ -3,6 +3,7 @@ import type { Action } from "../actions.ts";
 import { primaryOf, type KeyRecord, type VersionRecord } from "../catalogue/key-record.ts";
 import { changeKey } from "../catalogue/save.ts";
 import type { Core } from "../core.ts";
+import { checkWellFormed } from "../text.ts";
 import type { Keyring, Transition } from "../types.ts";
 import { versionOf } from "../use/select.ts";
 import { MOVES } from "./states.ts";
@@ -22,6 +23,7 @@ export function transition(core: Core): Keyring["transition"] {
     changeKey(core, caller, ACTION[move], name, (record, note) => {
       if (options.reason !== undefined && options.reason.length > MAX_REASON)
         throw new CasemateError("BAD_REQUEST", `a reason has at most ${MAX_REASON} characters`);
+      checkWellFormed("a reason", options.reason);
       const version = options.version === undefined ? primaryOf(record) : versionOf(record, options.version);
       note.details = { version: version.version, from: version.state };
       const next = moved(record, version, move, options.reason);

@@ -3,12 +3,15 @@ import { ACTIONS, type Action } from "../actions.ts";
 import { primaryOf } from "../catalogue/key-record.ts";
 import type { Core } from "../core.ts";
 import type { PolicyRequest } from "../ports.ts";
+import { checkWellFormed } from "../text.ts";
 import { tokenFromRow } from "../tokens/token-record.ts";
 import type { PolicyCheck, Role } from "../types.ts";
 
 /** The request a check stands for. Without roles, those of the principal's living tokens. @throws BAD_REQUEST, NOT_FOUND. */
 export async function requestOf(core: Core, check: PolicyCheck): Promise<PolicyRequest> {
   const action = actionOf(check.action);
+  checkWellFormed("principal", check.principal);
+  checkWellFormed("source", check.source);
   const caller = {
     principal: check.principal,
     kind: "user",

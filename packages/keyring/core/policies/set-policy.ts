@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { CasemateError } from "@casemate/foundation/errors";
 import { commit, type Core } from "../core.ts";
 import type { Change, Row, Store } from "../store.ts";
+import { checkWellFormed } from "../text.ts";
 import type { Caller, Keyring } from "../types.ts";
 
 const MAX_POLICIES = 1000;
@@ -12,6 +13,7 @@ export function setPolicy(core: Core): Keyring["setPolicy"] {
     core.locks.run("policy", () =>
       core.guard.keyring(caller, "policy.set", `policy/${id.slice(0, 128)}`, async (note) => {
         note.details = { bytes: text.length, sha256: createHash("sha256").update(text).digest("hex") };
+        checkWellFormed("a policy", text);
         if (core.policy.list().some((policy) => policy.builtIn && policy.id === id))
           throw new CasemateError("BAD_REQUEST", `policy ${id} is built in and stays as it is`, {
             hint: "Write a policy of your own beside it; forbid wins.",

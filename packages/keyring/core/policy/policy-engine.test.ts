@@ -350,3 +350,13 @@ test("after an input that exhausts Cedar's stack the engine goes on", async () =
   assert.equal(prepared, 2);
   assert.ok(custom.decide(requestFor("key.sign", ["user"])).allowed);
 });
+
+test("a request that cannot be decided is refused and logged, and the others of its class are decided", async () => {
+  const logged: string[] = [];
+  const fresh = await createPolicyEngine(manualClock(), (message) => void logged.push(message));
+  const good = requestFor("key.read", ["admin"]);
+  const poison: PolicyRequest = { ...good, resource: testKey({ labels: { a: "\ud800" } }) };
+  assert.equal(fresh.decide(poison).code, "policy-error");
+  assert.deepEqual(logged, ["policy could not decide key.read on a key for user user/alice with the roles admin"]);
+  assert.ok(fresh.decide(good).allowed);
+});

@@ -27,6 +27,9 @@ const SET_POLICIES: PolicyRequest = {
   resource: { type: "keyring" },
 };
 
+/** For what is wrong in here, not in a policy. Gets no secrets. */
+type Log = (message: string, error: unknown) => void;
+
 class CedarPolicyEngine implements PolicyEngine {
   readonly #schema = policySchema();
   readonly #host: CedarHost;
@@ -38,9 +41,11 @@ class CedarPolicyEngine implements PolicyEngine {
   #looks: Looks;
   /** The span of time that the remembered decisions are of. */
   #slot = 0;
+  readonly #log: Log;
 
-  constructor(clock: Pick<Clock, "now">) {
+  constructor(clock: Pick<Clock, "now">, log: Log) {
     this.#clock = clock;
+    this.#log = log;
     this.#host = new CedarHost((cedar) => this.#load(cedar, CURRENT, this.#statements));
     // Now rather than with the first request, so that a broken installation is found at start.
     this.#looks = this.#host.use((cedar) => looksOf(cedar, this.#statements));
@@ -53,7 +58,8 @@ class CedarPolicyEngine implements PolicyEngine {
     const known = this.#cache.get(key);
     if (known !== undefined) return known;
     const decision = this.#evaluate(CURRENT, request);
-    this.#cache.set(key, decision);
+    // A failure is of one request, not of its class: another of the class may well be decided.
+    if (decision.code !== "policy-error") this.#cache.set(key, decision);
     return decision;
   }
 
@@ -179,7 +185,8 @@ class CedarPolicyEngine implements PolicyEngine {
       const call = { ...cedarCall(request, request.at ?? this.#clock.now()), preparsedPolicySetId: set };
       return this.#host.use((cedar) => cedar.statefulIsAuthorized(call));
     } catch (error) {
-      const { message } = asCasemateError(error);
+      const { code, message } = asCasemateError(error);
+      if (code === "INTERNAL") this.#log(`policy could not decide ${describeRequest(request)}`, error);
       const problem = { message, help: null, code: null, url: null, severity: null };
       return { type: "failure", errors: [problem], warnings: [] };
     }
@@ -212,7 +219,10 @@ class CedarPolicyEngine implements PolicyEngine {
   }
 }
 
-/** A decision point with the built-in roles and no other policies yet. */
-export async function createPolicyEngine(clock: Pick<Clock, "now"> = systemClock): Promise<PolicyEngine> {
-  return new CedarPolicyEngine(clock);
+/** A decision point with the built-in roles and no other policies yet; `log` hears why it failed to decide. */
+export async function createPolicyEngine(
+  clock: Pick<Clock, "now"> = systemClock,
+  log: Log = () => undefined,
+): Promise<PolicyEngine> {
+  return new CedarPolicyEngine(clock, log);
 }

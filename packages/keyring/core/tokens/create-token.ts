@@ -1,6 +1,7 @@
 import { CasemateError } from "@casemate/foundation/errors";
 import { commit, type Core } from "../core.ts";
 import type { Note } from "../guard.ts";
+import { checkWellFormed } from "../text.ts";
 import type { Keyring, Role, TokenView } from "../types.ts";
 import { tokenToRow, tokenView, type TokenRecord } from "./token-record.ts";
 import { newToken } from "./token-text.ts";
@@ -65,4 +66,5 @@ function check(request: Parameters<Keyring["createToken"]>[1]): void {
     throw new CasemateError("BAD_REQUEST", `expiresInSeconds must be a whole number from 1 to ${MAX_SECONDS}`);
   if (request.note !== undefined && request.note.length > MAX_NOTE)
     throw new CasemateError("BAD_REQUEST", `a note has at most ${MAX_NOTE} characters`);
+  checkWellFormed("a note", request.note);
 }
