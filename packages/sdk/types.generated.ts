@@ -239,7 +239,7 @@ export type ErrorCode = "BAD_REQUEST" | "DECODE_TRUNCATED" | "DECODE_TRAILING" |
 
 export interface HealthResult {
   readonly status: "ok" | "closing" | "alarm";
-  /** What was found wrong, such as a changed record of the audit log. Keys stay usable. */
+  /** What was found wrong, such as a changed record of the audit log, or a tampered or absent device that holds the storage key. */
   readonly alarm?: string;
 }
 

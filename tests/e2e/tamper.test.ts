@@ -74,6 +74,7 @@ describe("a data directory that was changed", () => {
         await new Promise((resolve) => setTimeout(resolve, 50));
         said = (await casemate(data, ["status"])).stdout;
       }
+      assert.equal((await casemate(data, ["status"])).status, 1);
       assert.match(said, new RegExp(`: alarm\\.\nAlarm: audit log: .*record ${bad}\\b`));
       const { stdout } = await casemate(data, ["audit", "list", "--outcome", "TAMPER_DETECTED", "--json"]);
       assert.deepEqual(
@@ -81,6 +82,26 @@ describe("a data directory that was changed", () => {
         ["audit.check"],
       );
       assert.equal((await casemate(data, ["sign", "a", "--in", file, "--out", join(data, "sig")])).status, 0);
+    } finally {
+      await server.stop();
+    }
+  });
+
+  test("a device put back to an older state is an alarm, and refused as tampered with what it says itself", async () => {
+    const data = copy("old-device");
+    const changing = await startServer(data);
+    const destroyed = await casemate(data, ["key", "destroy", "d", "--now"]);
+    assert.equal(destroyed.status, 0, destroyed.stderr);
+    await changing.stop();
+    cpSync(join(good, "devices"), join(data, "devices"), { recursive: true });
+    const server = await startServer(data);
+    try {
+      const { status, stdout } = await casemate(data, ["status"]);
+      assert.match(stdout, /: alarm\.\nAlarm: hsm-1, the storage key's device, is tampered: .*save/);
+      assert.equal(status, 1);
+      const { stderr } = await casemate(data, ["key", "list"]);
+      assert.match(stderr, /is tampered: .*\(DEVICE_TAMPERED\)/);
+      assert.doesNotMatch(stderr, /device unlock/);
     } finally {
       await server.stop();
     }

@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 import { anonymous, findServer } from "../connection.ts";
-import { notReachable, shown } from "../failure.ts";
+import { EXIT, notReachable, shown } from "../failure.ts";
 import type { Session } from "../session.ts";
 import type { Device, HealthResult, WhoamiResult } from "@casemate/sdk";
 import type { Target } from "../transport.ts";
@@ -52,5 +52,6 @@ export function define(command: Command, session: Session): void {
       session.out.line(`You are ${more.principal} (${more.roles.join(", ")}).\n`);
       printDevices(session, more.devices);
     });
+    if (health.alarm !== undefined) process.exitCode = EXIT.refused;
   });
 }

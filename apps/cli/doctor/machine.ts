@@ -23,8 +23,9 @@ export const server: Check = {
   look: async (session) => {
     try {
       const target = findServer(session);
-      const { status } = await anonymous(target).health();
-      return [{ about: "server", state: "ok", found: `answers at ${target.where}: ${status}` }];
+      const { status, alarm } = await anonymous(target).health();
+      const found = `answers at ${target.where}: ${alarm ?? status}`;
+      return [{ about: "server", state: alarm === undefined ? "ok" : "bad", found }];
     } catch (error) {
       return [{ about: "server", state: "note", found: shown(error).message, hint: "`casemate up` starts one." }];
     }

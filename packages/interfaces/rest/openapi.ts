@@ -130,7 +130,8 @@ const PLAIN_PATHS: JsonObject = {
                   status: { type: "string", enum: ["ok", "closing", "alarm"] },
                   alarm: {
                     type: "string",
-                    description: "What was found wrong, such as a changed record of the audit log. Keys stay usable.",
+                    description:
+                      "What was found wrong, such as a changed record of the audit log, or a tampered or absent device that holds the storage key.",
                   },
                 },
               },

@@ -5,6 +5,7 @@ import type { KeyRecord } from "./catalogue/key-record.ts";
 import type { Metrics } from "./metrics.ts";
 import type { AuditEntry, PolicyEngine, PolicyRequest } from "./ports.ts";
 import type { Recorder } from "./recorder.ts";
+import type { SealedBy } from "./startup/sealed-by.ts";
 import type { Caller } from "./types.ts";
 
 /** What a use case adds to its audit record while it runs. */
@@ -77,7 +78,7 @@ const HEAD_EVERY = 20_000;
 /** The one way into every use case: authorize, act, record, and only then answer. */
 export class Guard {
   readonly #parts: GuardParts;
-  #sealed: { readonly message: string; readonly hint: string } | undefined;
+  #sealed: SealedBy | undefined;
   #tampered: CasemateError | undefined;
   #sinceHead = 0;
   /** Use cases begun whose record is still to come. */
@@ -87,14 +88,9 @@ export class Guard {
     this.#parts = parts;
   }
 
-  /** All but unlocking is refused with DEVICE_LOCKED. `device` holds the storage key, where that is known. */
-  seal(device: string | undefined): void {
-    const which =
-      device === undefined ? "a device that can hold the storage key" : `${device}, the storage key's device,`;
-    this.#sealed = {
-      message: `${which} is locked or not attached`,
-      hint: `Unlock it: casemate device unlock ${device ?? "DEVICE"}.`,
-    };
+  /** All but unlocking is refused with this. */
+  seal(by: SealedBy): void {
+    this.#sealed = by;
   }
 
   unseal(): void {
@@ -103,6 +99,11 @@ export class Guard {
 
   get sealed(): boolean {
     return this.#sealed !== undefined;
+  }
+
+  /** What is wrong with the storage key's device beyond being locked, in one sentence. */
+  get alarm(): string | undefined {
+    return this.#sealed === undefined || this.#sealed.code === "DEVICE_LOCKED" ? undefined : this.#sealed.message;
   }
 
   /** From now on everything is refused with this. */
@@ -215,8 +216,8 @@ export class Guard {
   #ready(caller: Caller, action: Action): Promise<void> | undefined {
     if (this.#tampered !== undefined) throw this.#tampered;
     if (this.#sealed !== undefined && !WHILE_SEALED.has(action)) {
-      const { message, hint } = this.#sealed;
-      throw new CasemateError("DEVICE_LOCKED", message, { hint });
+      const { code, message, hint } = this.#sealed;
+      throw new CasemateError(code, message, { hint });
     }
     const room = (): Promise<void> | undefined => (READS.has(action) ? undefined : this.#parts.recorder.ready());
     const token = this.#parts.stillValid(caller);

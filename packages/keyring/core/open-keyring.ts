@@ -15,8 +15,9 @@ import { openObjects } from "./open-objects.ts";
 import { loadPolicies } from "./policies/set-policy.ts";
 import type { AuditLog, PolicyEngine } from "./ports.ts";
 import { Recorder } from "./recorder.ts";
-import { dropInternalKeys, lostIn, storageKey, storageKeyDevice, useCheckpointKey } from "./startup/internal-keys.ts";
+import { dropInternalKeys, lostIn, storageKey, useCheckpointKey } from "./startup/internal-keys.ts";
 import { checkHistory, checkUnkeyed, recordDrop } from "./startup/history.ts";
+import { sealedBy } from "./startup/sealed-by.ts";
 import type { Store } from "./store.ts";
 import { bootstrapAdmin } from "./tokens/bootstrap-admin.ts";
 import { flushTokens } from "./tokens/flush-tokens.ts";
@@ -89,18 +90,22 @@ export async function openKeyring(options: KeyringOptions): Promise<OpenKeyring>
     if (core.store.state === "open") await core.recorder.append(system("storage.open", await standing(core)));
   };
   await open();
-  if (core.guard.sealed) core.log("sealed until a device is unlocked: only unlocking is answered");
-  const unwatch = watchDevices(core, reopen);
+  if (core.guard.sealed) core.log(core.guard.alarm ?? "sealed until a device is unlocked: only unlocking is answered");
+  const unwatch = watchDevices(core, async (state) => {
+    if (state === "operational") await reopen();
+    else if (core.guard.sealed) core.guard.seal(await sealedBy(core));
+  });
   const relaxed = options.relaxedSources ?? [];
   const details = { ...(await standing(core)), ...(relaxed.length === 0 ? {} : { relaxed: relaxed.join() }) };
   await core.recorder.appendIfRoom(system("start", details));
-  let alarm: string | undefined;
-  checkAuditBeside(core, (found) => (alarm = found));
+  let found: string | undefined;
+  const alarm = (): string | undefined => found ?? core.guard.alarm;
+  checkAuditBeside(core, (wrong) => (found = wrong));
   let closing: Promise<void> | undefined;
   return {
     ...composeUseCases(core, reopen),
     get alarm() {
-      return alarm;
+      return alarm();
     },
     objects: openObjects(core),
     subscribe: (listener) => core.changes.subscribe(listener),
@@ -116,7 +121,7 @@ export async function openKeyring(options: KeyringOptions): Promise<OpenKeyring>
       casemate_devices: core.devices.size,
       casemate_audit_records: core.audit.head.size,
       casemate_sealed: core.guard.sealed ? 1 : 0,
-      casemate_alarm: alarm === undefined ? 0 : 1,
+      casemate_alarm: alarm() === undefined ? 0 : 1,
     }),
     runSchedule: () => schedule.run(),
     close: () => (closing ??= close(core, unwatch)),
@@ -170,7 +175,7 @@ async function unseal(core: Core, schedule: Schedule): Promise<void> {
   if (store.state !== "open") {
     if (store.state === "new") await checkUnkeyed(audit);
     if (!(await keyStore(core))) {
-      core.guard.seal(await storageKeyDevice(store, core.devices));
+      core.guard.seal(await sealedBy(core));
       return;
     }
     // What was read before could not be verified.

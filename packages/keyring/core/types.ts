@@ -389,7 +389,7 @@ export interface Keyring {
    * names alone: what a caller may see of them is asked by the use cases. Returns what ends the subscription.
    */
   subscribe(listener: (change: KeyringChange) => void): () => void;
-  /** What was found wrong while working, in one sentence, such as a changed record of the audit log; undefined when nothing was. */
+  /** What was found wrong while working, in one sentence, such as a changed record of the audit log or a tampered device with the storage key; undefined when nothing was. */
   readonly alarm: string | undefined;
   /** Counters and gauges for /metrics; no names of keys or people. */
   metrics(): Readonly<Record<string, number>>;

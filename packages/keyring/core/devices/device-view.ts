@@ -9,7 +9,8 @@ export async function deviceView(core: Core, device: Device): Promise<DeviceView
   return { identity: device.identity, status, algorithms: device.algorithms, keys };
 }
 
-async function statusOf(device: Device): Promise<DeviceStatus> {
+/** Of a device that does not answer, why. */
+export async function statusOf(device: Device): Promise<DeviceStatus> {
   try {
     return await device.status();
   } catch (error) {

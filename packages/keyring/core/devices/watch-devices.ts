@@ -1,8 +1,9 @@
+import type { DeviceState } from "@casemate/devices/contract";
 import { asCasemateError } from "@casemate/foundation/errors";
 import type { Core } from "../core.ts";
 
-/** What devices report becomes audit records; `operational` is also told on, since a locked start may now go on. */
-export function watchDevices(core: Core, operational: () => Promise<void>): () => void {
+/** What devices report becomes audit records; a new state is also told on, since a locked start may now go on. */
+export function watchDevices(core: Core, changed: (state: DeviceState) => Promise<void>): () => void {
   const stops = [...core.devices].map(([id, device]) =>
     device.watch?.watch((event) => {
       core.metrics.add(`casemate_device_events_total{event="${event.kind === "state" ? event.state : event.kind}"}`);
@@ -16,7 +17,7 @@ export function watchDevices(core: Core, operational: () => Promise<void>): () =
         details: { ...(event.kind === "state" ? { state: event.state } : {}), detail: event.detail.slice(0, 256) },
       });
       record
-        .then(() => (event.kind === "state" && event.state === "operational" ? operational() : undefined))
+        .then(() => (event.kind === "state" ? changed(event.state) : undefined))
         .catch((error: unknown) => core.log(`event of device ${id}: ${asCasemateError(error).message}`, error));
     }),
   );

@@ -125,6 +125,35 @@ test("a locked device seals the keyring: only unlocking is answered, then all go
   assert.equal((await keyring.getKey(admin, "a")).state, "active");
 });
 
+test("a tampered or absent device with the storage key is refused by that name, raises the alarm, and nobody is told to unlock it", async () => {
+  for (const [state, code] of [
+    ["tampered", "DEVICE_TAMPERED"],
+    ["absent", "DEVICE_ABSENT"],
+  ] as const) {
+    const device = softwareDevice();
+    await using t = await temporaryKeyring({ devices: new Map([["hsm-1", device]]) });
+    await t.keyring.createKey(t.admin, { name: "a", algorithm: "ed25519" });
+    assert.equal(t.keyring.alarm, undefined);
+    await t.keyring.close();
+    device.setState(state);
+    const keyring = await t.reopen();
+    const admin = await keyring.authenticate(t.adminToken, "test");
+    await assert.rejects(keyring.getKey(admin, "a"), (error) => {
+      assert.ok(isCasemateError(error));
+      assert.equal(error.code, code);
+      assert.match(error.message, /^hsm-1, the storage key's device, is .*/);
+      assert.doesNotMatch(error.hint ?? "", /unlock/);
+      return true;
+    });
+    assert.match(keyring.alarm ?? "", /^hsm-1, the storage key's device, is/);
+    assert.equal(keyring.metrics()["casemate_alarm"], 1);
+    device.setState("operational");
+    while (keyring.sealed) await new Promise((resolve) => setImmediate(resolve));
+    assert.equal(keyring.alarm, undefined);
+    assert.equal((await keyring.getKey(admin, "a")).state, "active");
+  }
+});
+
 test("a first start on a locked device hands out the administrator token and seals its row after unlocking", async () => {
   const device = softwareDevice();
   device.setState("locked");

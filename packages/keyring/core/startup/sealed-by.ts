@@ -1,0 +1,42 @@
+import type { Core } from "../core.ts";
+import { statusOf } from "../devices/device-view.ts";
+import { storageKeyDevice } from "./internal-keys.ts";
+
+/** Why rows can be neither verified nor sealed now, and what to do about it. */
+export interface SealedBy {
+  readonly code: "DEVICE_LOCKED" | "DEVICE_TAMPERED" | "DEVICE_ABSENT";
+  readonly message: string;
+  readonly hint: string;
+}
+
+/** Asks the device with the storage key itself what is wrong with it. */
+export async function sealedBy({ store, devices }: Pick<Core, "store" | "devices">): Promise<SealedBy> {
+  const id = await storageKeyDevice(store, devices);
+  if (id === undefined)
+    return {
+      code: "DEVICE_LOCKED",
+      message: "a device that can hold the storage key is locked or not attached",
+      hint: "Unlock it: casemate device unlock DEVICE.",
+    };
+  const who = `${id}, the storage key's device,`;
+  const device = devices.get(id);
+  const { state, detail } = device === undefined ? { state: "absent", detail: undefined } : await statusOf(device);
+  const why = detail === undefined ? "" : `: ${detail}`;
+  if (state === "tampered")
+    return {
+      code: "DEVICE_TAMPERED",
+      message: `${who} is tampered${why}`,
+      hint: "Stop the server and put the device's newest state back; an older one is refused.",
+    };
+  if (state === "absent")
+    return {
+      code: "DEVICE_ABSENT",
+      message: `${who} is not attached${why}`,
+      hint: "Attach it, or start the server with the device that holds the storage key.",
+    };
+  return {
+    code: "DEVICE_LOCKED",
+    message: state === "locked" ? `${who} is locked` : `${who} is not ready${why}`,
+    hint: `Unlock it: casemate device unlock ${id}.`,
+  };
+}
