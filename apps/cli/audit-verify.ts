@@ -84,7 +84,7 @@ export async function verifyLog(session: Session, options: VerifyLogOptions): Pr
     });
   }
   out.answer({ directory, ...found }, () => {
-    out.line(out.style("green", sentence(found)));
+    out.line({ style: "green", text: sentence(found) });
     if (found.tornBytes > 0)
       out.note(`Note: ${found.tornBytes} bytes of an unfinished record at the end were never acknowledged.`);
   });

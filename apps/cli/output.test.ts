@@ -62,6 +62,26 @@ test("a failure names code and hint, on standard error, as JSON when asked", () 
   assert.equal((JSON.parse(machine.err()) as { error: { code: string } }).error.code, "NOT_EXPORTABLE");
 });
 
+test("control characters from elsewhere are escaped for people, in tables, facts, sentences, notes and failures, and kept in JSON", () => {
+  const evil = "x\u001b]0;owned\u0007\u009b2J\u007f\u0000\r\u202e";
+  const shown = String.raw`x\u001b]0;owned\u0007\u009b2J\u007f\u0000\u000d\u202e`;
+  const { to, out, err } = output(false);
+  to.table([`${evil}\n`], [{ title: "LABEL", cell: (row) => row }], "none");
+  to.facts([
+    ["labels", `${evil}\n`],
+    ["state", { style: "green", text: evil }],
+  ]);
+  to.line([evil, { style: "red", text: evil }, "\n\tends"]);
+  to.note(`${evil}\n`);
+  to.failure(new CasemateError("INTERNAL", evil, { hint: evil }));
+  const cell = `${shown}${String.raw`\u000a`}`;
+  assert.equal(out(), `LABEL\n${cell}\nlabels  ${cell}\nstate   ${shown}\n${shown}${shown}\n\tends\n`);
+  assert.equal(err(), `${cell}\ncasemate: ${shown} (INTERNAL)\nHint: ${shown}\n`);
+  const machine = output(true);
+  machine.to.answer({ evil }, () => undefined);
+  assert.deepEqual(JSON.parse(machine.out()), { evil });
+});
+
 test("progress is silent where there is no terminal", () => {
   const { to, err } = output(false);
   to.progress("working …");

@@ -1,8 +1,17 @@
 import { styleText } from "node:util";
 import type { CasemateError } from "@casemate/foundation/errors";
 import { toJson } from "./json.ts";
+import { printable, printableLines } from "./printable.ts";
 
 type Style = Parameters<typeof styleText>[0];
+
+/** Text in a style: kept apart from it, so that only the program's own styles reach the terminal. */
+export interface Styled {
+  readonly style: Style;
+  readonly text: string;
+}
+
+type Text = string | Styled | readonly (string | Styled)[];
 
 export interface Streams {
   readonly stdout: NodeJS.WritableStream & { readonly isTTY?: boolean };
@@ -31,8 +40,13 @@ export class Output {
     else human();
   }
 
-  line(text = ""): void {
-    this.#streams.stdout.write(`${text}\n`);
+  /** Control characters are escaped, but for line feeds and tabs. */
+  line(text: Text = ""): void {
+    const parts = [text].flat() as readonly (string | Styled)[];
+    const painted = parts.map((part) =>
+      typeof part === "string" ? printableLines(part) : this.#paint(part.style, printableLines(part.text)),
+    );
+    this.#streams.stdout.write(`${painted.join("")}\n`);
   }
 
   /** Bytes as they are: for redirection into files. */
@@ -45,7 +59,7 @@ export class Output {
       this.line(none);
       return;
     }
-    const cells = rows.map((row) => columns.map((column) => column.cell(row)));
+    const cells = rows.map((row) => columns.map((column) => printable(column.cell(row))));
     const widths = columns.map((column, i) =>
       Math.max(column.title.length, ...cells.map((row) => row[i]?.length ?? 0)),
     );
@@ -54,24 +68,27 @@ export class Output {
         .map((cell, i) => cell.padEnd(widths[i] ?? 0))
         .join("  ")
         .trimEnd();
-    this.line(this.style("bold", format(columns.map((column) => column.title))));
+    this.line({ style: "bold", text: format(columns.map((column) => column.title)) });
     for (const row of cells) this.line(format(row));
   }
 
   /** Name and value per line, aligned. */
-  facts(facts: readonly (readonly [name: string, value: string | undefined])[]): void {
-    const present = facts.filter((fact): fact is readonly [string, string] => fact[1] !== undefined && fact[1] !== "");
-    const width = Math.max(0, ...present.map(([name]) => name.length));
-    for (const [name, value] of present) this.line(`${name.padEnd(width)}  ${value}`);
+  facts(facts: readonly (readonly [name: string, value: string | Styled | undefined])[]): void {
+    const present = facts.flatMap(([name, value]) => {
+      const shown = typeof value === "object" ? { ...value, text: printable(value.text) } : printable(value ?? "");
+      return shown === "" ? [] : [{ name: printable(name), value: shown }];
+    });
+    const width = Math.max(0, ...present.map(({ name }) => name.length));
+    for (const { name, value } of present) this.line([`${name.padEnd(width)}  `, value]);
   }
 
-  style(style: Style, text: string): string {
+  #paint(style: Style, text: string): string {
     return styleText(style, text, { stream: this.#streams.stdout as NodeJS.WriteStream });
   }
 
   /** For people only: warnings and remarks that are not the answer. */
   note(text: string): void {
-    this.#streams.stderr.write(`${text}\n`);
+    this.#streams.stderr.write(`${printable(text)}\n`);
   }
 
   /** Overwrites one line on a terminal; silent elsewhere. An empty text clears it. */
@@ -87,7 +104,7 @@ export class Output {
       return;
     }
     const title = styleText("red", "casemate:", { stream: this.#streams.stderr as NodeJS.WriteStream });
-    this.#streams.stderr.write(`${title} ${error.message} (${error.code})\n`);
-    if (error.hint !== undefined) this.#streams.stderr.write(`Hint: ${error.hint}\n`);
+    this.#streams.stderr.write(`${title} ${printableLines(error.message)} (${error.code})\n`);
+    if (error.hint !== undefined) this.#streams.stderr.write(`Hint: ${printableLines(error.hint)}\n`);
   }
 }

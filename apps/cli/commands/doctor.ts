@@ -17,7 +17,7 @@ export function define(command: Command, session: Session): void {
     session.out.answer(findings, () => {
       for (const { state, about, found, hint } of findings) {
         const [colour, word] = MARKS[state];
-        session.out.line(`${session.out.style(colour, word)} ${about}: ${found}`);
+        session.out.line([{ style: colour, text: word }, ` ${about}: ${found}`]);
         if (hint !== undefined) session.out.line(`         ${hint}`);
       }
     });

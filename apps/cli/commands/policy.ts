@@ -36,8 +36,10 @@ function checksOf(options: TestOptions): NonNullable<TestPolicyBody["checks"]> {
 }
 
 function printDecision(session: Session, decision: Decision): void {
-  const word = decision.allowed ? session.out.style("green", "allowed") : session.out.style("red", "refused");
-  session.out.line(`${word} (${decision.code})`);
+  const word = decision.allowed
+    ? ({ style: "green", text: "allowed" } as const)
+    : ({ style: "red", text: "refused" } as const);
+  session.out.line([word, ` (${decision.code})`]);
   for (const reason of decision.reasons) session.out.line(`  because ${reason}`);
 }
 
@@ -50,7 +52,7 @@ export function define(command: Command, session: Session): void {
       const answer = await client.listPolicies();
       session.out.answer(answer.items, () => {
         for (const policy of answer.items) {
-          session.out.line(session.out.style("bold", `# ${policy.id}${policy.builtIn ? " (built in)" : ""}`));
+          session.out.line({ style: "bold", text: `# ${policy.id}${policy.builtIn ? " (built in)" : ""}` });
           session.out.line(policy.text.trim());
           session.out.line();
         }

@@ -47,7 +47,7 @@ export function define(command: Command, session: Session): void {
     session.out.answer({ ...health, address: target.where, dataDirectory: session.paths.root, ...more }, () => {
       const version = more === undefined ? "" : ` ${more.server}`;
       session.out.line(`Casemate${version} answers at ${target.where}: ${health.status}.`);
-      if (health.alarm !== undefined) session.out.line(session.out.style("red", `Alarm: ${health.alarm}`));
+      if (health.alarm !== undefined) session.out.line({ style: "red", text: `Alarm: ${health.alarm}` });
       if (more === undefined) return;
       session.out.line(`You are ${more.principal} (${more.roles.join(", ")}).\n`);
       printDevices(session, more.devices);

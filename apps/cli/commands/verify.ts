@@ -32,8 +32,8 @@ export function define(command: Command, session: Session): void {
       session.out.answer({ key, ...answer }, () =>
         session.out.line(
           answer.valid
-            ? session.out.style("green", `Signature ok: ${key} version ${answer.version} (${answer.scheme}).`)
-            : session.out.style("red", `Signature NOT valid for ${key} (${answer.scheme}).`),
+            ? { style: "green", text: `Signature ok: ${key} version ${answer.version} (${answer.scheme}).` }
+            : { style: "red", text: `Signature NOT valid for ${key} (${answer.scheme}).` },
         ),
       );
       if (!answer.valid) process.exitCode = EXIT.refused;

@@ -41,8 +41,10 @@ function printDevice(session: Session, device: Device): void {
   if (status.isolation !== undefined) {
     out.line("\nIsolation on this machine, found by trying:");
     for (const step of status.isolation) {
-      const mark = step.holds ? out.style("green", "holds    ") : out.style("yellow", "not here ");
-      out.line(`  ${mark} ${step.step}: ${step.detail}`);
+      const mark = step.holds
+        ? ({ style: "green", text: "holds    " } as const)
+        : ({ style: "yellow", text: "not here " } as const);
+      out.line(["  ", mark, ` ${step.step}: ${step.detail}`]);
     }
   }
   if (status.notes.length > 0) {

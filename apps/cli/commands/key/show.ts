@@ -1,3 +1,4 @@
+import type { Styled } from "../../output.ts";
 import type { Session } from "../../session.ts";
 import type { Key } from "@casemate/sdk";
 
@@ -10,8 +11,8 @@ const COLOURS: Readonly<Record<string, "green" | "yellow" | "red" | "dim">> = {
   destroyed: "dim",
 };
 
-export function stateText(session: Session, state: string): string {
-  return session.out.style(COLOURS[state] ?? "reset", state);
+export function stateText(state: string): Styled {
+  return { style: COLOURS[state] ?? "reset", text: state };
 }
 
 function plan(version: Key["versions"][number]): string {
@@ -31,7 +32,7 @@ export function printKey(session: Session, key: Key): void {
     ["name", key.name],
     ["algorithm", key.algorithm],
     ["use", key.usages.join(", ")],
-    ["state", stateText(session, key.state)],
+    ["state", stateText(key.state)],
     ["device", key.device],
     ["origin", key.origin],
     ["exportable", key.exportable ? "wrapped only" : "never"],
