@@ -135,7 +135,7 @@ function assemble(options: KeyringOptions): Core {
   const metrics = new Metrics();
   const recorder = new Recorder(audit, metrics);
   const clock = options.clock ?? systemClock;
-  const keys = new KeyCache(store, options.cacheSize ?? CACHE_SIZE);
+  const keys = new KeyCache(store, options.cacheSize ?? CACHE_SIZE, clock);
   const tokens = new TokenCache(store, options.cacheSize ?? CACHE_SIZE);
   return {
     store,

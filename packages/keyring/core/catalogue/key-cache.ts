@@ -1,4 +1,6 @@
 import { CasemateError } from "@casemate/foundation/errors";
+import type { Clock } from "@casemate/foundation/effects";
+import { datedRecord, nextDate } from "../lifecycle/dated.ts";
 import type { Store } from "../store.ts";
 import { fromRow, primaryOf, type KeyRecord, type VersionRecord } from "./key-record.ts";
 
@@ -8,21 +10,30 @@ export interface KeyEntry {
   readonly primary: VersionRecord;
   /** `key/NAME`, as audit names it. */
   readonly resource: string;
+  /** When a date changes the state of a version next; Infinity for never. */
+  readonly dueAt: number;
 }
 
 export function keyEntry(record: KeyRecord): KeyEntry {
-  return { record, primary: primaryOf(record), resource: `key/${record.name}` };
+  return {
+    record,
+    primary: primaryOf(record),
+    resource: `key/${record.name}`,
+    dueAt: Math.min(...record.versions.map(nextDate)),
+  };
 }
 
 /** Hot keys by name, least recently used out first. Holds references and public facts only. */
 export class KeyCache {
   readonly #store: Store;
   readonly #capacity: number;
+  readonly #clock: Pick<Clock, "now">;
   readonly #entries = new Map<string, KeyEntry>();
   readonly #loads = new Map<string, Promise<KeyEntry>>();
 
-  constructor(store: Store, capacity: number) {
+  constructor(store: Store, capacity: number, clock: Pick<Clock, "now">) {
     this.#store = store;
+    this.#clock = clock;
     this.#capacity = capacity;
   }
 
@@ -38,11 +49,27 @@ export class KeyCache {
       this.#entries.delete(name);
       this.#entries.set(name, entry);
     }
-    return entry;
+    return entry === undefined ? undefined : this.#current(entry);
+  }
+
+  /** States follow their dates at the moment of use; the schedule writes them down later. */
+  #current(entry: KeyEntry): KeyEntry {
+    if (entry.dueAt === Infinity) return entry;
+    const now = this.#clock.now();
+    return entry.dueAt > now ? entry : keyEntry(datedRecord(entry.record, now));
+  }
+
+  /** As it is stored, before its dates are looked at. @throws NOT_FOUND, TAMPER_DETECTED, STORAGE_FAILED. */
+  async stored(name: string): Promise<KeyRecord> {
+    return (await this.#read(name)).record;
   }
 
   /** @throws NOT_FOUND, TAMPER_DETECTED, STORAGE_FAILED. */
   async load(name: string): Promise<KeyEntry> {
+    return this.#current(await this.#load(name));
+  }
+
+  async #load(name: string): Promise<KeyEntry> {
     const running = this.#loads.get(name);
     if (running !== undefined) return running;
     const load = this.#read(name);

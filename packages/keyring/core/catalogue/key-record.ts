@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { fromBase64, toBase64 } from "@casemate/foundation/bytes";
 import { CasemateError } from "@casemate/foundation/errors";
 import type { KeyAlgorithm, Usage } from "@casemate/devices/contract";
+import { nextDate } from "../lifecycle/dated.ts";
 import type { Row } from "../store.ts";
 import type { KeyOrigin, KeyState } from "../types.ts";
 
@@ -66,10 +67,7 @@ export function dueOf(record: KeyRecord): number | undefined {
   let due = record.nextRotationAt ?? Infinity;
   for (const version of record.versions) {
     if (version.destroying) return 0;
-    if (version.destroyAt !== undefined) due = Math.min(due, version.destroyAt);
-    else if (version.state === "pre-active") due = Math.min(due, version.activateAt ?? Infinity);
-    else if (version.state === "active" || version.state === "suspended")
-      due = Math.min(due, version.deactivateAt ?? Infinity);
+    due = Math.min(due, version.destroyAt ?? nextDate(version));
   }
   return due === Infinity ? undefined : due;
 }

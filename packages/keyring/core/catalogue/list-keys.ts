@@ -1,9 +1,10 @@
 import { CasemateError } from "@casemate/foundation/errors";
 import type { Core } from "../core.ts";
+import { datedRecord } from "../lifecycle/dated.ts";
 import { afterOf, limitOf, pageOf } from "../paging.ts";
 import type { Keyring } from "../types.ts";
 import { keyEntry } from "./key-cache.ts";
-import { fromRow } from "./key-record.ts";
+import { fromRow, primaryOf } from "./key-record.ts";
 import { viewOf } from "./save.ts";
 
 const MAX_PREFIX = 128;
@@ -26,10 +27,20 @@ export function listKeys(core: Core): Keyring["listKeys"] {
         ...afterOf(filter),
         limit: limit + 1,
       });
-      const page = pageOf(rows, limit, (row) => String(row.index["name"]), fromRow);
+      const now = core.clock.now();
+      const page = pageOf(
+        rows,
+        limit,
+        (row) => String(row.index["name"]),
+        (row) => datedRecord(fromRow(row), now),
+      );
       // Built-in policies look at roles alone; only others can hide single keys.
       const custom = core.policy.list().some((policy) => !policy.builtIn);
-      const visible = custom ? page.items.filter((record) => core.guard.sees(caller, keyEntry(record))) : page.items;
+      const { state } = filter;
+      // A date may have passed since the schedule wrote the state down that the store was asked for.
+      const fitting =
+        state === undefined ? page.items : page.items.filter((record) => primaryOf(record).state === state);
+      const visible = custom ? fitting.filter((record) => core.guard.sees(caller, keyEntry(record))) : fitting;
       note.details = { keys: visible.length };
       return { ...page, items: await Promise.all(visible.map((record) => viewOf(core, record))) };
     });

@@ -35,6 +35,43 @@ test("a key becomes active and ends at its dates", async () => {
   assert.deepEqual(await states(t, "a"), ["deactivated"]);
 });
 
+test("dates count at the moment of use, before the schedule has written the new state down", async () => {
+  await using t = await temporaryKeyring();
+  const request = { kind: "message", inputs: [new Uint8Array(1)] } as const;
+  const refused = (error: unknown): boolean => isCasemateError(error) && error.code === "KEY_STATE";
+  await t.keyring.createKey(t.admin, {
+    name: "a",
+    algorithm: "ed25519",
+    activateAt: at(t, 2),
+    deactivateAt: at(t, 5),
+  });
+  t.clock.advance(2 * DAY - 1);
+  await assert.rejects(t.keyring.sign(t.admin, "a", request), refused);
+  t.clock.advance(1);
+  const { results } = await t.keyring.sign(t.admin, "a", request);
+  assert.deepEqual(await states(t, "a"), ["active"]);
+  t.clock.advance(3 * DAY - 1);
+  await t.keyring.sign(t.admin, "a", request);
+  t.clock.advance(1);
+  await assert.rejects(t.keyring.sign(t.admin, "a", request), refused);
+  await assert.rejects(t.keyring.sign(t.admin, "a", { ...request, version: 1 }), refused);
+  const [signature] = results;
+  assert.ok(signature instanceof Uint8Array);
+  const items = [{ input: new Uint8Array(1), signature }];
+  assert.deepEqual((await t.keyring.verify(t.admin, "a", { kind: "message", items })).results, [true]);
+  assert.deepEqual(
+    (await t.keyring.listKeys(t.admin, {})).items.map(({ state }) => state),
+    ["deactivated"],
+  );
+  assert.deepEqual((await t.keyring.listKeys(t.admin, { state: "pre-active" })).items, []);
+  await t.keyring.runSchedule();
+  const record = t.audit.entries.find((entry) => entry.action === "schedule");
+  assert.equal(record?.details?.["done"], "deactivate");
+  assert.equal((await t.keyring.listKeys(t.admin, { state: "deactivated" })).items.length, 1);
+  await t.reopen();
+  assert.deepEqual(await states(t, "a"), ["deactivated"]);
+});
+
 test("a server that was away catches up: both dates passed meanwhile", async () => {
   await using t = await temporaryKeyring();
   const dates = { activateAt: at(t, 1), deactivateAt: at(t, 2) };

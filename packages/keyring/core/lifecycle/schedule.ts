@@ -4,10 +4,9 @@ import { saveKey } from "../catalogue/save.ts";
 import type { Core } from "../core.ts";
 import type { Note } from "../guard.ts";
 import { flushTokens } from "../tokens/flush-tokens.ts";
+import { datedRecord } from "./dated.ts";
 import { destroyVersions } from "./destroy-key.ts";
 import { rotate } from "./rotate-key.ts";
-import { moved } from "./transition.ts";
-import { withVersion } from "./versions.ts";
 
 const SLICE = 100;
 /** A token's last use is written when it is this much newer than the row. */
@@ -66,7 +65,7 @@ export class Schedule {
       const done: string[] = [];
       let outcome = "ok";
       try {
-        const { record } = await this.#core.keys.load(name);
+        const record = await this.#core.keys.stored(name);
         await advance(this.#core, record, now, note, done);
         this.#failures.delete(name);
       } catch (error) {
@@ -98,19 +97,12 @@ async function advance(core: Core, record: KeyRecord, now: number, note: Note, d
     current = await destroyVersions(core, current, doomed, note);
     done.push("destroy");
   }
-  let dated = current;
-  for (const version of current.versions) {
-    if (version.destroyAt !== undefined) continue;
-    let next = version;
-    if (next.state === "pre-active" && (next.activateAt ?? Infinity) <= now) next = moved(current, next, "activate");
-    if (next.state === "active" || next.state === "suspended") {
-      if ((next.deactivateAt ?? Infinity) <= now) next = moved(current, next, "deactivate");
-    }
-    if (next === version) continue;
-    dated = withVersion(dated, next);
-    done.push(next.state === "active" ? "activate" : "deactivate");
+  const dated = datedRecord(current, now);
+  if (dated !== current) {
+    for (const [index, version] of dated.versions.entries())
+      if (version !== current.versions[index]) done.push(version.state === "active" ? "activate" : "deactivate");
+    current = await saveKey(core, dated, note);
   }
-  if (dated !== current) current = await saveKey(core, dated, note);
   if (current.nextRotationAt === undefined || current.nextRotationAt > now) return;
   const { state, destroyAt } = primaryOf(current);
   if (state !== "active" || destroyAt !== undefined) {
