@@ -23,7 +23,9 @@ test("a time is ISO 8601 or a duration from now", () => {
   assert.equal(parse("2027-01-31T12:00:00+01:00"), "2027-01-31T11:00:00.000Z");
   const soon = Date.parse(parse("+1h")) - Date.now();
   assert.ok(soon > 3_590_000 && soon <= 3_600_000, `${soon} ms from now`);
-  assert.throws(() => parse("tomorrow"), /--at takes a time/);
+  assert.equal(parse("2028-02-29"), "2028-02-29T00:00:00.000Z");
+  for (const text of ["tomorrow", "2030-02-30", "2030-04-31T00:00:00Z"])
+    assert.throws(() => parse(text), /--at takes a time/, text);
 });
 
 test("labels gather, and one without a name is refused", () => {

@@ -1,3 +1,4 @@
+import { isCalendarDate } from "@casemate/foundation/codec";
 import { usage } from "./failure.ts";
 
 /** A whole number within limits. @throws usage error naming the option. */
@@ -28,7 +29,8 @@ export function seconds(option: string): (text: string) => number {
 /** An ISO 8601 time, or a duration from now written `+90d`. As ISO 8601. */
 export function instant(option: string): (text: string) => string {
   return (text) => {
-    const at = text.startsWith("+") ? Date.now() + seconds(option)(text.slice(1)) * 1000 : Date.parse(text);
+    const from = (): number => (isCalendarDate(text) ? Date.parse(text) : Number.NaN);
+    const at = text.startsWith("+") ? Date.now() + seconds(option)(text.slice(1)) * 1000 : from();
     if (Number.isNaN(at)) throw usage(`${option} takes a time such as 2027-01-31T12:00:00Z or +90d, not ${text}`);
     return new Date(at).toISOString();
   };

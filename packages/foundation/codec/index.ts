@@ -1,3 +1,4 @@
+export { isCalendarDate } from "./calendar.ts";
 export { Reader } from "./reader.ts";
 export { Writer } from "./writer.ts";
 export { decode, encode, type Codec, type Infer } from "./codec.ts";

@@ -1,3 +1,4 @@
+import { isCalendarDate } from "@casemate/foundation/codec";
 import { CasemateError } from "@casemate/foundation/errors";
 
 export const DAY_MS = 86_400_000;
@@ -15,5 +16,7 @@ export function parseTime(field: string, text: string): number {
     throw new CasemateError("BAD_REQUEST", `${field} is not an ISO 8601 time with a zone`, {
       hint: "Write it like 2027-01-31T12:00:00Z.",
     });
+  if (!isCalendarDate(text))
+    throw new CasemateError("BAD_REQUEST", `${field}: the calendar has no ${text.slice(0, 10)}`);
   return ms;
 }

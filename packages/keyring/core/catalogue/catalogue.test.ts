@@ -26,6 +26,8 @@ const BAD: readonly (readonly [string, Partial<Record<keyof CreateKey, unknown>>
   ["a rotation of no days", { rotateEveryDays: 0 }, "BAD_REQUEST"],
   ["half a use", { useLimit: 0.5 }, "BAD_REQUEST"],
   ["a date without a zone", { activateAt: "2031-01-01T00:00:00" }, "BAD_REQUEST"],
+  ["a date that the calendar has not", { activateAt: "2030-02-30T00:00:00Z" }, "BAD_REQUEST"],
+  ["another, in a zone", { deactivateAt: "2031-04-31T12:00:00+02:00" }, "BAD_REQUEST"],
   [
     "an end before the beginning",
     { activateAt: "2031-01-02T00:00:00Z", deactivateAt: "2031-01-01T00:00:00Z" },

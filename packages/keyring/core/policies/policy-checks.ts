@@ -1,3 +1,4 @@
+import { isCalendarDate } from "@casemate/foundation/codec";
 import { CasemateError } from "@casemate/foundation/errors";
 import { ACTIONS, type Action } from "../actions.ts";
 import { primaryOf } from "../catalogue/key-record.ts";
@@ -39,7 +40,7 @@ export async function requestOf(core: Core, check: PolicyCheck): Promise<PolicyR
 }
 
 function timeOf(text: string): number {
-  const time = Date.parse(text);
+  const time = isCalendarDate(text) ? Date.parse(text) : Number.NaN;
   if (Number.isFinite(time) && time >= 0) return time;
   throw new CasemateError("BAD_REQUEST", `at: ${JSON.stringify(text.slice(0, 64))} is no time since 1970 in ISO 8601`);
 }
