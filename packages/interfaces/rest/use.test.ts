@@ -62,6 +62,20 @@ for (const via of ["http", "inject"] as const) {
     assert.equal(results[2]?.plaintext, base64("a"));
   });
 
+  test(`a batch of one item that fails (${via}) answers with its error, and the record counts it`, async () => {
+    const wrong = base64("x".repeat(60));
+    for (const [path, item] of [
+      ["cipher/decrypt-batch", { data: wrong }],
+      ["cipher/decrypt-batch", { data: "AAAA" }],
+    ] as const) {
+      const made = await server.call({ url: `/v1/keys/${path}`, body: { items: [item] }, via });
+      assert.equal(made.status, 200, made.text);
+      const results = made.json["results"] as readonly { readonly error?: { readonly code: string } }[];
+      assert.equal(results.length, 1);
+      assert.match(results[0]?.error?.code ?? "", /^[A-Z_]+$/);
+    }
+  });
+
   test(`a single item that fails (${via}) is a problem of the whole request`, async () => {
     const made = await server.call({ url: "/v1/keys/cipher/decrypt", body: { data: base64("x".repeat(60)) }, via });
     assert.ok(made.status >= 400 && made.status < 500, made.text);

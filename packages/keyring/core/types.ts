@@ -161,21 +161,26 @@ export interface UseResult<T> {
   readonly warnings: readonly string[];
 }
 
-export interface SignRequest {
+export interface MayBeBatch {
+  /** The answer has one result per item, also where the only one failed; else a request of one item fails as a whole. */
+  readonly batch?: boolean;
+}
+
+export interface SignRequest extends MayBeBatch {
   readonly scheme?: SignScheme;
   readonly version?: number;
   readonly kind: InputKind;
   readonly inputs: readonly Uint8Array[];
 }
 
-export interface VerifyRequest {
+export interface VerifyRequest extends MayBeBatch {
   readonly scheme?: SignScheme;
   readonly version?: number;
   readonly kind: InputKind;
   readonly items: readonly { readonly input: Uint8Array; readonly signature: Uint8Array }[];
 }
 
-export interface EncryptRequest {
+export interface EncryptRequest extends MayBeBatch {
   readonly scheme?: CipherScheme;
   /** The device's bare ciphertext, without the key version in front. */
   readonly raw?: boolean;
@@ -184,7 +189,7 @@ export interface EncryptRequest {
 }
 
 /** Ciphertexts of `encrypt` carry their key version; `decrypt` finds it. `raw` ciphertexts come from elsewhere and need `version`. */
-export interface DecryptRequest {
+export interface DecryptRequest extends MayBeBatch {
   readonly scheme?: CipherScheme;
   /** The items are bare ciphertexts; `version` is then required. */
   readonly raw?: boolean;
@@ -270,12 +275,16 @@ export interface Keyring {
   mac(
     caller: Caller,
     name: string,
-    request: { readonly scheme?: MacScheme; readonly version?: number; readonly inputs: readonly Uint8Array[] },
+    request: MayBeBatch & {
+      readonly scheme?: MacScheme;
+      readonly version?: number;
+      readonly inputs: readonly Uint8Array[];
+    },
   ): Promise<UseResult<Uint8Array>>;
   macVerify(
     caller: Caller,
     name: string,
-    request: {
+    request: MayBeBatch & {
       readonly scheme?: MacScheme;
       readonly version?: number;
       readonly items: readonly { readonly input: Uint8Array; readonly mac: Uint8Array }[];

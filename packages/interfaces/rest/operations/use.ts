@@ -174,8 +174,8 @@ function itemFrom(fields: readonly Field[], wire: Wire, at?: number): Item {
   return item;
 }
 
-function optionsFrom(names: readonly string[], body: Readonly<Record<string, unknown>>): Options {
-  const options: Record<string, unknown> = {};
+function optionsFrom(names: readonly string[], body: Readonly<Record<string, unknown>>, batch: boolean): Options {
+  const options: Record<string, unknown> = { batch };
   for (const name of names) if (body[name] !== undefined) options[name] = body[name];
   return options as Options;
 }
@@ -234,7 +234,7 @@ function single<T extends Uint8Array | boolean>(verb: Verb<T>): Operation {
     handle: (anything) => {
       const { params, body, accept } = anything as Anything;
       const items = [itemFrom(fields, body as Wire)];
-      const options = optionsFrom(names, body);
+      const options = optionsFrom(names, body, false);
       return async (keyring, caller) => {
         const used = await verb.call(keyring, caller, params.name, options, items);
         const result = onlyResult<T>(used.results);
@@ -259,7 +259,8 @@ function batch<T extends Uint8Array | boolean>(verb: Verb<T>): Operation {
     path: `/v1/keys/{name}/${verb.verb}-batch`,
     tag: "Batch",
     summary: `${verb.summary}: up to ${LIMIT.batchItems} items in one call`,
-    description: "Results come in the order of the items. A failed item does not fail its neighbours.",
+    description:
+      "One result per item, in their order: an item that fails, also a single one, has its error there. What is no request, such as malformed base64, fails as a whole.",
     action: verb.action,
     params: keyParams,
     body: Type.Object(
@@ -278,7 +279,7 @@ function batch<T extends Uint8Array | boolean>(verb: Verb<T>): Operation {
     handle: (anything) => {
       const { params, body } = anything as Anything;
       const items = (body["items"] as readonly Wire[]).map((wire, at) => itemFrom(fields, wire, at));
-      const options = optionsFrom(names, body);
+      const options = optionsFrom(names, body, true);
       return async (keyring, caller) => {
         const used = await verb.call(keyring, caller, params.name, options, items);
         const results = used.results.map((result) =>

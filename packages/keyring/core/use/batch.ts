@@ -2,6 +2,7 @@ import { createHash, hash } from "node:crypto";
 import type { InputKind, Many } from "@casemate/devices/contract";
 import { CasemateError, isCasemateError } from "@casemate/foundation/errors";
 import type { Note } from "../guard.ts";
+import type { MayBeBatch } from "../types.ts";
 
 /** Items per request; interfaces name it in their documents. */
 export const MAX_BATCH = 1000;
@@ -40,14 +41,14 @@ export function inputsDigest(kind: InputKind, inputs: readonly Uint8Array[]): Re
   return { sha256: all.digest("hex") };
 }
 
-/** Puts the number of failed items into the record; a request of one item that failed fails as a whole. */
-export function settle<T>(note: Note, results: Many<T>): Many<T> {
+/** Puts the number of failed items into the record; a request of one item that failed fails as a whole, unless it is a batch. */
+export function settle<T>(note: Note, results: Many<T>, { batch = false }: MayBeBatch): Many<T> {
   let failed = 0;
   for (const result of results) if (isCasemateError(result)) failed += 1;
   if (failed > 0) {
     note.details = { ...note.details, failed };
     const [only] = results;
-    if (results.length === 1 && isCasemateError(only)) throw only;
+    if (!batch && results.length === 1 && isCasemateError(only)) throw only;
   }
   return results;
 }

@@ -45,7 +45,7 @@ export function decrypt(core: Core): Keyring["decrypt"] {
       return {
         version: newest,
         scheme: scheme ?? "",
-        results: settle(note, results),
+        results: settle(note, results, request),
         warnings: newest === 0 ? [] : useWarnings(record, versionOf(record, newest)),
       };
     });

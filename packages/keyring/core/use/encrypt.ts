@@ -40,7 +40,7 @@ export function encrypt(core: Core): Keyring["encrypt"] {
       }
       const reserved = core.counters.take(record, version, items.length);
       if (reserved !== undefined) await reserved;
-      const results = settle(note, await facet(device, device.cipher, "encrypt").encrypt(ref, scheme, items));
+      const results = settle(note, await facet(device, device.cipher, "encrypt").encrypt(ref, scheme, items), request);
       return {
         version: version.version,
         scheme,

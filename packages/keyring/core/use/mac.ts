@@ -21,7 +21,7 @@ export function mac(core: Core): Keyring["mac"] {
       return {
         version: version.version,
         scheme,
-        results: settle(note, results),
+        results: settle(note, results, request),
         warnings: useWarnings(record, version),
       };
     });
@@ -45,7 +45,7 @@ export function macVerify(core: Core): Keyring["macVerify"] {
       return {
         version: version.version,
         scheme,
-        results: settle(note, results),
+        results: settle(note, results, request),
         warnings: useWarnings(record, version),
       };
     });

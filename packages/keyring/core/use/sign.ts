@@ -25,7 +25,7 @@ export function sign(core: Core): Keyring["sign"] {
       return {
         version: version.version,
         scheme,
-        results: settle(note, results),
+        results: settle(note, results, request),
         warnings: useWarnings(record, version),
       };
     });

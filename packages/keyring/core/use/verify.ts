@@ -48,7 +48,7 @@ export function verify(core: Core): Keyring["verify"] {
       return {
         version: used.version.version,
         scheme,
-        results: settle(note, results),
+        results: settle(note, results, request),
         warnings: useWarnings(record, used.version),
       };
     });
