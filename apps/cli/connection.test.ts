@@ -56,6 +56,20 @@ test(
 );
 
 test(
+  "a token file with bytes that no token has is named as such, before anything is sent",
+  withDirectory((data) => {
+    const tokenFile = join(data, "token");
+    for (const content of [Uint8Array.of(0x63, 0x6d, 0xff, 0x00, 0x01), "cm_a\ncm_b\n", "cm_ä\n"]) {
+      writeFileSync(tokenFile, content);
+      assert.throws(() => connect(session({ data, url: "http://localhost:1", tokenFile })), {
+        code: "UNAUTHENTICATED",
+        message: `the token file ${tokenFile} holds no token: no token has such characters`,
+      });
+    }
+  }),
+);
+
+test(
   "the administrator's own token is never sent to an address that is not our running server's",
   withDirectory((data) => {
     writeFileSync(join(data, "admin.token"), "cm_secret\n");

@@ -16,17 +16,28 @@ function parseUrl(text: string): URL {
   throw usage(`${text} would send the token unencrypted`, "Use https:// for anything but this machine.");
 }
 
+/** What can stand in a header (RFC 6750 §2.1); tokens have no other characters. */
+const TOKEN = /^[\x21-\x7e]+$/;
+
+function notAToken(file: string): CasemateError {
+  return new CasemateError("UNAUTHENTICATED", `the token file ${file} holds no token: no token has such characters`, {
+    hint: "Name a file with an API token, alone on one line, by --token-file or $CASEMATE_TOKEN_FILE.",
+  });
+}
+
 function readToken(file: string): string {
+  let token: string;
   try {
-    const token = readFileSync(file, "utf8").trim();
-    if (token !== "") return token;
+    token = readFileSync(file, "utf8").trim();
   } catch (error) {
     throw new CasemateError("UNAUTHENTICATED", `the token file ${file} cannot be read: ${(error as Error).message}`, {
       hint: "Name a file with an API token by --token-file or $CASEMATE_TOKEN_FILE.",
       cause: error,
     });
   }
-  throw new CasemateError("UNAUTHENTICATED", `the token file ${file} is empty`);
+  if (token === "") throw new CasemateError("UNAUTHENTICATED", `the token file ${file} is empty`);
+  if (!TOKEN.test(token)) throw notAToken(file);
+  return token;
 }
 
 /** Whether a process of this account has that id: while our server lives, nobody else can have its port. */

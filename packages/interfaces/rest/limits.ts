@@ -38,6 +38,7 @@ export const REST_LIMITS = {
   contextBytes: 4096,
   /** An SLH-DSA-256f signature is 49856 bytes. */
   artefactBytes: 65_536,
+  /** What devices take: RSA-4096 as PKCS#8 with the OAEP part is about 3 KiB. */
   wrappedBytes: 16_384,
   batchItems: 1000,
   pageItems: 1000,

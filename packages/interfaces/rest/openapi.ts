@@ -84,7 +84,7 @@ function requestBody(operation: Operation): JsonObject {
   const octets =
     operation.octets === undefined
       ? {}
-      : { [OCTETS]: { schema: { type: "string", format: "binary", maxLength: REST_LIMITS.inputBytes } } };
+      : { [OCTETS]: { schema: { type: "string", format: "binary", maxLength: operation.octets.limit } } };
   return {
     requestBody: { required: needed, content: { "application/json": { schema: plain(operation.body) }, ...octets } },
   };

@@ -50,8 +50,8 @@ export interface Operation {
   readonly creates?: boolean;
   /** Answers a repeated creating call whose first try was cut off, when it can be seen that it was done. */
   readonly recover?: (input: Input<unknown, unknown, unknown>) => UseCase;
-  /** The field that a body of application/octet-stream stands for, and the one that an Accept of it wants back. */
-  readonly octets?: { readonly input: string; readonly output: string };
+  /** The field that a body of application/octet-stream stands for, the one that an Accept of it wants back, and the most bytes of the body. */
+  readonly octets?: { readonly input: string; readonly output: string; readonly limit: number };
   /** Decodes (errors here are refusals that we audit) and returns the use case (which audits itself). */
   readonly handle: (input: Input<unknown, unknown, unknown>) => UseCase;
 }

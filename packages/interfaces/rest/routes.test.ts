@@ -298,6 +298,35 @@ test("a number out of its range is refused with the range", async () => {
   }
 });
 
+test("an unknown field is named with its path, on the short way and on the long one", async () => {
+  for (const via of ["http", "inject"] as const) {
+    const body = { items: [{ input: "aGk=" }, { input: "aGk=", scheme: "pure" }] };
+    const answer = await refused({ url: "/v1/keys/abcd/sign-batch", via, body }, [400], via);
+    assert.equal(answer.json["detail"], "body: unknown field items/1/scheme");
+  }
+});
+
+test("a wrapped key has the limit that the document says, and an empty one is no matter of size", async () => {
+  const body = { name: "in", algorithm: "aes-256", wrappingKey: "abcd", scheme: "aes-kwp" } as const;
+  const url = "/v1/keys/import";
+  const empty = await refused({ url, body: { ...body, wrapped: "" } }, [400], "empty");
+  assert.equal(empty.json["detail"], "the wrapped key is empty");
+  const over = Buffer.alloc(REST_LIMITS.wrappedBytes + 1).toString("base64");
+  assert.equal((await refused({ url, body: { ...body, wrapped: over } }, [413], "over")).json["code"], "TOO_LARGE");
+});
+
+test("the document says of raw bodies what is taken", () => {
+  const { paths } = openApiDocument("0") as unknown as {
+    paths: Record<string, { post: { requestBody: { content: Record<string, { schema: { maxLength: number } }> } } }>;
+  };
+  const limit = (verb: string): number | undefined =>
+    paths[`/v1/keys/{name}/${verb}`]?.post.requestBody.content["application/octet-stream"]?.schema.maxLength;
+  assert.deepEqual(["sign", "decrypt"].map(limit), [
+    REST_LIMITS.inputBytes,
+    REST_LIMITS.inputBytes + REST_LIMITS.contextBytes,
+  ]);
+});
+
 test("unknown routes are refused with or without a token, and audited", async () => {
   await refused({ url: "/v1/nothing" }, [404], "with a token");
   await refused({ url: "/v2/keys", token: null }, [404], "without one");

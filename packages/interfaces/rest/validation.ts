@@ -27,7 +27,11 @@ function compiled(schema: TSchema, part: string): Check {
       if (unknown !== undefined) {
         const names =
           (unknown.params as { readonly additionalProperties?: readonly string[] }).additionalProperties ?? [];
-        return `unknown field ${names.slice(0, 3).map(shown).join(", ")}`;
+        const inside = unknown.instancePath === "" ? "" : `${unknown.instancePath.slice(1)}/`;
+        return `unknown field ${names
+          .slice(0, 3)
+          .map((name) => shown(`${inside}${name}`))
+          .join(", ")}`;
       }
       if (first === undefined) return "it does not fit";
       const where = first.instancePath === "" ? "" : `${first.instancePath.slice(1)} `;

@@ -217,6 +217,7 @@ type Anything = Input<{ readonly name: string }, unknown, Readonly<Record<string
 
 function single<T extends Uint8Array | boolean>(verb: Verb<T>): Operation {
   const { output, fields } = verb;
+  const [first] = fields;
   const names = Object.keys(verb.options);
   return {
     id: camel(verb.verb),
@@ -226,8 +227,8 @@ function single<T extends Uint8Array | boolean>(verb: Verb<T>): Operation {
     summary: verb.summary,
     action: verb.action,
     params: keyParams,
-    ...(verb.octets
-      ? { query: Type.Object(verb.options, closed), octets: { input: fields[0]?.name ?? "", output } }
+    ...(verb.octets && first !== undefined
+      ? { query: Type.Object(verb.options, closed), octets: { input: first.name, output, limit: first.limit } }
       : {}),
     body: Type.Object({ ...fieldSchemas(fields), ...verb.options }, closed),
     response: Type.Object({ ...answered, [output]: outputSchema(verb) }),

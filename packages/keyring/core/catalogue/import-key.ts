@@ -5,8 +5,8 @@ import type { Keyring } from "../types.ts";
 import { facet, select } from "../use/select.ts";
 import { addKey } from "./add.ts";
 
-/** What every device takes. */
-const MAX_WRAPPED = 16 * 1024;
+/** What devices take. */
+const MAX_WRAPPED = 16_384;
 
 /** Foreign key material, unwrapped inside the device that holds the wrapping key. */
 export function importKey(core: Core): Keyring["importKey"] {
