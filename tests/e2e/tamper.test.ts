@@ -107,6 +107,21 @@ describe("a data directory that was changed", () => {
     }
   });
 
+  test("database and log put back together start and verify, and only the checkpoint kept elsewhere says so", async () => {
+    const data = copy("both-older");
+    rmSync(join(data, "audit"), { recursive: true });
+    for (const name of readdirSync(data)) if (name.startsWith("casemate.db")) rmSync(join(data, name));
+    for (const name of readdirSync(older))
+      if (name === "audit" || name.startsWith("casemate.db"))
+        cpSync(join(older, name), join(data, name), { recursive: true });
+    const server = await startServer(data);
+    assert.equal((await casemate(data, ["status"])).status, 0);
+    await server.stop();
+    assert.equal((await casemate(data, ["audit", "verify"])).status, 0);
+    const checked = await casemate(data, ["audit", "verify", "--checkpoint", checkpoint]);
+    assert.equal(checked.status, 1);
+  });
+
   test("records that were cut off are missed by the verifier and by the next start", async () => {
     const data = copy("cut");
     const file = join(data, "audit", segment);
