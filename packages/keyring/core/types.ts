@@ -1,15 +1,11 @@
 /** The keyring's use cases, as every interface calls them. One method per use case; each is authorized and audited inside. */
 import type { CasemateError } from "@casemate/foundation/errors";
 import type {
-  CipherScheme,
   DeviceIdentity,
   DeviceStatus,
   AlgorithmSupport,
-  InputKind,
   KeyAlgorithm,
   MacScheme,
-  Many,
-  SignScheme,
   UnlockChallenge,
   Usage,
   WrapScheme,
@@ -17,6 +13,23 @@ import type {
 import type { KeyringChange } from "./changes.ts";
 import type { AuditRecordView, Checkpoint } from "./trail/types.ts";
 import type { PublicHalfUseCase, SessionKeyUseCase } from "./use/local-work.ts";
+import type {
+  UseResult,
+  MayBeBatch,
+  SignRequest,
+  VerifyRequest,
+  EncryptRequest,
+  DecryptRequest,
+} from "./use/requests.ts";
+
+export type {
+  UseResult,
+  MayBeBatch,
+  SignRequest,
+  VerifyRequest,
+  EncryptRequest,
+  DecryptRequest,
+} from "./use/requests.ts";
 
 export type { KeyringChange } from "./changes.ts";
 export type { AuditRecordView, Checkpoint } from "./trail/types.ts";
@@ -153,49 +166,6 @@ export interface KeyFilter extends Page {
 
 /** Lifecycle moves that a caller may ask for. */
 export type Transition = "activate" | "suspend" | "resume" | "deactivate" | "compromise";
-
-export interface UseResult<T> {
-  readonly version: number;
-  readonly scheme: string;
-  readonly results: Many<T>;
-  readonly warnings: readonly string[];
-}
-
-export interface MayBeBatch {
-  /** The answer has one result per item, also where the only one failed; else a request of one item fails as a whole. */
-  readonly batch?: boolean;
-}
-
-export interface SignRequest extends MayBeBatch {
-  readonly scheme?: SignScheme;
-  readonly version?: number;
-  readonly kind: InputKind;
-  readonly inputs: readonly Uint8Array[];
-}
-
-export interface VerifyRequest extends MayBeBatch {
-  readonly scheme?: SignScheme;
-  readonly version?: number;
-  readonly kind: InputKind;
-  readonly items: readonly { readonly input: Uint8Array; readonly signature: Uint8Array }[];
-}
-
-export interface EncryptRequest extends MayBeBatch {
-  readonly scheme?: CipherScheme;
-  /** The device's bare ciphertext, without the key version in front. */
-  readonly raw?: boolean;
-  readonly version?: number;
-  readonly items: readonly { readonly data: Uint8Array; readonly context?: Uint8Array; readonly iv?: Uint8Array }[];
-}
-
-/** Ciphertexts of `encrypt` carry their key version; `decrypt` finds it. `raw` ciphertexts come from elsewhere and need `version`. */
-export interface DecryptRequest extends MayBeBatch {
-  readonly scheme?: CipherScheme;
-  /** The items are bare ciphertexts; `version` is then required. */
-  readonly raw?: boolean;
-  readonly version?: number;
-  readonly items: readonly { readonly data: Uint8Array; readonly context?: Uint8Array }[];
-}
 
 export interface TokenView {
   readonly id: string;
