@@ -1,7 +1,10 @@
 // Keeps the event loop from sleeping for a moment after an answer, where applications are served faster so.
 
-/** Milliseconds. An application that signs in a loop asks again within less. */
-const MOMENT = 0.08;
+/**
+ * Milliseconds. An application that signs in a loop asks again within less, also on machines that are slow to wake a process. Longer
+ * takes processor time from RSA signatures of several applications.
+ */
+const MOMENT = 0.3;
 /** Milliseconds for which staying awake, and then sleeping, is tried, and for which the better one is kept. */
 const TRY = 50;
 const KEEP = 1000;
