@@ -143,7 +143,11 @@ const SCHEMES: Readonly<Record<SignScheme, SchemeRow>> = {
     signer(key) {
       // Keys that both sign and wrap were made by earlier versions.
       if (key.allows("wrap"))
-        throw refuse("KEY_USAGE", "a key that wraps keys makes no raw signatures: one would hand out what it wraps");
+        throw refuse(
+          "KEY_USAGE",
+          "a key that wraps keys makes no raw signatures: one would hand out what it wraps",
+          "make a key with the usage sign alone; this one signs with the other schemes, where they pad what they sign",
+        );
       return (input) => rsa.rawSign(key.private, input);
     },
     verifier: (key) => (input, signature) => rsa.rawVerify(key.public, input, signature),

@@ -4,11 +4,14 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { arithmeticEcSigner, decodeSignature, encodeSignature } from "./ec-arithmetic.ts";
 import { systemRandom } from "@casemate/foundation/effects";
-import { LIMITS } from "@casemate/protocols/hsm";
+import { isCasemateError } from "@casemate/foundation/errors";
+import { LIMITS, usageFlags } from "@casemate/protocols/hsm";
+import { LoadedKey } from "./loaded-key.ts";
 import { CURVES } from "./material.ts";
 import { createScheduler } from "./scheduler.ts";
 import { CounterTable, IdSet } from "./packed-tables.ts";
 import { openState, readEnvelope, sealState } from "./sealed-state.ts";
+import { signMany } from "./sign.ts";
 import { createSecureHeap, secureHeapNotes } from "./secure-heap.ts";
 
 for (const [name, curve] of CURVES)
@@ -206,4 +209,26 @@ test("no more than two long pieces of work run at the same time", async () => {
   assert.equal(most, 2);
   await assert.rejects(scheduler.long(() => Promise.reject(new Error("x"))));
   await scheduler.long(piece);
+});
+
+test("an RSA key of an earlier version that both signs and wraps makes no raw signatures", async () => {
+  const { privateKey } = generateKeyPairSync("rsa", { modulusLength: 2048 });
+  const key = new LoadedKey({
+    id: "old",
+    ref: new Uint8Array(),
+    algorithm: "rsa-2048",
+    usages: usageFlags(["sign", "wrap"]),
+    exportable: false,
+    material: new Uint8Array(privateKey.export({ format: "der", type: "pkcs8" })),
+    makeEcSigner: arithmeticEcSigner,
+    makePreparedSigner: undefined,
+  });
+  const scheduler = createScheduler();
+  const request = { ref: key.ref, kind: "message" as const, inputs: [new Uint8Array(256)] };
+  assert.throws(
+    () => signMany(key, { ...request, scheme: "rsa-raw" }, scheduler, systemRandom),
+    (error) => isCasemateError(error) && error.code === "KEY_USAGE" && error.hint !== undefined,
+  );
+  const [signature] = await signMany(key, { ...request, scheme: "rsa-pkcs1-sha256" }, scheduler, systemRandom);
+  assert.ok(signature instanceof Uint8Array);
 });

@@ -2,7 +2,7 @@
 import { randomBytes } from "node:crypto";
 import { fromUtf8, toHex } from "@casemate/foundation/bytes";
 import { isCasemateError } from "@casemate/foundation/errors";
-import type { KeyAlgorithm, Usage, WrapScheme } from "@casemate/devices/contract";
+import { withoutClash, type KeyAlgorithm, type Usage, type WrapScheme } from "@casemate/devices/contract";
 import type { Caller, CreateKey, KeyView } from "@casemate/keyring/core";
 import { CKA, CKK } from "@casemate/protocols/p11-rpc";
 import type { Application } from "./application.ts";
@@ -84,8 +84,10 @@ function usagesOf(algorithm: KeyAlgorithm, ...templates: readonly Template[]): r
   }
   // A key that wraps keys does not also decrypt data, nor make raw signatures: it would hand out what it wraps. Programs that
   // ask for all by habit get the use of data; the key's attributes then say that it does not wrap.
-  if (asked.has("encrypt") || (algorithm.startsWith("rsa-") && asked.has("sign"))) asked.delete("wrap");
-  const usages = possible.filter((usage) => asked.has(usage));
+  const usages = withoutClash(
+    algorithm,
+    possible.filter((usage) => asked.has(usage)),
+  );
   if (usages.length > 0) return usages;
   // Nothing asked that it can do: what most programs mean.
   return algorithm.startsWith("rsa-") ? ["sign", "encrypt"] : [possible[0] ?? "sign"];

@@ -55,6 +55,27 @@ describe("Casemate as a PKCS#11 token", () => {
     return found;
   };
 
+  test("an RSA pair that is asked to sign and to wrap signs, and its attributes say that it does not wrap", async () => {
+    await using client = await open();
+    const handle = await logIn(client);
+    const [publicKey, privateKey] = await client.call(
+      "C_GenerateKeyPair",
+      handle,
+      mechanism(CKM.RSA_PKCS_KEY_PAIR_GEN),
+      [
+        attribute(CKA.MODULUS_BITS, 2048),
+        attribute(CKA.TOKEN, true),
+        attribute(CKA.VERIFY, true),
+        attribute(CKA.WRAP, true),
+      ],
+      [attribute(CKA.TOKEN, true), attribute(CKA.SIGN, true), attribute(CKA.UNWRAP, true)],
+    );
+    assert.equal(await value(client, handle, privateKey, CKA.SIGN), 1);
+    assert.equal(await value(client, handle, privateKey, CKA.UNWRAP), 0);
+    assert.equal(await value(client, handle, publicKey, CKA.VERIFY), 1);
+    assert.equal(await value(client, handle, publicKey, CKA.WRAP), 0);
+  });
+
   test("the socket belongs to its owner alone", () => {
     assert.equal(statSync(bench.socketPath).mode & 0o777, 0o600);
   });

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { KEY_ALGORITHMS, USAGES, type Device, type KeyAlgorithm, type KeyRef } from "@casemate/devices/contract";
+import { isCasemateError } from "@casemate/foundation/errors";
 import { changed, publicKeyOf, rejectsWith, type Bench, type Case } from "./bench.ts";
 
 const MESSAGE = new TextEncoder().encode("contract");
@@ -140,6 +141,23 @@ export const keyCases: readonly Case[] = [
         device.keys.generate({ algorithm: row.algorithm, usages: [], exportable: false }),
         "no usage",
       );
+    },
+  },
+  {
+    name: "keys that wrap do not also decrypt, nor sign with RSA: they would hand out what they wrap",
+    async run({ device }) {
+      const pairs = device.algorithms.flatMap(({ algorithm, usages }) =>
+        (algorithm.startsWith("rsa-") ? (["encrypt", "sign"] as const) : (["encrypt"] as const))
+          .filter((usage) => usages.includes(usage) && usages.includes("wrap"))
+          .map((usage) => [algorithm, usage] as const),
+      );
+      if (pairs.length === 0) return "no key of the device both wraps and does more";
+      for (const [algorithm, usage] of pairs)
+        await assert.rejects(
+          device.keys.generate({ algorithm, usages: [usage, "wrap"], exportable: false }),
+          (error) => isCasemateError(error) && error.code === "NOT_SUPPORTED" && error.hint !== undefined,
+          `${algorithm} for ${usage} and wrap`,
+        );
     },
   },
   {

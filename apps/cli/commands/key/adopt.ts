@@ -20,7 +20,11 @@ export function defineKeyAdopt(command: Command, session: Session): void {
     .requiredOption("--device <id>", "the device that holds it")
     .option("--object-label <text>", "its label there (`casemate device objects` lists them)")
     .option("--object-id <hex>", "its id there, hexadecimal")
-    .option("--use <uses>", "sign, encrypt, …; comma-separated (default: all that the device says)", words)
+    .option(
+      "--use <uses>",
+      "sign, encrypt, …; comma-separated (default: what the device says, without wrap where that does not go with the rest)",
+      words,
+    )
     .option("--label <name=value>", "label in Casemate, repeatable", label)
     .action(async (name: string, options: AdoptOptions) => {
       const { device, objectLabel, objectId, use: usages, label: labels } = options;

@@ -1,5 +1,5 @@
 /** What a new key's template says: the material stays inside, and each use is named or refused. */
-import type { KeyAlgorithm, Usage } from "@casemate/devices/contract";
+import { usageClash, type KeyAlgorithm, type Usage } from "@casemate/devices/contract";
 import { CasemateError } from "@casemate/foundation/errors";
 import { CKA, CKK, CKO, CKR } from "@casemate/protocols/p11-rpc";
 import { ALGORITHM_ROWS, type AlgorithmRow } from "../algorithms.ts";
@@ -82,7 +82,7 @@ export function rowOf(algorithm: KeyAlgorithm): AlgorithmRow {
 
 export const isPair = ({ keyType }: AlgorithmRow): boolean => keyType !== CKK.AES && keyType !== CKK.GENERIC_SECRET;
 
-/** @throws BAD_REQUEST without a usage; NOT_SUPPORTED for one, or an algorithm, that the token has not. */
+/** @throws BAD_REQUEST without a usage; NOT_SUPPORTED for one, or an algorithm, that the token has not, and for usages that clash. */
 export function checkSpec(lane: Lane, algorithm: KeyAlgorithm, usages: readonly Usage[]): void {
   if (usages.length === 0) throw new CasemateError("BAD_REQUEST", "a key needs at least one usage");
   const support = lane.plan.algorithms.find((row) => row.algorithm === algorithm);
@@ -90,6 +90,8 @@ export function checkSpec(lane: Lane, algorithm: KeyAlgorithm, usages: readonly 
   const missing = usages.find((usage) => !support.usages.includes(usage));
   if (missing !== undefined)
     throw new CasemateError("NOT_SUPPORTED", `${algorithm} keys of this token are not for ${missing}`);
+  const clash = usageClash(algorithm, usages);
+  if (clash !== undefined) throw new CasemateError("NOT_SUPPORTED", clash.message, { hint: clash.hint });
 }
 
 const usesOf = (table: ReadonlyMap<number, readonly Use[]>, keyType: number, usages: readonly Usage[]): Attribute[] => {

@@ -1,4 +1,4 @@
-import type { DeviceObject } from "@casemate/devices/contract";
+import { withoutClash, type DeviceObject } from "@casemate/devices/contract";
 import { CasemateError } from "@casemate/foundation/errors";
 import { deviceOf, type Core } from "../core.ts";
 import type { AdoptKey, CreateKey, Keyring } from "../types.ts";
@@ -15,7 +15,7 @@ export function adoptKey(core: Core): Keyring["adoptKey"] {
     const wanted: CreateKey = {
       name: request.name,
       algorithm: found.algorithm,
-      usages: request.usages ?? found.object.usages,
+      usages: request.usages ?? withoutClash(found.algorithm, found.object.usages),
       device: request.device,
       ...(request.labels === undefined ? {} : { labels: request.labels }),
     };

@@ -1,5 +1,11 @@
 import { CasemateError } from "@casemate/foundation/errors";
-import type { AlgorithmSupport, Device, KeyAlgorithm, Usage } from "@casemate/devices/contract";
+import {
+  usageClash,
+  type AlgorithmSupport,
+  type Device,
+  type KeyAlgorithm,
+  type Usage,
+} from "@casemate/devices/contract";
 import { ALGORITHMS, isKeyAlgorithm } from "../algorithms.ts";
 import type { Core } from "../core.ts";
 import { deviceOf } from "../core.ts";
@@ -61,6 +67,8 @@ export function checkUsages(device: Device, algorithm: KeyAlgorithm, usages: rea
         hint: `It has: ${support.usages.join(", ")}.`,
       });
   }
+  const clash = usageClash(algorithm, usages);
+  if (clash !== undefined) throw new CasemateError("NOT_SUPPORTED", clash.message, { hint: clash.hint });
 }
 
 function supportOf(device: Device, algorithm: KeyAlgorithm): AlgorithmSupport {

@@ -5,7 +5,11 @@ import { after, before, describe, test } from "node:test";
 import { concat, toUtf8 } from "@casemate/foundation/bytes";
 import { isCasemateError } from "@casemate/foundation/errors";
 import { pkcs11Bench, type Pkcs11Bench } from "@casemate/testkit/pkcs11";
+import { temporaryKeyring } from "@casemate/testkit/fakes";
+import { keyEntry } from "../catalogue/key-cache.ts";
+import type { KeyRecord } from "../catalogue/key-record.ts";
 import type { Caller } from "../types.ts";
+import { allowRaw } from "./sign.ts";
 
 const failing = (code: string) => (error: unknown) => isCasemateError(error) && error.code === code;
 
@@ -47,6 +51,24 @@ describe("separation of uses", () => {
   test("an RSA key that wraps does not sign: a raw signature would open what it wraps", async () => {
     const both = { name: "both", algorithm: "rsa-2048", usages: ["sign", "wrap"] } as const;
     await assert.rejects(bench.keyring.createKey(bench.admin, both), failing("NOT_SUPPORTED"));
+  });
+
+  test("an RSA key of an earlier version that wraps and signs makes no raw signatures", () => {
+    const record = { name: "old", usages: ["sign", "wrap"], versions: [{ version: 1, state: "active" }] };
+    const guard = { authorizeKey: () => undefined };
+    const raw = () => allowRaw(guard, bench.admin, keyEntry(record as unknown as KeyRecord));
+    assert.throws(raw, (error) => isCasemateError(error) && error.code === "KEY_USAGE" && error.hint !== undefined);
+  });
+
+  test("a key in a device that may do everything is adopted for the use of data, not for wrapping", async () => {
+    await using t = await temporaryKeyring();
+    t.device.plant("aes-256", "everything", "01");
+    const adopt = { name: "theirs", device: "hsm-1", id: "01" };
+    await assert.rejects(
+      t.keyring.adoptKey(t.admin, { ...adopt, usages: ["encrypt", "wrap"] }),
+      failing("NOT_SUPPORTED"),
+    );
+    assert.deepEqual((await t.keyring.adoptKey(t.admin, adopt)).usages, ["encrypt"]);
   });
 
   test("a raw signature with a key that decrypts needs the right to decrypt", async () => {
