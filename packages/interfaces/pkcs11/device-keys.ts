@@ -178,10 +178,14 @@ function request(
   publicHalf: Template | undefined,
 ): Omit<CreateKey, "name"> {
   checkSecrecy(secret);
+  const usages = usagesOf(algorithm, secret, ...(publicHalf === undefined ? [] : [publicHalf]));
+  const exportable = secret.get(CKA.EXTRACTABLE) === true;
+  if (exportable && usages.includes("wrap") && algorithm.startsWith("aes-"))
+    throw failure("TEMPLATE_INCONSISTENT", "a secret key that wraps others is never extractable");
   return {
     algorithm,
-    usages: usagesOf(algorithm, secret, ...(publicHalf === undefined ? [] : [publicHalf])),
-    exportable: secret.get(CKA.EXTRACTABLE) === true,
+    usages,
+    exportable,
     labels: labelsOf(slot, publicHalf === undefined ? { key: secret } : { key: secret, pub: publicHalf }),
     ...(slot.device === undefined ? {} : { device: slot.device.identity.id }),
   };

@@ -76,6 +76,17 @@ describe("Casemate as a PKCS#11 token", () => {
     assert.equal(await value(client, handle, publicKey, CKA.WRAP), 0);
   });
 
+  test("a secret key of the device that wraps others is not extractable", async () => {
+    await using client = await open();
+    const handle = await logIn(client);
+    const wraps = [attribute(CKA.VALUE_LEN, 32), attribute(CKA.TOKEN, true), attribute(CKA.WRAP, true)];
+    const how = mechanism(CKM.AES_KEY_GEN);
+    const extractable = [...wraps, attribute(CKA.EXTRACTABLE, true)];
+    assert.equal(await client.rv("C_GenerateKey", handle, how, extractable), CKR.TEMPLATE_INCONSISTENT);
+    const [key] = await client.call("C_GenerateKey", handle, how, wraps);
+    assert.equal(await value(client, handle, key, CKA.EXTRACTABLE), 0);
+  });
+
   test("the socket belongs to its owner alone", () => {
     assert.equal(statSync(bench.socketPath).mode & 0o777, 0o600);
   });

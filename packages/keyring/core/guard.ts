@@ -175,7 +175,7 @@ export class Guard {
       const waiting = this.#ready(caller, action);
       if (waiting !== undefined) await waiting;
       const record = draft();
-      this.authorizeKey(caller, action, keyEntry(record), false);
+      this.#authorize(this.#keyRequest(caller, action, keyEntry(record), false), resource);
       result = await work(record, note);
     } catch (error) {
       return this.#refuse(caller, action, resource, note, error);
@@ -184,9 +184,9 @@ export class Guard {
     return result;
   }
 
-  /** For a second key or a stricter action inside a use case. @throws FORBIDDEN. */
-  authorizeKey(caller: Caller, action: Action, entry: KeyEntry, cacheable = true): void {
-    this.#authorize(this.#keyRequest(caller, action, entry, cacheable), entry.resource);
+  /** For a second key or a stricter action inside a use case; `why` tells who is refused why it is asked for. @throws FORBIDDEN. */
+  authorizeKey(caller: Caller, action: Action, entry: KeyEntry, why?: string): void {
+    this.#authorize(this.#keyRequest(caller, action, entry, true), entry.resource, why);
   }
 
   #keyRequest(caller: Caller, action: Action, entry: KeyEntry, cacheable: boolean): PolicyRequest {
@@ -224,14 +224,14 @@ export class Guard {
     return token === undefined ? room() : token.then(room);
   }
 
-  #authorize(request: PolicyRequest, resource: string): void {
+  #authorize(request: PolicyRequest, resource: string, why = ""): void {
     const decision = this.#parts.policy.decide(request);
     if (decision.allowed) return;
     throw new CasemateError(
       "FORBIDDEN",
       `${request.caller.principal} may not ${request.action}${resource === "" ? "" : ` on ${resource}`}`,
       {
-        hint: "Ask an administrator; casemate policy explain shows which policy decides.",
+        hint: `${why === "" ? "" : `${why} `}Ask an administrator; casemate policy explain shows which policy decides.`,
         details: { reason: decision.code },
       },
     );

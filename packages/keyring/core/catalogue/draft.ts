@@ -71,6 +71,14 @@ export function checkUsages(device: Device, algorithm: KeyAlgorithm, usages: rea
   if (clash !== undefined) throw new CasemateError("NOT_SUPPORTED", clash.message, { hint: clash.hint });
 }
 
+/** @throws BAD_REQUEST. */
+function checkExport(algorithm: KeyAlgorithm, usages: readonly Usage[], exportable: boolean): void {
+  if (exportable && usages.includes("wrap") && algorithm.startsWith("aes-"))
+    throw new CasemateError("BAD_REQUEST", `an ${algorithm} key that wraps others is never exportable`, {
+      hint: "A key that wraps others never leaves: whoever gets it opens everything that it wrapped. Wrap the others under a key of the place they go to.",
+    });
+}
+
 function supportOf(device: Device, algorithm: KeyAlgorithm): AlgorithmSupport {
   const support = device.algorithms.find((row) => row.algorithm === algorithm);
   if (support === undefined)
@@ -100,6 +108,8 @@ export function draftKey(core: Core, caller: Caller, request: CreateKey, origin:
   const device = chooseDevice(core, request.device, request.algorithm);
   const usages = [...new Set(request.usages ?? ALGORITHMS[request.algorithm].usages.slice(0, 1))];
   checkUsages(device, request.algorithm, usages);
+  const exportable = request.exportable ?? false;
+  checkExport(request.algorithm, usages, exportable);
   const labels = { ...request.labels };
   checkLabels(labels);
   if (request.rotateEveryDays !== undefined) checkRotation(request.rotateEveryDays);
@@ -115,7 +125,7 @@ export function draftKey(core: Core, caller: Caller, request: CreateKey, origin:
     revision: 0,
     algorithm: request.algorithm,
     usages,
-    exportable: request.exportable ?? false,
+    exportable,
     device: device.identity.id,
     labels,
     createdAt: now,

@@ -25,7 +25,7 @@ describe("separation of uses", () => {
     return bench.keyring.authenticate(token, "test");
   };
   /** Brings an AES value into the device as a key that wraps. */
-  const bring = async (caller: Caller, name: string, value: Uint8Array): Promise<void> => {
+  const bring = async (caller: Caller, name: string, value: Uint8Array, exportable = false): Promise<void> => {
     const { keyring } = bench;
     await keyring.createKey(caller, { name: `${name}-way`, algorithm: "rsa-2048", usages: ["wrap"] });
     const { publicKey } = await keyring.publicKey(caller, `${name}-way`);
@@ -42,6 +42,7 @@ describe("separation of uses", () => {
       name,
       algorithm: "aes-256",
       usages: ["wrap"],
+      exportable,
       wrappingKey: `${name}-way`,
       scheme: "rsa-aes-kwp",
       wrapped,
@@ -108,6 +109,16 @@ describe("separation of uses", () => {
     assert.equal(made.results.length, 1, "with an iv of the device's");
   });
 
+  test("a secret key that wraps is never exportable, made here or brought: whoever gets it opens what it wrapped", async () => {
+    const { keyring, admin } = bench;
+    const leaves = { name: "leaves", algorithm: "aes-256", usages: ["wrap"], exportable: true } as const;
+    const refused = (error: unknown) =>
+      isCasemateError(error) && error.code === "BAD_REQUEST" && /never leaves/.test(error.hint ?? "no hint");
+    await assert.rejects(keyring.createKey(admin, leaves), refused);
+    await assert.rejects(bring(admin, "leaves", randomBytes(32), true), refused);
+    assert.equal((await keyring.createKey(admin, { ...leaves, usages: ["encrypt"] })).exportable, true);
+  });
+
   test("wrapping under a key whose value came from outside is an administrator's decision", async () => {
     const { keyring, admin } = bench;
     const operator = await as("keeper", "operator");
@@ -115,7 +126,11 @@ describe("separation of uses", () => {
     await keyring.createKey(operator, { name: "inside", algorithm: "aes-256", usages: ["wrap"] });
     await keyring.createKey(admin, { name: "victim", algorithm: "aes-128", usages: ["encrypt"], exportable: true });
     const under = (wrappingKey: string) => ({ wrappingKey, scheme: "aes-kwp" }) as const;
-    await assert.rejects(keyring.wrapKey(operator, "victim", under("known")), failing("FORBIDDEN"));
+    await assert.rejects(
+      keyring.wrapKey(operator, "victim", under("known")),
+      (error) =>
+        isCasemateError(error) && error.code === "FORBIDDEN" && /came from outside/.test(error.hint ?? "no hint"),
+    );
     assert.ok((await keyring.wrapKey(operator, "victim", under("inside"))).wrapped.length > 0);
     assert.ok((await keyring.wrapKey(admin, "victim", under("known"))).wrapped.length > 0);
   });

@@ -8,6 +8,9 @@ import { facet, select } from "./select.ts";
 const LAWFUL =
   "Use it through Casemate, take its public half, or create a key as exportable: that one leaves wrapped under another key.";
 
+const OUTSIDE =
+  "The value of the wrapping key came from outside: whoever knows it would know what is wrapped under it. Wrap under a key that the device made.";
+
 /** Authorized on both keys: `key.wrap` on the one that leaves and on the one that wraps, `key.wrap-outside` on one that came from outside. */
 export function wrapKey(core: Core): Keyring["wrapKey"] {
   return (caller, name, request) =>
@@ -27,7 +30,7 @@ export function wrapKey(core: Core): Keyring["wrapKey"] {
         });
       // Whoever brought the wrapping key's value may know it, and with it everything that is wrapped under it.
       if (originOf(entry.record, wrapping.version) !== "generated")
-        core.guard.authorizeKey(caller, "key.wrap-outside", entry);
+        core.guard.authorizeKey(caller, "key.wrap-outside", entry, OUTSIDE);
       const reserved = core.counters.take(entry.record, wrapping.version, 1);
       if (reserved !== undefined) await reserved;
       const facets = facet(chosen.device, chosen.device.wrap, "wrap keys");
