@@ -11,6 +11,9 @@ import { facet, select } from "./select.ts";
 
 const NOTHING = new Uint8Array(0);
 
+const CHOSEN_BLOCKS =
+  "Whoever chooses what goes through the block cipher can open ciphertexts and make codes of this key. Use aes-gcm, or leave the iv to the device.";
+
 /**
  * Whether the caller chooses what goes through the block cipher. Who can have any block encrypted can open what the key's
  * counter modes (GCM among them, and data keys) protect, and make its CMACs: that takes the rights to do so.
@@ -35,8 +38,8 @@ export function encrypt(core: Core): Keyring["encrypt"] {
       const scheme = schemeOf(chosen, "cipher", request.scheme, ALGORITHMS[record.algorithm].cipher);
       note.details = { version: version.version, scheme, bytes };
       if (givesOutBlocks(scheme, items)) {
-        core.guard.authorizeKey(caller, "key.decrypt", entry);
-        if (record.usages.includes("mac")) core.guard.authorizeKey(caller, "key.mac", entry);
+        core.guard.authorizeKey(caller, "key.decrypt", entry, CHOSEN_BLOCKS);
+        if (record.usages.includes("mac")) core.guard.authorizeKey(caller, "key.mac", entry, CHOSEN_BLOCKS);
       }
       const reserved = core.counters.take(record, version, items.length);
       if (reserved !== undefined) await reserved;

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { createCipheriv, createPublicKey, publicEncrypt, constants, randomBytes } from "node:crypto";
 import { after, before, describe, test } from "node:test";
-import { concat, toUtf8 } from "@casemate/foundation/bytes";
+import { concat, fromUtf8, toUtf8 } from "@casemate/foundation/bytes";
 import { isCasemateError } from "@casemate/foundation/errors";
 import { pkcs11Bench, type Pkcs11Bench } from "@casemate/testkit/pkcs11";
 import { temporaryKeyring } from "@casemate/testkit/fakes";
@@ -102,11 +102,48 @@ describe("separation of uses", () => {
       { scheme: "aes-cbc", items: [{ data, iv }] },
       { scheme: "aes-ecb", items: [{ data }] },
     ] as const) {
-      await assert.rejects(keyring.encrypt(sender, "aes", { ...request, raw: true }), failing("FORBIDDEN"));
+      await assert.rejects(
+        keyring.encrypt(sender, "aes", { ...request, raw: true }),
+        (error) => isCasemateError(error) && error.code === "FORBIDDEN" && /Use aes-gcm/.test(error.hint ?? "no hint"),
+      );
       assert.equal((await keyring.encrypt(admin, "aes", { ...request, raw: true })).results.length, 1);
     }
     const made = await keyring.encrypt(sender, "aes", { scheme: "aes-cbc", items: [{ data }] });
     assert.equal(made.results.length, 1, "with an iv of the device's");
+  });
+
+  test("who may not make the codes of a key cannot choose its blocks either: that would make them", async () => {
+    const { keyring, admin } = bench;
+    await keyring.createKey(admin, { name: "both-aes", algorithm: "aes-256", usages: ["encrypt", "mac"] });
+    const opener = await as("opener", "user");
+    await keyring.setPolicy(
+      admin,
+      "opens-only",
+      `forbid(principal == User::"opener", action, resource) unless { [Action::"key.encrypt", Action::"key.decrypt"].contains(action) };`,
+    );
+    const block = { scheme: "aes-ecb", items: [{ data: new Uint8Array(16) }], raw: true } as const;
+    await assert.rejects(
+      keyring.encrypt(opener, "both-aes", block),
+      (error) => isCasemateError(error) && error.code === "FORBIDDEN" && /key\.mac/.test(error.message),
+    );
+    await keyring.createKey(admin, { name: "no-codes", algorithm: "aes-256", usages: ["encrypt"] });
+    assert.equal((await keyring.encrypt(opener, "no-codes", block)).results.length, 1);
+  });
+
+  test("the counter blocks of a GCM ciphertext are no way around a policy that allows to encrypt alone", async () => {
+    const { keyring, admin } = bench;
+    await keyring.createKey(admin, { name: "shared", algorithm: "aes-256", usages: ["encrypt"] });
+    const secret = "not for the sender";
+    const [sealed] = (await keyring.encrypt(admin, "shared", { items: [{ data: toUtf8(secret) }], raw: true })).results;
+    assert.ok(sealed instanceof Uint8Array);
+    // SP 800-38D §7.1: GCM encrypts in counter mode from nonce ‖ 2.
+    const iv = concat(sealed.subarray(0, 12), Uint8Array.of(0, 0, 0, 2));
+    const body = sealed.subarray(12, sealed.length - 16);
+    const attack = { scheme: "aes-ctr", items: [{ data: body, iv }], raw: true } as const;
+    const [opened] = (await keyring.encrypt(admin, "shared", attack)).results;
+    assert.ok(opened instanceof Uint8Array);
+    assert.equal(fromUtf8(opened.subarray(16)), secret, "who may decrypt may do so");
+    await assert.rejects(keyring.encrypt(await as("sender", "user"), "shared", attack), failing("FORBIDDEN"));
   });
 
   test("a secret key that wraps is never exportable, made here or brought: whoever gets it opens what it wrapped", async () => {

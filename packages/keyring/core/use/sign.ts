@@ -8,6 +8,8 @@ import { checkBatch, inputsDigest, settle } from "./batch.ts";
 import { schemeOf, signSchemes } from "./schemes.ts";
 import { facet, select } from "./select.ts";
 
+const DECRYPTS = "A raw RSA signature decrypts. Sign with a scheme that pads.";
+
 /** Without padding a signature is a decryption. @throws KEY_USAGE for a key that wraps too, as earlier versions made them; FORBIDDEN. */
 export function allowRaw(guard: Pick<Guard, "authorizeKey">, caller: Caller, entry: KeyEntry): void {
   const { name, usages } = entry.record;
@@ -15,7 +17,7 @@ export function allowRaw(guard: Pick<Guard, "authorizeKey">, caller: Caller, ent
     throw new CasemateError("KEY_USAGE", `${name} wraps keys: a raw signature would hand out what it wraps`, {
       hint: "Sign with another scheme, or with a key that does not wrap.",
     });
-  if (usages.includes("encrypt")) guard.authorizeKey(caller, "key.decrypt", entry);
+  if (usages.includes("encrypt")) guard.authorizeKey(caller, "key.decrypt", entry, DECRYPTS);
 }
 
 export function sign(core: Core): Keyring["sign"] {
