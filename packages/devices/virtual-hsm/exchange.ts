@@ -1,6 +1,6 @@
 /** Key agreement (SP 800-56A, RFC 7748) and key encapsulation (FIPS 203). */
 import { createPublicKey, decapsulate, diffieHellman, encapsulate, type KeyObject } from "node:crypto";
-import { isOneSequence } from "./imported-rsa.ts";
+import { isOneSequence } from "./foreign-der.ts";
 import { refuse } from "./refuse.ts";
 import type { LoadedKey } from "./loaded-key.ts";
 

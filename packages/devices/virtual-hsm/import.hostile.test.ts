@@ -1,9 +1,10 @@
 // Keys from elsewhere that are not what they seem.
 import assert from "node:assert/strict";
-import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from "node:crypto";
+import { createPrivateKey, createPublicKey, generateKeyPairSync, generatePrimeSync, type KeyObject } from "node:crypto";
 import { test } from "node:test";
 import { concat, equalBytes } from "@casemate/foundation/bytes";
 import { isCasemateError } from "@casemate/foundation/errors";
+import { TestHost } from "./host.testkit.ts";
 import { adoptMaterial } from "./material.ts";
 
 const bad = (error: unknown) => isCasemateError(error) && error.code === "BAD_REQUEST";
@@ -52,11 +53,49 @@ test("a curve that came as explicit parameters is its name afterwards", () => {
   assert.ok(equalBytes(spki.subarray(-64), publicKey.export({ format: "der", type: "spki" }).subarray(-64)));
 });
 
-test("a public half that comes along with an Ed25519 key is not believed", () => {
-  const { privateKey } = generateKeyPairSync("ed25519");
-  const plain = pkcs8(privateKey);
-  // RFC 5958 §2, version 2: the public key as [1] behind the private one.
-  const attached = concat(Uint8Array.of(0x81, 33, 0), new Uint8Array(32).fill(7));
-  const two = concat(Uint8Array.of(0x30, plain.length - 2 + attached.length, 2, 1, 1), plain.subarray(5), attached);
-  assert.deepEqual(adoptMaterial("ed25519", two), adoptMaterial("ed25519", plain));
+for (const type of ["ed25519", "ed448", "x25519", "x448"] as const)
+  test(`a public half that comes along with a key of ${type} must be its own`, () => {
+    const { privateKey, publicKey } = generateKeyPairSync(type as "ed25519");
+    const plain = pkcs8(privateKey);
+    // RFC 5958 §2, version 2: the public key as [1] behind the private one.
+    const { x = "" } = publicKey.export({ format: "jwk" });
+    const own = new Uint8Array(Buffer.from(x, "base64url"));
+    const two = (half: Uint8Array) =>
+      der(0x30, Uint8Array.of(2, 1, 1), plain.subarray(5), der(0x81, Uint8Array.of(0), half));
+    assert.deepEqual(adoptMaterial(type, two(own)), adoptMaterial(type, plain));
+    assert.throws(() => adoptMaterial(type, two(own.with(3, (own[3] ?? 0) ^ 1))), bad, "another half");
+    assert.throws(() => adoptMaterial(type, two(own.subarray(1))), bad, "a cut half");
+    assert.throws(() => adoptMaterial(type, two(new Uint8Array())), bad, "no half");
+  });
+
+test("an RSA key of three primes is refused", () => {
+  const bits = (value: bigint) => value.toString(2).length;
+  const prime = (size: number) => generatePrimeSync(size, { bigint: true });
+  let [p, q, r, n] = [0n, 0n, 0n, 0n];
+  const e = 65537n;
+  while (bits(n) !== 2048 || [p, q, r].some((factor) => (factor - 1n) % e === 0n)) {
+    [p, q, r] = [prime(683), prime(683), prime(682)];
+    n = p * q * r;
+  }
+  const phi = (p - 1n) * (q - 1n) * (r - 1n);
+  const inverse = (value: bigint, modulus: bigint): bigint => {
+    let [a, b, x, y] = [value % modulus, modulus, 1n, 0n];
+    while (a !== 1n) [a, b, x, y] = [b % a, a, y - (b / a) * x, x];
+    return ((x % modulus) + modulus) % modulus;
+  };
+  const d = inverse(e, phi);
+  const third = der(0x30, integer(r), integer(d % (r - 1n)), integer(inverse(p * q, r)));
+  const two = [n, e, d, p, q, d % (p - 1n), d % (q - 1n), inverse(q, p)].map(integer);
+  const rsa = Uint8Array.fromHex("300d06092a864886f70d0101010500");
+  const key = der(0x30, Uint8Array.of(2, 1, 0), rsa, der(4, der(0x30, integer(1n), ...two, der(0x30, third))));
+  assert.equal(createPrivateKey({ key: Buffer.from(key), format: "der", type: "pkcs8" }).asymmetricKeyType, "rsa");
+  assert.throws(() => adoptMaterial("rsa-2048", key), bad);
+});
+
+test("nothing may follow the peer's public key", async () => {
+  const host = await TestHost.start();
+  const ref = await host.generate("x25519", "agree");
+  const peer = new Uint8Array(generateKeyPairSync("x25519").publicKey.export({ format: "der", type: "spki" }));
+  assert.equal((await host.call("agree", { ref, peer })).bytes.length, 32);
+  await assert.rejects(host.call("agree", { ref, peer: concat(peer, Uint8Array.of(0)) }), bad);
 });

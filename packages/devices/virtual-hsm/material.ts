@@ -11,7 +11,9 @@ import {
 } from "node:crypto";
 import type { Random } from "@casemate/foundation/effects";
 import { ALGORITHMS, type AlgorithmRow, type KeyAlgorithm } from "@casemate/protocols/hsm";
-import { checkRsaNumbers, isOneSequence } from "./imported-rsa.ts";
+import { equalBytes } from "@casemate/foundation/bytes";
+import { bitsOf, isOneSequence, publicKeyIn } from "./foreign-der.ts";
+import { checkRsaNumbers } from "./imported-rsa.ts";
 import { refuse } from "./refuse.ts";
 
 export interface CurveRow {
@@ -160,8 +162,19 @@ export function adoptMaterial(algorithm: KeyAlgorithm, material: Uint8Array): Ui
   if (!fits(algorithm, row, key)) {
     throw refuse("BAD_REQUEST", `the key inside the wrapping is ${key.asymmetricKeyType}, not ${algorithm}`);
   }
+  checkHalves(row, material, key);
   return ownForm(algorithm, row, key);
 }
+
+/** OpenSSL does not look at the public half beside the key. That of an EC key may be written in two ways, and is left behind unread. @throws BAD_REQUEST */
+function checkHalves(row: AlgorithmRow, material: Uint8Array, key: KeyObject): void {
+  const attached = publicKeyIn(material);
+  if (attached === undefined || row.family === "ec" || equalBytes(attached, bitsOf(publicDer(key)))) return;
+  throw notOnePair();
+}
+
+const notOnePair = (): Error =>
+  refuse("BAD_REQUEST", "the two halves of the key inside the wrapping do not belong together");
 
 /** As a key that was made here: what came along (a public half, the parameters of a curve) is left behind. @throws BAD_REQUEST */
 function ownForm(algorithm: KeyAlgorithm, row: AlgorithmRow, key: KeyObject): Uint8Array {
@@ -176,7 +189,7 @@ function ownForm(algorithm: KeyAlgorithm, row: AlgorithmRow, key: KeyObject): Ui
   const own = rawPrivate(raw, type, "raw-private", CURVES.get(algorithm)?.name);
   // OpenSSL believes the public half that comes with an EC key.
   if (row.family === "ec" && !verify("sha256", PROBE, createPublicKey(key), sign("sha256", PROBE, own)))
-    throw refuse("BAD_REQUEST", "the two halves of the key inside the wrapping do not belong together");
+    throw notOnePair();
   return pkcs8(own);
 }
 
