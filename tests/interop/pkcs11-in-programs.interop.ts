@@ -341,16 +341,20 @@ describe("Debian's programs, unmodified, with keys in Casemate", { skip: skipAll
   test("a bridge reaches a server elsewhere by TLS with a token, and not without", async () => {
     using directory = temporary();
     const port = await freePort();
-    const elsewhere = await startServer(directory.path, ["--pkcs11-listen", `localhost:${port}`]);
+    const elsewhere = await startServer(directory.path, ["--pkcs11-listen", `127.0.0.1:${port}`]);
     try {
-      const bridge = (tokenFile: string): string =>
-        `|${process.execPath} ${PROGRAM} pkcs11 bridge --remote localhost:${port} ` +
+      const bridge = (tokenFile: string, host = "127.0.0.1"): string =>
+        `|${process.execPath} ${PROGRAM} pkcs11 bridge --remote ${host}:${port} ` +
         `--ca-file ${directory.path}/tls/certificate.pem --token-file ${tokenFile}`;
       const list = (address: string) =>
         here.run("pkcs11-tool", ["--module", MODULE, "-L"], { env: { P11_KIT_SERVER_ADDRESS: address } });
-      assert.match((await list(bridge(`${directory.path}/admin.token`))).stdout, /token label +: hsm-1/);
+      for (const host of ["127.0.0.1", "localhost"]) {
+        const listed = await list(bridge(`${directory.path}/admin.token`, host));
+        assert.match(listed.stdout, /token label +: hsm-1/, host);
+      }
       const wrong = await list(bridge(here.write("wrong.token", "cmt_0000000000000000_wrong")));
       assert.match(wrong.stderr, /CKR_DEVICE_ERROR/);
+      assert.match(wrong.stderr, /the PKCS#11 bridge reaches no server: the server refused the token/);
     } finally {
       await elsewhere.stop();
     }

@@ -116,7 +116,7 @@ test(
     const kept = join(data, "devices", "p11-1.pin.json");
     let server = await startServer(data);
     try {
-      const add = ["device", "add", "pkcs11", "--module", SOFTHSM, "--token", "vault", "--addon", ADDON];
+      const add = ["device", "add", "pkcs11", "--module", "libsofthsm2.so", "--token", "vault", "--addon", ADDON];
       const both = await cli(...add, "--pin-file", file("pin"), "--pin-root", "hsm-1");
       assert.equal(both.status, 2);
       assert.match(both.stderr, /not both/);

@@ -3,6 +3,7 @@ import { connect } from "node:net";
 import { fileURLToPath } from "node:url";
 import type { Command } from "commander";
 import { EXIT } from "../failure.ts";
+import { printable } from "../printable.ts";
 import type { Session } from "../session.ts";
 
 /** One word for a POSIX shell. */
@@ -116,7 +117,10 @@ async function bridge(options: BridgeOptions, session: Session): Promise<void> {
   const { Bridge } = await import("../pkcs11/bridge.ts");
   const { localFar, remoteFar } = await import("../pkcs11/far.ts");
   const far = options.remote === undefined ? localFar(session.paths.pkcs11) : remoteFar(session, options.remote);
-  await new Bridge({ input: process.stdin, output: process.stdout }, far).run();
+  const complain = (why: string): void => {
+    process.stderr.write(`casemate: the PKCS#11 bridge reaches no server: ${printable(why)}\n`);
+  };
+  await new Bridge({ input: process.stdin, output: process.stdout }, far, complain).run();
   // The client has gone; nothing is left to wait for.
   process.exit(0);
 }

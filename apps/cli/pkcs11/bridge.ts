@@ -36,6 +36,7 @@ function framed(serial: number, body: (writer: Writer) => void): Uint8Array {
 export class Bridge {
   readonly #near: { readonly input: Readable; readonly output: Writable };
   readonly #connect: () => Promise<Far>;
+  readonly #complain: (why: string) => void;
   readonly #requests = new FrameReader();
   #answers = new FrameReader();
   readonly #open = new Set<number>();
@@ -44,9 +45,15 @@ export class Bridge {
   #farVersion = false;
   #work: Promise<void> = Promise.resolve();
 
-  constructor(near: { readonly input: Readable; readonly output: Writable }, connect: () => Promise<Far>) {
+  /** @param complain hears why the server cannot be reached: the protocol can only say that. */
+  constructor(
+    near: { readonly input: Readable; readonly output: Writable },
+    connect: () => Promise<Far>,
+    complain: (why: string) => void = () => undefined,
+  ) {
     this.#near = near;
     this.#connect = connect;
+    this.#complain = complain;
   }
 
   /** Resolves when the client has gone. */
@@ -111,8 +118,9 @@ export class Bridge {
       far.stream.on("close", lost);
       far.stream.on("end", lost);
       far.stream.write(new Uint8Array([this.#offered ?? 0]));
-    } catch {
+    } catch (error) {
       this.#far = undefined;
+      this.#complain(error instanceof Error ? error.message : String(error));
     }
   }
 

@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { connect as connectPlain } from "node:net";
+import { connect as connectPlain, isIP } from "node:net";
 import { connect as connectTls } from "node:tls";
 import { CasemateError } from "@casemate/foundation/errors";
 import { usage } from "../failure.ts";
@@ -42,7 +42,9 @@ export function remoteFar(session: Session, address: string): () => Promise<Far>
   const host = url.hostname.replace(/^\[|\]$/g, "");
   return () =>
     new Promise((resolve, reject) => {
-      const stream = connectTls({ host, port: Number(url.port), servername: host, minVersion: "TLSv1.3", ...ca });
+      // RFC 6066 §3: a server name is never an address; the certificate is checked against the address all the same.
+      const named = isIP(host) === 0 ? { servername: host } : {};
+      const stream = connectTls({ host, port: Number(url.port), ...named, minVersion: "TLSv1.3", ...ca });
       const timer = setTimeout(() => stream.destroy(new Error("no answer in time")), WAIT_MS);
       stream.once("error", reject);
       stream.once("secureConnect", () => stream.write(`${GREETING} ${token}\n`));

@@ -6,6 +6,7 @@ import { CKF, CKR, CKU } from "@casemate/protocols/p11-rpc";
 import { createPlan, type PlanFields } from "../plan.ts";
 import { hasRv, explained } from "../status.ts";
 import type { ReplyOf, RequestOf } from "../wire.ts";
+import { findModule } from "./find-module.ts";
 import { loadAddon, type Cryptoki, type Handle, type TokenInfo } from "./addon.ts";
 import type { Lane } from "./lane.ts";
 import { createSession } from "./session.ts";
@@ -19,7 +20,7 @@ const MAX_U32 = 0xffffffff;
 /** Text fields are padded by spaces, and by some modules with zeros. */
 const trimmed = (text: string): string => text.replace(/[\0 ]+$/, "");
 
-/** A bare file name is left to the system's own search. */
+/** A name that was found nowhere is left to the system's own search. */
 function checkFile(path: string): void {
   if (!isAbsolute(path)) return;
   try {
@@ -109,8 +110,9 @@ export interface Connected {
 /** @throws CONFIG_INVALID for a module that is none; DEVICE_ABSENT when the token is not there. */
 export function connect({ addon, module, token, threads }: RequestOf<"connect">): Connected {
   const loaded = loadAddon(addon);
-  checkFile(module);
-  const cryptoki = loaded.load(module);
+  const file = findModule(module);
+  checkFile(file);
+  const cryptoki = loaded.load(file);
   const manyThreads = initialize(cryptoki);
   const library = cryptoki.C_GetInfo();
   const { slot, info } = findToken(cryptoki, token);
@@ -152,7 +154,7 @@ export function connect({ addon, module, token, threads }: RequestOf<"connect">)
 /** A further thread: the module is initialised and the user logged in already, for the whole process. */
 export function attach({ addon, module, token, slot, plan }: RequestOf<"attach">): Lane {
   const loaded = loadAddon(addon);
-  const cryptoki = loaded.load(module);
+  const cryptoki = loaded.load(findModule(module));
   const session = createSession(cryptoki, slotHandle(slot), () => true);
   session.run(() => undefined);
   return { cryptoki, params: loaded.params, session, token, plan: createPlan(plan) };
