@@ -62,7 +62,7 @@ describe("tokens that applications make", () => {
     await client.call("C_Logout", whole);
 
     await client.call("C_InitToken", free, OFFICER, "billing".padEnd(32));
-    assert.equal((await slots()).length, free + 2, "another free slot follows");
+    assert.equal((await slots()).at(-1), free + 1, "another free slot follows");
     assert.match((await client.call("C_GetTokenInfo", free))[0], /^billing +$/);
     assert.notEqual((await flagsOf(free)) & CKF.TOKEN_INITIALIZED, 0);
 
@@ -91,11 +91,12 @@ describe("tokens that applications make", () => {
     const server = await createPkcs11Server({ ...bench, socketPath, objects: bench.keyring.objects });
     try {
       await using later = await TestClient.open(socketPath, { version: 2 });
-      const names = await Promise.all(
-        (await slots(later)).map(async (slot) => (await later.call("C_GetTokenInfo", slot))[0].trimEnd()),
-      );
-      assert.deepEqual(names.slice(2).toSorted(), ["", "billing", "other"]);
-      const slot = names.indexOf("billing");
+      const listed = await slots(later);
+      assert.deepEqual(listed, await slots(), "every slot has the number that it had");
+      const names: string[] = [];
+      for (const id of listed) names.push((await later.call("C_GetTokenInfo", id))[0].trimEnd());
+      assert.deepEqual(names.slice(2), ["billing", "other", ""]);
+      const slot = free;
       const [again] = await later.call("C_OpenSession", slot, RW);
       assert.equal(await later.rv("C_Login", again, CKU.USER, PIN), CKR.OK);
       assert.equal(await found(slot, "invoices", later), 2);

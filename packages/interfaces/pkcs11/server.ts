@@ -98,7 +98,8 @@ async function restoreTokens(shared: Shared): Promise<void> {
   try {
     shared.slots.update(await keyring.listDevices(caller));
     const { items } = await objects.find(caller, { class: PIN_RECORD_CLASS, label: "token", limit: 1000 });
-    for (const { tokenLabel: home, attributes } of items) {
+    const inOrder = items.toSorted((a, b) => (a.tokenLabel < b.tokenLabel ? -1 : 1));
+    for (const { tokenLabel: home, attributes } of inOrder) {
       const label = new TextDecoder().decode(attributes);
       const slot = shared.slots.all().find((candidate) => candidate.kind !== "free" && candidate.home === home);
       if (slot !== undefined) slot.label = label;

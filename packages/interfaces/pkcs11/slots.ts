@@ -21,6 +21,11 @@ export const WHOLE_KEYRING = "casemate";
 export const MAX_MADE = 256;
 const MADE_NAME = /^token-[0-9a-f]{16}$/;
 
+/** A name for a token that is made now: names sort in the order in which they were given, and so do slots after a restart. */
+export function madeName(now: number, random: Uint8Array): string {
+  return `token-${now.toString(16).padStart(12, "0")}${random.subarray(0, 2).toHex()}`;
+}
+
 /** Whether this is the name of a token that C_InitToken made. */
 export function isMade(home: string): boolean {
   return MADE_NAME.test(home);
@@ -39,46 +44,50 @@ function version(text: string): Version {
   return { major: Math.min(major, 255), minor: Math.min(minor, 255) };
 }
 
+/** Numbers below are those of the keyring and of devices, so that a device that is added moves no token that was made. */
+const FIRST_MADE = 1024;
+
 export class Slots {
-  readonly #slots: Slot[] = [{ id: 0, kind: "keyring", home: WHOLE_KEYRING, device: undefined, label: WHOLE_KEYRING }];
+  readonly #fixed: Slot[] = [{ id: 0, kind: "keyring", home: WHOLE_KEYRING, device: undefined, label: WHOLE_KEYRING }];
+  /** Tokens in the order in which they were made, then the free slot. */
+  readonly #made: Slot[] = [];
 
   /** Adds slots for new devices and refreshes the others; a slot keeps its number. */
   update(devices: readonly DeviceView[]): void {
     for (const device of [...devices].toSorted((a, b) => (a.identity.id < b.identity.id ? -1 : 1))) {
       if (device.algorithms.length === 0) continue;
-      const at = this.#slots.findIndex((slot) => slot.home === device.identity.id);
-      const label = this.#slots[at]?.label ?? device.identity.id;
-      const id = at < 0 ? this.#slots.length : at;
-      this.#slots[id] = { id, kind: "device", home: device.identity.id, device, label };
+      const at = this.#fixed.findIndex((slot) => slot.home === device.identity.id);
+      const label = this.#fixed[at]?.label ?? device.identity.id;
+      const id = at < 0 ? this.#fixed.length : at;
+      this.#fixed[id] = { id, kind: "device", home: device.identity.id, device, label };
     }
   }
 
   /** Puts a token that was made into the free slot, or into one of its own; a free slot follows. */
   make(home: string, label: string): Slot {
-    const free = this.#slots.findIndex((slot) => slot.kind === "free");
-    const id = free < 0 ? this.#slots.length : free;
-    const slot: Slot = { id, kind: "made", home, device: undefined, label };
-    this.#slots[id] = slot;
+    if (this.#made.at(-1)?.kind === "free") this.#made.pop();
+    const slot: Slot = { id: FIRST_MADE + this.#made.length, kind: "made", home, device: undefined, label };
+    this.#made.push(slot);
     this.offerFree();
     return slot;
   }
 
   /** Sees to it that there is a free slot, as long as there may be more tokens. */
   offerFree(): void {
-    if (this.#slots.some((slot) => slot.kind === "free")) return;
-    if (this.#slots.filter((slot) => slot.kind === "made").length >= MAX_MADE) return;
-    this.#slots.push({ id: this.#slots.length, kind: "free", home: WHOLE_KEYRING, device: undefined, label: "" });
+    if (this.#made.at(-1)?.kind === "free" || this.#made.length >= MAX_MADE) return;
+    const id = FIRST_MADE + this.#made.length;
+    this.#made.push({ id, kind: "free", home: WHOLE_KEYRING, device: undefined, label: "" });
   }
 
   /** @throws CKR_SLOT_ID_INVALID. */
   get(id: number): Slot {
-    const slot = this.#slots[id];
+    const slot = id < FIRST_MADE ? this.#fixed[id] : this.#made[id - FIRST_MADE];
     if (slot === undefined) throw failure("SLOT_ID_INVALID");
     return slot;
   }
 
   all(): readonly Slot[] {
-    return this.#slots;
+    return [...this.#fixed, ...this.#made];
   }
 }
 

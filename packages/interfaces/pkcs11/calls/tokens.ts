@@ -5,7 +5,7 @@ import type { Caller } from "@casemate/keyring/core";
 import type { Application } from "../application.ts";
 import { PIN_RECORD_CLASS } from "../catalogue.ts";
 import { MADE_HERE } from "../key-object.ts";
-import { PIN_BYTES, WHOLE_KEYRING, type Slot } from "../slots.ts";
+import { madeName, PIN_BYTES, WHOLE_KEYRING, type Slot } from "../slots.ts";
 import { failure } from "../status.ts";
 import type { Calls } from "./types.ts";
 
@@ -55,7 +55,8 @@ function keepLabel(application: Application, caller: Caller, home: string, label
 async function makeToken(application: Application, pin: Uint8Array, label: string): Promise<void> {
   const { pins, slots } = application.shared;
   const { caller, token, own } = await pins.check(WHOLE_KEYRING, "so", pin);
-  const home = `token-${application.ports.random.bytes(8).toHex()}`;
+  const { clock, random } = application.ports;
+  const home = madeName(clock.now(), random.bytes(2));
   if (!own) await pins.set(caller, home, "so", pin, token, "");
   await keepLabel(application, caller, home, label);
   slots.make(home, label);
