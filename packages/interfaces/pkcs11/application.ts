@@ -24,6 +24,8 @@ export interface Shared {
   readonly catalogue: Catalogue;
   readonly pins: Pins;
   readonly awake: Awake;
+  /** Bytes of unfinished requests of all connections. */
+  readonly held: { bytes: number };
   /** The interface's own caller, for what is public; undefined when it was given no token. */
   service(): Promise<Caller | undefined>;
   /** Open sessions of all applications by slot: read-only and writable. */

@@ -7,7 +7,7 @@ import type { Caller } from "@casemate/keyring/core";
 import { CKG, CKM, type MechanismParameter } from "@casemate/protocols/p11-rpc";
 import { LIMITS, type RsaPadding } from "@casemate/protocols/session-keys";
 import { nextChain, type BlockMode } from "./chaining.ts";
-import { need, only, type Maybe, type Ports } from "./context.ts";
+import { need, only, useOwnPublicKey, type Maybe, type Ports } from "./context.ts";
 import { HASH_BY_MECHANISM, HASH_BYTES, type CipherSpec, type Hash } from "./mechanisms.ts";
 import type { DeviceKey, Material } from "./object.ts";
 import { leftPad, modulusBits, publicRaw } from "./rsa.ts";
@@ -275,9 +275,9 @@ export function wholeCipher(
     const local = publicCipher(material, spec, parameter);
     const { device } = material;
     const who = caller ?? ports.service;
-    return who === undefined || device === undefined
-      ? local
-      : keyringCipher(ports, who, device, local, spec, parameter);
+    if (who === undefined) return local;
+    if (device !== undefined) return keyringCipher(ports, who, device, local, spec, parameter);
+    return { ...local, run: (data) => useOwnPublicKey(ports, who, "encrypt", spec.kind, () => local.run(data)) };
   }
   if (material.kind === "device") return deviceDecrypt(ports, need(caller), material.key, spec, parameter);
   if (material.kind === "private") return sessionDecrypt(ports, caller, material.key, spec, parameter);

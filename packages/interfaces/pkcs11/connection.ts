@@ -1,7 +1,7 @@
 // Implements: p11-kit RPC over one stream: version byte, then requests that run side by side and are answered as they finish.
 import type { Socket } from "node:net";
 import { Writer } from "@casemate/foundation/codec";
-import { asCasemateError, isCasemateError } from "@casemate/foundation/errors";
+import { asCasemateError, CasemateError, isCasemateError } from "@casemate/foundation/errors";
 import {
   CKR,
   decodeRequest,
@@ -24,6 +24,11 @@ const MAX_IN_FLIGHT = 256;
 /** Answers kept for a client that does not read before we stop reading from it. */
 const MAX_UNSENT = 4 * 1024 * 1024;
 
+/** Bytes of unfinished requests that all connections together hold; who goes beyond is cut off. */
+const MAX_HELD = 128 * 1024 * 1024;
+/** What a client may send before C_Initialize, which is short. */
+const MAX_UNKNOWN = 64 * 1024;
+
 /** A larger buffer is not kept. */
 const KEEP_BYTES = 64 * 1024;
 
@@ -36,6 +41,8 @@ export class Connection {
   readonly #frames = new FrameReader();
   #version: RpcVersion | undefined;
   #inFlight = 0;
+  /** What this connection counts for in `held`. */
+  #held = 0;
   #writer = new Writer(512);
   #flushing = false;
   #paused = false;
@@ -49,7 +56,11 @@ export class Connection {
     // An error is followed by close; a client that vanishes is an ordinary end.
     socket.on("error", () => undefined);
     // After the server has looked who was logged in.
-    socket.once("close", () => queueMicrotask(() => this.application.end()));
+    socket.once("close", () => {
+      shared.held.bytes -= this.#held;
+      this.#held = 0;
+      queueMicrotask(() => this.application.end());
+    });
   }
 
   close(): void {
@@ -70,11 +81,22 @@ export class Connection {
     }
     try {
       for (const frame of this.#frames.push(rest)) this.#serve(frame, this.#version);
+      this.#hold(this.#frames.pending);
     } catch (error) {
       const { code, message } = asCasemateError(error);
       this.application.ports.log.warn({ code, message }, "pkcs11: connection closed");
       this.#socket.destroy();
     }
+  }
+
+  /** @throws TOO_LARGE for more than there is room for. */
+  #hold(pending: number): void {
+    const { held } = this.application.shared;
+    held.bytes += pending - this.#held;
+    this.#held = pending;
+    if (pending === 0) return;
+    if (held.bytes > MAX_HELD || (!this.application.initialized && pending > MAX_UNKNOWN))
+      throw new CasemateError("TOO_LARGE", `${pending} bytes of an unfinished request are not held`);
   }
 
   #serve(frame: Frame, version: RpcVersion): void {

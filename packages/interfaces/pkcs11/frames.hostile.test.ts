@@ -154,6 +154,32 @@ describe("frames out of their order", () => {
     assert.equal((reply.values[0] as Uint8Array).toHex(), abc);
   });
 
+  test("unfinished requests are held within bounds: little before C_Initialize, and 128 MiB of all connections", async () => {
+    const begin = async (initialize: boolean, bytes: number): Promise<TestClient> => {
+      const client = await TestClient.open(bench.socketPath, { initialize });
+      const header = Buffer.alloc(12);
+      header.writeUInt32BE(99, 0);
+      header.writeUInt32BE(17 * 1024 * 1024, 8);
+      client.socket.write(header);
+      client.socket.write(Buffer.alloc(bytes));
+      return client;
+    };
+    const ended = (client: TestClient): Promise<boolean> =>
+      new Promise((resolve) => {
+        if (client.socket.closed) resolve(true);
+        client.socket.once("close", () => resolve(true));
+        setTimeout(() => resolve(client.socket.closed), 3000).unref();
+      });
+    assert.equal(await ended(await begin(false, 100_000)), true);
+    const clients: TestClient[] = [];
+    for (let i = 0; i < 12; i++) clients.push(await begin(true, 16 * 1024 * 1024));
+    const outcomes = await Promise.all(clients.map((client) => ended(client)));
+    assert.ok(outcomes.includes(true) && outcomes.includes(false), outcomes.join());
+    for (const client of clients) await client[Symbol.asyncDispose]();
+    await using after = await TestClient.open(bench.socketPath);
+    assert.equal(await after.rv("C_OpenSession", 0, RW), CKR.OK);
+  });
+
   test("handles of one application mean nothing to another", async () => {
     await using owner = await TestClient.open(bench.socketPath);
     const [session] = await owner.call("C_OpenSession", 0, RW);

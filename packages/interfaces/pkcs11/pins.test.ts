@@ -64,6 +64,28 @@ describe("PINs of PKCS#11 tokens", () => {
     assert.equal(await login(client, DEVICE, CKU.USER, "third"), CKR.USER_PIN_NOT_INITIALIZED);
   });
 
+  test("a refused login is on record: wrong, not set, locked", async () => {
+    const refusals = (): string[] =>
+      bench.audit.entries
+        .filter(({ action, source }) => action === "refused" && source === "pkcs11")
+        .map(({ outcome, details }) => `${String(details?.["request"])}: ${outcome}`);
+    await using client = await open();
+    const before = refusals().length;
+    await login(client, DEVICE, CKU.USER, "1234");
+    await login(client, DEVICE, CKU.SO, "no officer");
+    assert.deepEqual(refusals().slice(before), [
+      "login to hsm-1 as user: UNAUTHENTICATED",
+      "login to hsm-1 as so: PIN_WRONG",
+    ]);
+    for (let i = 0; i < 9; i++) await login(client, DEVICE, CKU.SO, "no officer");
+    assert.equal(await login(client, DEVICE, CKU.SO, "no officer"), CKR.PIN_LOCKED);
+    assert.equal(refusals().at(-1), "login to hsm-1 as so: PIN_LOCKED");
+    assert.ok(
+      bench.log.lines.some((line) => line.includes(`"home":"hsm-1"`)),
+      "the log says which token",
+    );
+  });
+
   test("right PINs side by side all open, wrong ones do not outrun the counter", async () => {
     await initPin(WHOLE, "right");
     const clients = await Promise.all(Array.from({ length: 30 }, () => open()));

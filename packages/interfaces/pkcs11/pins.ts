@@ -1,7 +1,7 @@
 // Implements: PKCS #11 v3.0 §5.5 and §5.6 on PINs. A PIN is an API token, or opens one that is kept sealed under it.
 import { createCipheriv, createDecipheriv, scrypt, type ScryptOptions } from "node:crypto";
 import { concat, fromUtf8, toUtf8 } from "@casemate/foundation/bytes";
-import { CasemateError, isCasemateError } from "@casemate/foundation/errors";
+import { CasemateError, isCasemateError, type ErrorCode } from "@casemate/foundation/errors";
 import type { Caller, ObjectRecord } from "@casemate/keyring/core";
 import { CKF, CKR } from "@casemate/protocols/p11-rpc";
 import { PIN_RECORD_CLASS } from "./catalogue.ts";
@@ -76,6 +76,14 @@ export interface Checked {
 
 const triesLabel = (role: Role): string => `tries:${role}`;
 
+/** How a refused login is called on record. */
+const REFUSALS: ReadonlyMap<number, ErrorCode> = new Map<number, ErrorCode>([
+  [CKR.PIN_INCORRECT, "PIN_WRONG"],
+  [CKR.PIN_LOCKED, "PIN_LOCKED"],
+  [CKR.PIN_EXPIRED, "TOKEN_EXPIRED"],
+  [CKR.USER_PIN_NOT_INITIALIZED, "UNAUTHENTICATED"],
+]);
+
 export class Pins {
   readonly #ports: Ports;
   readonly #service: () => Promise<Caller | undefined>;
@@ -100,8 +108,21 @@ export class Pins {
     return flags;
   }
 
-  /** Who this PIN is. @throws CKR_PIN_INCORRECT, CKR_PIN_LOCKED, CKR_PIN_EXPIRED, CKR_USER_PIN_NOT_INITIALIZED. */
+  /** Who this PIN is; a refusal is on record. @throws CKR_PIN_INCORRECT, CKR_PIN_LOCKED, CKR_PIN_EXPIRED, CKR_USER_PIN_NOT_INITIALIZED. */
   async check(home: string, role: Role, pin: Uint8Array): Promise<Checked> {
+    try {
+      return await this.#check(home, role, pin);
+    } catch (error) {
+      const code = error instanceof Pkcs11Failure ? REFUSALS.get(error.rv) : undefined;
+      if (code !== undefined) {
+        const request = `login to ${home} as ${role}`;
+        await this.#ports.keyring.refused(undefined, "pkcs11", request, new CasemateError(code, request));
+      }
+      throw error;
+    }
+  }
+
+  async #check(home: string, role: Role, pin: Uint8Array): Promise<Checked> {
     if (pin.length === 0 || pin.length > PIN_BYTES.max) throw failure("PIN_INCORRECT");
     const text = asText(pin);
     // An API token says what it is; anything else can only be a PIN that opens one.
@@ -120,7 +141,7 @@ export class Pins {
       if (isCasemateError(error) && error.code === "TOKEN_EXPIRED") throw failure("PIN_EXPIRED");
       if (!isCasemateError(error) || error.code === "UNAUTHENTICATED" || error.code === "BAD_REQUEST") {
         await this.#count(tries, home, role, tries.wrong + 1);
-        this.#ports.log.warn({ token: home, role, tries: tries.wrong }, "pkcs11: wrong PIN");
+        this.#ports.log.warn({ home, role, tries: tries.wrong }, "pkcs11: wrong PIN");
         throw failure(tries.wrong >= MAX_TRIES ? "PIN_LOCKED" : "PIN_INCORRECT");
       }
       throw error;
@@ -230,7 +251,7 @@ export class Pins {
     };
     // One after the other: two first tries side by side make one record.
     tries.keeping = (tries.keeping ?? Promise.resolve()).then(keep).catch((error: unknown) => {
-      this.#ports.log.warn({ token: home, role, error: String(error) }, "pkcs11: wrong tries could not be kept");
+      this.#ports.log.warn({ home, role, error: String(error) }, "pkcs11: wrong tries could not be kept");
     });
     await tries.keeping;
   }

@@ -133,6 +133,7 @@ export async function createPkcs11Server(options: Pkcs11ServerOptions): Promise<
     catalogue: new Catalogue(ports),
     pins: new Pins(ports, service),
     awake: new Awake(),
+    held: { bytes: 0 },
     service,
     sessionCounts: new Map(),
     nextUid: () => `session/${++uid}`,

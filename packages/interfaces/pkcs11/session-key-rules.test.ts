@@ -147,7 +147,7 @@ describe("the rules for session keys", () => {
   test("a policy that forbids the use is obeyed for every use, and the refusal is on record", async () => {
     const key = await generic();
     const block = await aes();
-    const [, signing] = await client.call(
+    const [checking, signing] = await client.call(
       "C_GenerateKeyPair",
       session,
       mechanism(CKM.EC_KEY_PAIR_GEN),
@@ -162,6 +162,8 @@ describe("the rules for session keys", () => {
       assert.equal(await client.rv("C_Verify", session, toUtf8("data"), new Uint8Array(32)), CKR.ACTION_PROHIBITED);
       await client.call("C_SignInit", session, mechanism(CKM.ECDSA), signing);
       assert.equal(await client.rv("C_Sign", session, new Uint8Array(32), 64), CKR.ACTION_PROHIBITED);
+      await client.call("C_VerifyInit", session, mechanism(CKM.ECDSA), checking);
+      assert.equal(await client.rv("C_Verify", session, new Uint8Array(32), new Uint8Array(64)), CKR.ACTION_PROHIBITED);
       await client.call("C_EncryptInit", session, mechanism(CKM.AES_ECB), block);
       assert.equal(await client.rv("C_Encrypt", session, new Uint8Array(16), 16), CKR.ACTION_PROHIBITED);
       await client.call("C_DigestInit", session, mechanism(CKM.SHA256));
@@ -175,7 +177,10 @@ describe("the rules for session keys", () => {
       const refused = records("session-key.use").slice(before);
       assert.deepEqual(
         refused.map(({ outcome, details }) => [outcome, details?.["operation"]]),
-        ["mac", "verify mac", "sign", "encrypt", "digest", "derive"].map((operation) => ["FORBIDDEN", operation]),
+        ["mac", "verify mac", "sign", "verify", "encrypt", "digest", "derive"].map((operation) => [
+          "FORBIDDEN",
+          operation,
+        ]),
       );
     } finally {
       await policies();

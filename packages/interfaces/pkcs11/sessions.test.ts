@@ -124,6 +124,23 @@ describe("sessions, logins and operations over PKCS#11", () => {
     assert.equal(await client.rv("C_SetOperationState", handle, new Uint8Array(80), 0, 0), CKR.SAVED_STATE_INVALID);
     assert.equal(await client.rv("C_SetOperationState", handle, NULL_BYTES, 0, 0), CKR.ARGUMENTS_BAD);
   });
+  test("with too little room nothing is encrypted: the caller may come with another text", async () => {
+    await using client = await open();
+    const handle = await session(client);
+    const [key] = await client.call("C_GenerateKey", handle, mechanism(CKM.AES_KEY_GEN), [
+      attribute(CKA.VALUE_LEN, 16),
+    ]);
+    const encrypt = async (text: Uint8Array): Promise<unknown> => {
+      await client.call("C_EncryptInit", handle, mechanism(CKM.AES_ECB), key);
+      return (await client.call("C_Encrypt", handle, text, 64))[0];
+    };
+    const [one, two] = [new Uint8Array(16).fill(1), new Uint8Array(16).fill(2)];
+    const wanted = await encrypt(two);
+    await client.call("C_EncryptInit", handle, mechanism(CKM.AES_ECB), key);
+    assert.deepEqual(await client.call("C_Encrypt", handle, one, 2), [16]);
+    assert.deepEqual(await client.call("C_Encrypt", handle, two, 64), [wanted]);
+  });
+
   test("a client that writes NULL and no room alike can end a cipher with nothing left, and ask for that size before", async () => {
     await using client = await TestClient.open(bench.socketPath, { version: 0 });
     const handle = await session(client);

@@ -6,7 +6,7 @@ import { nativeCalls } from "@casemate/foundation/ffi";
 import type { InputKind, SignScheme } from "@casemate/devices/contract";
 import type { Caller } from "@casemate/keyring/core";
 import type { MechanismParameter } from "@casemate/protocols/p11-rpc";
-import { only, type Maybe, type Ports } from "./context.ts";
+import { only, useOwnPublicKey, type Maybe, type Ports } from "./context.ts";
 import { curveOfKey, signatureToDer } from "./curves.ts";
 import { HASH_BYTES, type Hash, type SignSpec } from "./mechanisms.ts";
 import type { DeviceKey, Material } from "./object.ts";
@@ -183,7 +183,14 @@ export function verifyEngine(
   if (material.kind === "public") {
     const local = publicEngine(material.key, spec, parameter);
     const who = caller ?? ports.service;
-    if (material.device === undefined || who === undefined) return local;
+    if (who === undefined) return local;
+    if (material.device === undefined) {
+      return {
+        ...local,
+        verify: (input, signature) =>
+          useOwnPublicKey(ports, who, "verify", spec.kind, () => local.verify(input, signature)),
+      };
+    }
     const here = publicHalfEngine(ports, who, material.device, local, spec);
     const check = keyringCheck(spec, parameter, modulusBits(material.key));
     return check === undefined ? here : keyringEngine(ports, who, material.device, here, check);

@@ -79,9 +79,10 @@ function one(application: Application, handle: number, given: ByteArray, capacit
   const operation = session.running(kind);
   whole(session, kind, operation);
   const data = input(session, kind, given);
-  return deliver(session, kind, operation, capacity, sizeOfWhole(operation, data.length), true, () =>
-    runCipher(operation, data),
-  );
+  const size = sizeOfWhole(operation, data.length);
+  // The size of a ciphertext is exact: with too little room nothing has happened yet, and the caller may come with another text.
+  if (operation.encrypt && capacity >= 0 && capacity < size && operation.kept === undefined) return [size] as [number];
+  return deliver(session, kind, operation, capacity, size, true, () => runCipher(operation, data));
 }
 
 function update(application: Application, handle: number, given: ByteArray, capacity: number, kind: Kind) {
