@@ -40,12 +40,23 @@ export async function digestOf(file: string, hash: string): Promise<Uint8Array> 
   return digest.digest();
 }
 
-/** Writes to the named file, or to standard output for `-` and for nothing named. Secrets get mode 0600. */
 /** Whether `--out` names a file, so that standard output is free for words. */
 export function toFile(file: string | undefined): file is string {
   return file !== undefined && file !== "-";
 }
 
+/** What `--json` says of an answer whose secret went into a file: that, and not the secret. */
+export function toldOf<T extends object, K extends keyof T>(
+  answer: T,
+  secret: K,
+  file: string | undefined,
+): T | (Omit<T, K> & { readonly out: string }) {
+  if (!toFile(file)) return answer;
+  const { [secret]: _secret, ...rest } = answer;
+  return { ...rest, out: file };
+}
+
+/** Writes to the named file, or to standard output for `-` and for nothing named. Secrets get mode 0600. */
 export function writeOutput(session: Session, file: string | undefined, bytes: Uint8Array, mode = 0o644): void {
   if (toFile(file)) writeFileSync(file, bytes, { mode });
   else session.out.bytes(bytes);

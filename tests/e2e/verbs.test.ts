@@ -129,6 +129,13 @@ const USES: readonly Row[] = [
   { type: "mac hmac --in @message --check @mac", says: /Code ok/ },
   { type: "mac hmac --in @other --check @mac", exits: 1 },
   { type: "random 16", says: /^[0-9a-f]{32}\n$/ },
+  {
+    type: "random 16 --out @random --json",
+    check(ran, at) {
+      assert.deepEqual(Object.keys(json<object>(ran)).toSorted(), ["out"], "the bytes are in the file alone");
+      assert.equal(readFileSync(at("random")).length, 16);
+    },
+  },
   { type: "random 0", exits: 2, says: /whole number from 1 to 65536/ },
   { type: "wrap out --wrapping-key kek --out @wrapped" },
   { type: "wrap aes --wrapping-key kek", exits: 1, says: /NOT_EXPORTABLE/ },
@@ -186,6 +193,11 @@ const ADMINISTRATION: readonly Row[] = [
   {
     type: "token create ci --role user --expires 1d --out @ci.token",
     check: (_, at) => assert.equal(statSync(at("ci.token")).mode & 0o777, 0o600),
+  },
+  { type: "token create twice --role user --out @ci.token", exits: 1, says: /exists already.*\(ALREADY_EXISTS\)/ },
+  {
+    type: "token list --json",
+    check: (ran) => assert.ok(!json<{ principal: string }[]>(ran).some(({ principal }) => principal === "twice")),
   },
   { type: "token create ci --role wizard", exits: 1, says: /admin, operator, user, auditor \(BAD_REQUEST\)/ },
   { type: "token create ci --role user --expires soon", exits: 2, says: /--expires takes a duration/ },

@@ -2,7 +2,7 @@ import { createReadStream } from "node:fs";
 import type { CipherScheme } from "@casemate/sdk";
 import type { Command } from "commander";
 import { isEnvelope, open, type Source } from "../envelope.ts";
-import { readInput, startOf, toFile, writeOutput, writePieces } from "../files.ts";
+import { readInput, startOf, toFile, toldOf, writeOutput, writePieces } from "../files.ts";
 import { given, whole } from "../parse.ts";
 import type { Session } from "../session.ts";
 
@@ -62,7 +62,7 @@ export function define(command: Command, session: Session): void {
       for (const warning of answer.warnings) session.out.note(`Note: ${warning}`);
       if (session.out.json) {
         if (options.out !== undefined) writeOutput(session, options.out, bytes, 0o600);
-        session.out.answer({ key, ...answer }, () => {});
+        session.out.answer({ key, ...toldOf(answer, "plaintext", options.out) }, () => {});
       } else {
         writeOutput(session, options.out, bytes, 0o600);
         if (toFile(options.out)) session.out.line(`Decrypted by ${key}: ${options.out}.`);

@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import { writeOutput } from "../files.ts";
+import { toldOf, writeOutput } from "../files.ts";
 import { given, whole } from "../parse.ts";
 import type { Session } from "../session.ts";
 
@@ -18,7 +18,7 @@ export function define(command: Command, session: Session): void {
       const answer = await client.random(given({ length, device: options.device }));
       const { bytes } = answer;
       if (options.out !== undefined) writeOutput(session, options.out, bytes, 0o600);
-      session.out.answer(answer, () => {
+      session.out.answer(toldOf(answer, "bytes", options.out), () => {
         if (options.out === undefined) session.out.line(bytes.toHex());
       });
     });

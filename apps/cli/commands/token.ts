@@ -1,5 +1,6 @@
-import { writeFileSync } from "node:fs";
+import { closeSync, existsSync, openSync, rmSync, writeFileSync } from "node:fs";
 import type { Command } from "commander";
+import { CasemateError } from "@casemate/foundation/errors";
 import { given, seconds, words } from "../parse.ts";
 import type { Session } from "../session.ts";
 import type { Token } from "@casemate/sdk";
@@ -16,6 +17,25 @@ function stateOf(token: Token): string {
   return token.expiresAt !== undefined && Date.parse(token.expiresAt) <= Date.now() ? "expired" : "valid";
 }
 
+/** The file is there before the token is: a token that cannot be kept is never made. */
+async function intoNewFile<T extends { readonly token: string }>(file: string, make: () => Promise<T>): Promise<T> {
+  if (existsSync(file))
+    throw new CasemateError("ALREADY_EXISTS", `${file} exists already, and a token replaces no file`, {
+      hint: "Name another file, or remove this one.",
+    });
+  const descriptor = openSync(file, "wx", 0o600);
+  try {
+    const made = await make();
+    writeFileSync(descriptor, `${made.token}\n`);
+    return made;
+  } catch (error) {
+    rmSync(file, { force: true });
+    throw error;
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
 export function define(command: Command, session: Session): void {
   command
     .command("create <principal>")
@@ -27,8 +47,10 @@ export function define(command: Command, session: Session): void {
     .action(async (principal: string, options: CreateOptions) => {
       const client = await session.client();
       const { role: roles, expires: expiresInSeconds, note } = options;
-      const created = await client.createToken(given({ principal, roles, expiresInSeconds, note }));
-      if (options.out !== undefined) writeFileSync(options.out, `${created.token}\n`, { mode: 0o600, flag: "wx" });
+      const request = given({ principal, roles, expiresInSeconds, note });
+      const created = await (options.out === undefined
+        ? client.createToken(request)
+        : intoNewFile(options.out, () => client.createToken(request)));
       session.out.answer(options.out === undefined ? created : { view: created.view, file: options.out }, () => {
         if (options.out === undefined) session.out.line(created.token);
         const where = options.out === undefined ? "It is not shown again." : `It is in ${options.out}.`;

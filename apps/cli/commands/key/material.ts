@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import type { Command } from "commander";
-import { readInput, writeOutput } from "../../files.ts";
+import { readInput, toldOf, writeOutput } from "../../files.ts";
 import { given, whole } from "../../parse.ts";
 import { derOf } from "../../pem.ts";
 import type { Session } from "../../session.ts";
@@ -12,9 +12,16 @@ interface VersionOption {
 const version = whole("--version", 1, 1_000_000);
 
 /** A secret goes to a file of mode 0600, or as hexadecimal to standard output when that was asked for by naming no file. */
-function hand(session: Session, answer: object, bytes: Uint8Array, out: string | undefined): void {
+function hand<K extends string>(
+  session: Session,
+  name: string,
+  answer: Readonly<Record<K, Uint8Array>>,
+  secret: K,
+  out: string | undefined,
+): void {
+  const bytes = answer[secret];
   if (out !== undefined) writeOutput(session, out, bytes, 0o600);
-  session.out.answer(answer, () => {
+  session.out.answer({ name, ...toldOf(answer, secret, out) }, () => {
     if (out === undefined) session.out.line(bytes.toHex());
   });
 }
@@ -30,7 +37,7 @@ function defineAgree(command: Command, session: Session): void {
       const peer = derOf(readFileSync(options.peer));
       const client = await session.client();
       const answer = await client.agree(name, given({ peer, version: options.version }));
-      hand(session, { name, ...answer }, answer.secret, options.out);
+      hand(session, name, answer, "secret", options.out);
     });
 }
 
@@ -45,7 +52,7 @@ function defineKem(command: Command, session: Session): void {
       const client = await session.client();
       const answer = await client.encapsulate(name, given({ version: options.version }));
       writeOutput(session, options.ciphertext, answer.ciphertext);
-      hand(session, { name, ...answer }, answer.sharedSecret, options.out);
+      hand(session, name, answer, "sharedSecret", options.out);
     });
   command
     .command("decapsulate <name>")
@@ -57,7 +64,7 @@ function defineKem(command: Command, session: Session): void {
       const ciphertext = await readInput(options.in);
       const client = await session.client();
       const answer = await client.decapsulate(name, given({ ciphertext, version: options.version }));
-      hand(session, { name, ...answer }, answer.sharedSecret, options.out);
+      hand(session, name, answer, "sharedSecret", options.out);
     });
 }
 

@@ -113,3 +113,18 @@ export async function keysBesideLog(files: AuditFiles): Promise<readonly NoteKey
     throw new BadCheckpoint(`the file ${KEYS_FILE} is malformed`);
   }
 }
+
+/** One checkpoint ahead of the records. */
+export class PendingCheckpoints {
+  readonly #source: AsyncGenerator<KeptCheckpoint>;
+  next: KeptCheckpoint | undefined;
+
+  constructor(source: AsyncGenerator<KeptCheckpoint>) {
+    this.#source = source;
+  }
+
+  async advance(): Promise<void> {
+    const step = await this.#source.next();
+    this.next = step.done === true ? undefined : step.value;
+  }
+}

@@ -109,6 +109,21 @@ test("any changed byte of head, checkpoints, key file or tree is found", async (
   }
 });
 
+test("removed checkpoints are missed where a record says that one was signed", async () => {
+  const files = await builtLog(3, { signer });
+  const log = await openMemory(files);
+  log.useSigner(signer);
+  await log.checkpoint();
+  await log.append(entry({ action: "audit.checkpoint", outcome: "ok" }));
+  await log.append(entry());
+  await log.close();
+  assert.equal((await verifyAuditFiles(files)).ok, true);
+  for (const name of ["checkpoint", "checkpoints"]) await files.remove(name);
+  const result = await verifyAuditFiles(files);
+  assert.equal(problemOf(result), "checkpoint -");
+  assert.match(result.problem?.message ?? "", /checkpoints were removed/);
+});
+
 test("a dropped, repeated or swapped record is named", async () => {
   await fc.assert(
     fc.asyncProperty(

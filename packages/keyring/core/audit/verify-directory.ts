@@ -5,7 +5,13 @@ import { Chain } from "./chain.ts";
 import { KEY_ACTION, OWN_SOURCE } from "./checkpointer.ts";
 import { closableFiles, directoryFiles, type AuditFiles } from "./files.ts";
 import { readHead, type StoredHead } from "./head-file.ts";
-import { BadCheckpoint, keptCheckpoints, keysBesideLog, type KeptCheckpoint } from "./kept-checkpoints.ts";
+import {
+  BadCheckpoint,
+  keptCheckpoints,
+  keysBesideLog,
+  PendingCheckpoints,
+  type KeptCheckpoint,
+} from "./kept-checkpoints.ts";
 import { Frontier } from "./merkle.ts";
 import { formatNoteKey, parseCheckpoint, verifyCheckpoint, type NoteKey } from "./note.ts";
 import { EMPTY_HASH, parseLine } from "./record.ts";
@@ -73,6 +79,7 @@ class Problem extends Error {
 /** Ed25519. */
 const KEY_BYTES = 32;
 const PIN = Buffer.from(`"action":"${KEY_ACTION}"`);
+const SIGNED = Buffer.from('"action":"audit.checkpoint"');
 
 class DirectoryVerifier {
   readonly #files: AuditFiles;
@@ -86,6 +93,8 @@ class DirectoryVerifier {
   #segments = 0;
   #checkpoints = 0;
   #goodCheckpoint = 0;
+  /** The last record, acknowledged before the checkpoints were read, that says that one was signed on request. */
+  #signedAt: number | undefined;
   #newest: AuditVerification["newestCheckpoint"];
   #tornBytes = 0;
 
@@ -148,6 +157,7 @@ class DirectoryVerifier {
       throw new Problem({ kind: "tree", index, message });
     }
     this.#requireKeysPinned(beside);
+    this.#requireCheckpoint();
   }
 
   async #segment(
@@ -227,9 +237,11 @@ class DirectoryVerifier {
         return false;
       }
       const pins = buffer.subarray(start, end).includes(PIN);
+      const signs = buffer.subarray(start, end).includes(SIGNED);
       const bad = chain.accept(buffer, start, end);
       if (bad !== undefined) throw new Problem({ ...bad, segment });
       if (pins) this.#pin(buffer.subarray(start, end));
+      if (signs && chain.size <= (stored?.head?.size ?? 0)) this.#signed(buffer.subarray(start, end));
       this.#frontier.append(chain.leaf(), (node) => this.#tree.expect(node));
       if (chain.size === stored?.head?.size && chain.hash !== stored.head.hash) {
         const index = chain.size - 1;
@@ -288,6 +300,18 @@ class DirectoryVerifier {
     this.#goodCheckpoint = size;
   }
 
+  #signed(line: Buffer): void {
+    const { action, outcome, index } = parseLine(line);
+    if (action === "audit.checkpoint" && outcome === "ok") this.#signedAt = index;
+  }
+
+  /** A checkpoint that was signed is kept before its record is written: where one was, there is one. */
+  #requireCheckpoint(): void {
+    if (this.#signedAt === undefined || this.#newest !== undefined) return;
+    const message = `record ${this.#signedAt} says that a checkpoint was signed, and none is kept: checkpoints were removed`;
+    throw new Problem({ kind: "checkpoint", message });
+  }
+
   #requireHead(stored: StoredHead | undefined): void {
     const index = this.#chain.size;
     const head = stored?.head;
@@ -339,21 +363,6 @@ function bytesOf(value: unknown): Uint8Array {
     return fromBase64(String(value));
   } catch {
     return new Uint8Array();
-  }
-}
-
-/** One checkpoint ahead of the records. */
-class PendingCheckpoints {
-  readonly #source: AsyncGenerator<KeptCheckpoint>;
-  next: KeptCheckpoint | undefined;
-
-  constructor(source: AsyncGenerator<KeptCheckpoint>) {
-    this.#source = source;
-  }
-
-  async advance(): Promise<void> {
-    const step = await this.#source.next();
-    this.next = step.done === true ? undefined : step.value;
   }
 }
 
