@@ -28,7 +28,7 @@ import type {
   NewKey,
   SignScheme,
 } from "@casemate/devices/contract";
-import { fromUtf8, toHex, toUtf8 } from "@casemate/foundation/bytes";
+import { equalBytes, fromUtf8, toHex, toUtf8 } from "@casemate/foundation/bytes";
 import { asCasemateError, CasemateError } from "@casemate/foundation/errors";
 
 type Secret =
@@ -246,7 +246,7 @@ export function softwareDevice(id = "hsm-1"): SoftwareDevice {
         })),
       unlock: (sealed) =>
         call("unlock.unlock", () => {
-          if (fromUtf8(sealed) !== "open") throw new CasemateError("PIN_WRONG", "the passphrase is wrong");
+          if (!equalBytes(sealed, toUtf8("open"))) throw new CasemateError("PIN_WRONG", "the passphrase is wrong");
           device.setState("operational");
         }),
       lock: () => call("unlock.lock", () => device.setState("locked")),
