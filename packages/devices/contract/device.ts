@@ -9,6 +9,7 @@ import type {
   SignFacet,
   UnlockFacet,
   WatchFacet,
+  WitnessFacet,
   WrapFacet,
   ZeroizeFacet,
 } from "./facets.ts";
@@ -103,6 +104,7 @@ export interface Device {
   readonly kem?: KemFacet;
   readonly wrap?: WrapFacet;
   readonly dataKeys?: DataKeysFacet;
+  readonly witness?: WitnessFacet;
   readonly unlock?: UnlockFacet;
   readonly zeroize?: ZeroizeFacet;
   readonly watch?: WatchFacet;

@@ -94,6 +94,36 @@ export interface UnlockFacet {
   lock(): Promise<void>;
 }
 
+/** A log as a C2SP tlog-checkpoint names it. */
+export interface LogCheckpoint {
+  /** First line of its checkpoints. */
+  readonly origin: string;
+  /** Records. */
+  readonly size: number;
+  /** RFC 6962 root hash, 32 bytes. */
+  readonly root: Uint8Array;
+}
+
+/** What a device remembers of a log: the newest checkpoint that it signed. */
+export interface WitnessedLog extends LogCheckpoint {
+  /** Raw Ed25519 key that signs for this log and for nothing else. */
+  readonly publicKey: Uint8Array;
+  /** Size of the checkpoint signed before it; 0 for none. */
+  readonly before: number;
+}
+
+/** For devices that remember how far a log had come, where nobody outside can put it back. */
+export interface WitnessFacet {
+  /** Every log that the device signs for. */
+  logs(): Promise<readonly WitnessedLog[]>;
+  /**
+   * Signs the checkpoint's text with an Ed25519 key, which from then on signs nothing but checkpoints of this log. Remembered
+   * before it is answered. `proof` is the RFC 6962 consistency proof from the size witnessed last; empty for the first one.
+   * @throws TAMPER_DETECTED unless the log continues what was witnessed; NOT_SUPPORTED for another kind of key.
+   */
+  sign(ref: KeyRef, checkpoint: LogCheckpoint, proof: readonly Uint8Array[]): Promise<Uint8Array>;
+}
+
 export interface ZeroizeFacet {
   /** Destroys the root and all that hangs on it. The device is `locked` and empty afterwards. */
   zeroize(): Promise<void>;

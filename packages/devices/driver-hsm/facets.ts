@@ -25,7 +25,7 @@ const NOTHING = new Uint8Array();
 const notOurs = (ref: KeyRef): CasemateError =>
   new CasemateError("NOT_FOUND", `${ref.length} bytes are no key reference of this device`);
 
-function checkRef(ref: KeyRef): void {
+export function checkRef(ref: KeyRef): void {
   if (ref.length > LIMITS.ref) throw notOurs(ref);
 }
 

@@ -8,6 +8,7 @@ import { ALGORITHMS, KEY_ALGORITHM_NAMES, LIMITS, NOTICES, type WireState } from
 import { createCall, type Call } from "./calls.ts";
 import * as facets from "./facets.ts";
 import { openStateDirectory } from "./state-directory.ts";
+import { witnessFacet } from "./witness.ts";
 
 const DEFAULT_SECURE_HEAP = 2 * 1024 * 1024;
 
@@ -189,6 +190,7 @@ export async function openVirtualHsm(options: VirtualHsmOptions): Promise<Device
     kem: facets.kemFacet(call),
     wrap: facets.wrapFacet(call),
     dataKeys: facets.dataKeysFacet(call),
+    witness: witnessFacet(call),
     ...(options.root.kind === "passphrase"
       ? {
           unlock: {

@@ -27,6 +27,7 @@ async function validFrames(host: TestHost): Promise<readonly (readonly [Operatio
   const mac = await host.generate("hmac-sha256", "mac");
   const x = await host.generate("x25519", "agree");
   const kem = await host.generate("ml-kem-512", "kem");
+  const signer = await host.generate("ed25519", "sign");
   const data = new Uint8Array(32).fill(3);
   const frame = <N extends OperationName>(name: N, value: unknown): readonly [OperationName, Uint8Array] => [
     name,
@@ -50,6 +51,8 @@ async function validFrames(host: TestHost): Promise<readonly (readonly [Operatio
     frame("exportKey", { wrapping: kek, scheme: "aes-kwp", target: aes }),
     frame("importKey", { wrapping: kek, scheme: "aes-kwp", wrapped: new Uint8Array(40), ...spec }),
     frame("dataKeys", { ref: aes, count: 2, bytes: 32, plaintext: true, context: data }),
+    frame("witnessedLogs", {}),
+    frame("signCheckpoint", { ref: signer, origin: "casemate-audit/0", size: 7n, root: data, proof: [] }),
     frame("challenge", {}),
     frame("unlock", { sealed: data }),
     frame("lock", {}),

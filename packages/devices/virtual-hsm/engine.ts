@@ -122,6 +122,7 @@ export function createEngine(options: EngineOptions): Engine {
       keysLoaded: device?.vault.size ?? 0,
       keyLoads: device?.vault.loads ?? 0,
       keysDestroyed: device?.state.destroyed.size ?? 0,
+      logsWitnessed: device?.state.witnessed.size ?? 0,
       stateSaves: saves,
       wrongTries,
       secureHeapBytes: heap.total,
@@ -168,6 +169,8 @@ export function createEngine(options: EngineOptions): Engine {
     exportKey: (request) => open().exportKey(request),
     importKey: (request) => open().importKey(request),
     dataKeys: (request) => open().dataKeys(request),
+    witnessedLogs: () => open().witnessedLogs(),
+    signCheckpoint: (request) => open().signCheckpoint(request),
     challenge: () => lifecycle.challenge(),
     async unlock({ sealed }) {
       await lifecycle.unlock(sealed);

@@ -275,6 +275,7 @@ export class Lifecycle {
       identity: identity.export({ format: "der", type: "pkcs8" }),
       destroyed: new IdSet(),
       counters: new CounterTable(),
+      witnessed: new Map(),
     };
     const keys = deriveRootKeys(root);
     const device = new OpenDevice(state, keys, this.#persistence, this.#options);

@@ -20,6 +20,7 @@ import { stateId, type DeviceState } from "./sealed-state.ts";
 import type { SecureHeap } from "./secure-heap.ts";
 import { signMany, verifyMany } from "./sign.ts";
 import { Vault, type NewKeySpec } from "./vault.ts";
+import { Witness } from "./witness.ts";
 import { unwrapMaterial, wrapMaterial } from "./wrap.ts";
 
 export interface DeviceTools {
@@ -44,6 +45,7 @@ export class OpenDevice {
   readonly #keys: RootKeys;
   readonly #persistence: Persistence;
   readonly #nonces: Nonces;
+  readonly #witness: Witness;
   /** Destroyed in memory, not yet durably. */
   readonly #destroying = new Set<string>();
   generated = 0;
@@ -70,6 +72,7 @@ export class OpenDevice {
       persistence,
       ...(tools.keyUses === undefined ? {} : { keyUses: tools.keyUses }),
     });
+    this.#witness = new Witness({ logs: state.witnessed, persistence, open: (ref) => this.#open(ref) });
   }
 
   /** Wipes what it can reach. The device must not be used afterwards. */
@@ -112,6 +115,7 @@ export class OpenDevice {
     this.#destroying.add(id);
     this.vault.forget(fullId);
     this.#nonces.forget(id);
+    this.#witness.forget(id);
     // Refused from now on; durable, and said so, only when the host kept the state.
     await this.#persistence.save();
     this.#destroying.delete(id);
@@ -120,6 +124,7 @@ export class OpenDevice {
 
   sign(request: RequestOf<"sign">): Later<Answers<Uint8Array>> {
     const key = this.#open(request.ref);
+    this.#witness.requireOther(key);
     return this.#held(key, signMany(key, request, this.#tools.scheduler, this.#tools.random));
   }
 
@@ -190,6 +195,14 @@ export class OpenDevice {
 
   dataKeys(request: RequestOf<"dataKeys">): Later<ReplyOf<"dataKeys">> {
     return makeDataKeys(this.#open(request.ref), request, { random: this.#tools.random, nonces: this.#nonces });
+  }
+
+  witnessedLogs(): ReplyOf<"witnessedLogs"> {
+    return this.#witness.logs();
+  }
+
+  async signCheckpoint(request: RequestOf<"signCheckpoint">): Promise<ReplyOf<"signCheckpoint">> {
+    return { bytes: await this.#witness.sign(request) };
   }
 
   #open(ref: Uint8Array): LoadedKey {

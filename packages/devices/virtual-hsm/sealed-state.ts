@@ -1,4 +1,4 @@
-/** Virtual HSM sealed state, version 1: what a device must remember, as bytes that only its root opens. */
+/** Virtual HSM sealed state, versions 1 and 2: what a device must remember, as bytes that only its root opens. */
 import { createCipheriv, createDecipheriv } from "node:crypto";
 import { concat } from "@casemate/foundation/bytes";
 import {
@@ -7,12 +7,14 @@ import {
   encode,
   enumOf,
   fixed,
+  list,
   rest,
   struct,
   u16,
   u32,
   u64,
   u8,
+  utf8,
   type Infer,
 } from "@casemate/foundation/codec";
 import type { Random } from "@casemate/foundation/effects";
@@ -20,8 +22,10 @@ import { LIMITS } from "@casemate/protocols/hsm";
 import { CounterTable, IdSet, STATE_ID_BYTES } from "./packed-tables.ts";
 import { refuse } from "./refuse.ts";
 
-const SPEC = "virtual HSM state v1";
-const VERSION = 1;
+const SPEC = "virtual HSM state v2";
+/** Version 1 had no witnessed logs. It is read, and becomes version 2 with the next save. */
+const VERSION = 2;
+const FIRST_VERSION = 1;
 const COUNTER_ENTRY = STATE_ID_BYTES + 8;
 
 const envelopeHead = {
@@ -41,7 +45,7 @@ const envelopeCodec = struct("state envelope", SPEC, {
   sealed: rest,
 });
 
-const contentCodec = struct("state", SPEC, {
+const firstContent = {
   serial: fixed(8),
   /** PKCS#8 DER of the identity key. */
   identity: bytes(u16, 512),
@@ -49,9 +53,25 @@ const contentCodec = struct("state", SPEC, {
   destroyed: bytes(u32, LIMITS.destroyed * STATE_ID_BYTES),
   /** State id ‖ u64 reserved AES-GCM invocations, end to end. */
   counters: bytes(u32, LIMITS.counters * COUNTER_ENTRY),
+} as const;
+const witnessedLog = {
+  /** Raw Ed25519 key that signs the log's checkpoints. */
+  publicKey: fixed(32),
+  origin: utf8(u8, LIMITS.origin),
+  /** Records of the newest checkpoint signed, and of the one before it. */
+  size: u64,
+  before: u64,
+  root: fixed(32),
+} as const;
+const firstContentCodec = struct("state", "virtual HSM state v1", firstContent);
+const contentCodec = struct("state", SPEC, {
+  ...firstContent,
+  witnessed: list(u8, struct("witnessed log", SPEC, { id: fixed(STATE_ID_BYTES), ...witnessedLog }), LIMITS.logs),
 });
+const witnessedLogCodec = struct("witnessed log", SPEC, witnessedLog);
 
 export type Envelope = Infer<typeof envelopeCodec>;
+export type WitnessedLog = Infer<typeof witnessedLogCodec>;
 
 export interface DeviceState {
   serial: Uint8Array;
@@ -59,6 +79,8 @@ export interface DeviceState {
   readonly destroyed: IdSet;
   /** AES-GCM invocations reserved so far. */
   readonly counters: CounterTable;
+  /** Logs whose checkpoints the device signs, by the state id of the key. */
+  readonly witnessed: Map<string, WitnessedLog>;
 }
 
 /**
@@ -84,6 +106,7 @@ export function sealState(state: DeviceState, options: SealOptions, random: Rand
     identity: state.identity,
     destroyed: state.destroyed.packed(),
     counters: state.counters.packed(),
+    witnessed: [...state.witnessed].map(([id, log]) => ({ id: Buffer.from(id, "latin1"), ...log })),
   });
   const cipher = createCipheriv("aes-256-gcm", options.key, nonce);
   cipher.setAAD(encode(headCodec, head));
@@ -91,6 +114,13 @@ export function sealState(state: DeviceState, options: SealOptions, random: Rand
   content.fill(0);
   return encode(envelopeCodec, { ...head, tries: options.tries, nonce, sealed });
 }
+
+/** What is decoded looks into bytes that are wiped. */
+const copyOf = (log: WitnessedLog): WitnessedLog => ({
+  ...log,
+  publicKey: log.publicKey.slice(),
+  root: log.root.slice(),
+});
 
 /** The same sealed state with another number of wrong tries: needs no root. */
 export function withTries(envelope: Envelope, tries: number): Uint8Array {
@@ -101,7 +131,7 @@ export function withTries(envelope: Envelope, tries: number): Uint8Array {
 export function readEnvelope(saved: Uint8Array): Envelope {
   try {
     const envelope = decode(envelopeCodec, saved);
-    if (envelope.version === VERSION) return envelope;
+    if (envelope.version === VERSION || envelope.version === FIRST_VERSION) return envelope;
   } catch (cause) {
     throw Object.assign(refuse("TAMPER_DETECTED", "the saved device state is damaged"), { cause });
   }
@@ -116,12 +146,16 @@ export function openState(envelope: Envelope, key: Uint8Array): DeviceState {
     decipher.setAAD(encode(headCodec, { version, root, counter, lock }));
     decipher.setAuthTag(sealed.subarray(sealed.length - 16));
     const content = concat(decipher.update(sealed.subarray(0, sealed.length - 16)), decipher.final());
-    const fields = decode(contentCodec, content);
+    const fields =
+      version === FIRST_VERSION
+        ? { ...decode(firstContentCodec, content), witnessed: [] }
+        : decode(contentCodec, content);
     const state = {
       serial: fields.serial.slice(),
       identity: fields.identity.slice(),
       destroyed: new IdSet(fields.destroyed),
       counters: new CounterTable(fields.counters),
+      witnessed: new Map(fields.witnessed.map(({ id, ...log }) => [idText(id), copyOf(log)])),
     };
     content.fill(0);
     return state;

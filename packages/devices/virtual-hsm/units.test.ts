@@ -10,7 +10,7 @@ import { LoadedKey } from "./loaded-key.ts";
 import { CURVES } from "./material.ts";
 import { createScheduler } from "./scheduler.ts";
 import { CounterTable, IdSet } from "./packed-tables.ts";
-import { openState, readEnvelope, sealState } from "./sealed-state.ts";
+import { openState, readEnvelope, sealState, type DeviceState } from "./sealed-state.ts";
 import { signMany } from "./sign.ts";
 import { createSecureHeap, secureHeapNotes } from "./secure-heap.ts";
 
@@ -95,20 +95,24 @@ test("a state that remembers all it may fits into a frame and comes back whole",
       id.writeUInt32BE(index);
       return id.toString("latin1");
     });
-  const state = {
+  const key = new Uint8Array(32);
+  const state: DeviceState = {
     serial: new Uint8Array(8),
     identity: new Uint8Array(48),
     destroyed: new IdSet(),
     counters: new CounterTable(),
+    witnessed: new Map(),
   };
+  const log = { publicKey: key, origin: "o".repeat(LIMITS.origin), size: 2n ** 53n, before: 1n, root: key };
+  for (const id of many(LIMITS.logs)) state.witnessed.set(id.slice(-8).padEnd(8), log);
   for (const id of many(LIMITS.destroyed)) state.destroyed.add(id);
   for (const [index, id] of many(LIMITS.counters).entries()) state.counters.set(id, index + 2 ** 31);
-  const key = new Uint8Array(32);
   const options = { key, root: "key-file", counter: 3n, lock: new Uint8Array(), tries: 0 } as const;
   const sealed = sealState(state, options, systemRandom);
   assert.ok(sealed.length <= LIMITS.state, `${sealed.length}`);
   const back = openState(readEnvelope(sealed), key);
   assert.equal(back.destroyed.size, LIMITS.destroyed);
+  assert.deepEqual(back.witnessed, state.witnessed);
   assert.equal(Buffer.compare(back.counters.packed(), state.counters.packed()), 0);
 });
 

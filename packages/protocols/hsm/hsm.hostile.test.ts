@@ -70,6 +70,14 @@ const SAMPLES = {
   unlock: [{ sealed: text }, {}],
   lock: [{}, {}],
   zeroize: [{}, {}],
+  witnessedLogs: [
+    {},
+    [{ publicKey: new Uint8Array(32), origin: "casemate-audit/0", size: 9n, before: 4n, root: new Uint8Array(32) }],
+  ],
+  signCheckpoint: [
+    { ref, origin: "casemate-audit/0", size: 9n, root: new Uint8Array(32), proof: [new Uint8Array(32)] },
+    { bytes: text },
+  ],
 } as const satisfies Record<keyof typeof OPERATIONS, readonly [unknown, unknown]>;
 
 const layouts = Object.entries(OPERATIONS).flatMap(([name, operation]) => {
@@ -80,7 +88,14 @@ const layouts = Object.entries(OPERATIONS).flatMap(([name, operation]) => {
   ];
 });
 
-const endsInRest = new Set(["random reply", "publicKey reply", "agree reply", "decapsulate reply", "exportKey reply"]);
+const endsInRest = new Set([
+  "random reply",
+  "publicKey reply",
+  "agree reply",
+  "decapsulate reply",
+  "exportKey reply",
+  "signCheckpoint reply",
+]);
 
 test("every layout survives encode, decode, encode", () => {
   for (const { name, codec, value } of layouts) {

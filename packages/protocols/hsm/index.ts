@@ -40,6 +40,7 @@ export type {
   RestoreRequest,
   RootKind,
   SaveOutcome,
+  SignCheckpointRequest,
   SignRequest,
   StatusReply,
   VerifyRequest,

@@ -30,6 +30,12 @@ export const LIMITS = {
   destroyed: 500_000,
   /** Keys whose AES-GCM counter a device keeps. */
   counters: 200_000,
+  /** Audit logs a device remembers, one for each key that signs checkpoints. */
+  logs: 64,
+  /** The name of a log, which a checkpoint begins with. */
+  origin: 128,
+  /** Hashes of one consistency proof: two for each level of a tree of 2^53 records are more than any has. */
+  proof: 128,
   /** An unlock message: ephemeral key, nonce, encrypted passphrase, tag. */
   unlock: 2048,
   text: 2048,

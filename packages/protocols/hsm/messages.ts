@@ -145,6 +145,30 @@ export const challengeReply = struct("challenge", SPEC, {
 });
 export const unlockRequest = struct("unlock", SPEC, { sealed: bytes(u16, LIMITS.unlock) });
 
+const root = fixed(32);
+/** What the device remembers of each audit log whose checkpoints it signs. */
+export const witnessedLogsReply = list(
+  u8,
+  struct("witnessed log", SPEC, {
+    /** Raw Ed25519 key that signs for the log. */
+    publicKey: fixed(32),
+    origin: utf8(u8, LIMITS.origin),
+    /** Records of the newest checkpoint signed, and of the one before it. */
+    size: u64,
+    before: u64,
+    root,
+  }),
+  LIMITS.logs,
+);
+/** `proof` shows that the tree continues the one that was signed last (RFC 6962 §2.1.2); empty for the first checkpoint. */
+export const signCheckpointRequest = struct("sign checkpoint", SPEC, {
+  ref,
+  origin: utf8(u8, LIMITS.origin),
+  size: u64,
+  root,
+  proof: list(u8, fixed(32), LIMITS.proof),
+});
+
 export type RootKind = Infer<typeof rootKindCodec>;
 export type WireState = Infer<typeof deviceStateCodec>;
 export type SaveOutcome = Infer<typeof saveOutcomeCodec>;
@@ -160,3 +184,4 @@ export type CheckMacRequest = Infer<typeof checkMacRequest>;
 export type ImportRequest = Infer<typeof importRequest>;
 export type ExportRequest = Infer<typeof exportRequest>;
 export type DataKeysRequest = Infer<typeof dataKeysRequest>;
+export type SignCheckpointRequest = Infer<typeof signCheckpointRequest>;

@@ -44,6 +44,8 @@ export const OPERATIONS = {
   unlock: operation(21, m.unlockRequest, m.emptyCodec, ["locked"]),
   lock: operation(22, m.emptyCodec, m.emptyCodec, ["operational", "locked"]),
   zeroize: operation(23, m.emptyCodec, m.emptyCodec, ["operational", "locked", "tampered", "error"]),
+  witnessedLogs: operation(24, m.emptyCodec, m.witnessedLogsReply),
+  signCheckpoint: operation(25, m.signCheckpointRequest, m.bytesReply),
 } as const;
 
 export type OperationName = keyof typeof OPERATIONS;

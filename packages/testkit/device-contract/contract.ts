@@ -7,6 +7,7 @@ import { exchangeCases } from "./exchange.ts";
 import { keyCases } from "./keys.ts";
 import { macCases } from "./mac.ts";
 import { signCases } from "./sign.ts";
+import { witnessCases } from "./witness.ts";
 import { wrapCases } from "./wrap.ts";
 
 export interface ContractSkip {
@@ -25,7 +26,15 @@ export interface ContractOptions {
   readonly skip?: readonly ContractSkip[];
 }
 
-const GROUPS: readonly (readonly Case[])[] = [keyCases, signCases, cipherCases, macCases, exchangeCases, wrapCases];
+const GROUPS: readonly (readonly Case[])[] = [
+  keyCases,
+  signCases,
+  cipherCases,
+  macCases,
+  exchangeCases,
+  wrapCases,
+  witnessCases,
+];
 
 /** Declares the suite. A device without a facet passes its cases by having none; a skipped case names its reason. */
 export function deviceContract(options: ContractOptions): void {

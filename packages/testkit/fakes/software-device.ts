@@ -30,6 +30,7 @@ import type {
 } from "@casemate/devices/contract";
 import { equalBytes, fromUtf8, toHex, toUtf8 } from "@casemate/foundation/bytes";
 import { asCasemateError, CasemateError } from "@casemate/foundation/errors";
+import { SoftwareWitness } from "./software-witness.ts";
 
 type Secret =
   { readonly kind: "private"; readonly key: KeyObject } | { readonly kind: "secret"; readonly bytes: Uint8Array };
@@ -85,6 +86,7 @@ export interface SoftwareDevice extends Device {
 export function softwareDevice(id = "hsm-1"): SoftwareDevice {
   const held = new Map<string, Held>();
   const planted: DeviceObject[] = [];
+  const witness = new SoftwareWitness();
   const calls: string[] = [];
   const failures = new Map<string, { readonly error: CasemateError; readonly after: boolean }>();
   const listeners = new Set<(event: DeviceEvent) => void>();
@@ -155,12 +157,14 @@ export function softwareDevice(id = "hsm-1"): SoftwareDevice {
         call("keys.destroy", () => {
           find(ref);
           held.delete(fromUtf8(ref));
+          witness.forget(ref);
         }),
     },
     sign: {
       sign: (ref, scheme, kind, inputs) =>
         call("sign.sign", () => {
           const key = find(ref);
+          witness.requireOther(ref);
           return many(inputs, (input) => signOne(privateOf(key), scheme, kind, input));
         }),
       verify: (ref, scheme, kind, items) =>
@@ -237,6 +241,7 @@ export function softwareDevice(id = "hsm-1"): SoftwareDevice {
           });
         }),
     },
+    witness: witness.facet(call, (ref) => privateOf(find(ref))),
     unlock: {
       challenge: () =>
         call("unlock.challenge", () => ({
@@ -251,7 +256,7 @@ export function softwareDevice(id = "hsm-1"): SoftwareDevice {
         }),
       lock: () => call("unlock.lock", () => device.setState("locked")),
     },
-    zeroize: { zeroize: () => call("zeroize.zeroize", () => held.clear()) },
+    zeroize: { zeroize: () => call("zeroize.zeroize", () => [held, witness].forEach((part) => part.clear())) },
     watch: {
       watch(listener) {
         listeners.add(listener);
