@@ -1,7 +1,8 @@
 import { createPublicKey } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { CasemateError } from "@casemate/foundation/errors";
-import type { AuditVerification } from "@casemate/keyring/core";
+import { fromHex } from "@casemate/foundation/bytes";
+import type { AuditVerification, VerifyAuditOptions } from "@casemate/keyring/core";
 import { usage } from "./failure.ts";
 import type { Session } from "./session.ts";
 
@@ -31,16 +32,33 @@ async function ed25519Key(file: string): Promise<Uint8Array> {
   return new Uint8Array(key.export({ type: "spki", format: "der" }).subarray(-ED25519_BYTES));
 }
 
-/** A running server of this data directory first signs what it has, so that the newest records are covered too. */
-async function signedNow(session: Session): Promise<boolean> {
-  if (!existsSync(session.paths.socket)) return false;
+/** What a device has witnessed, and what is kept, before a server of this data directory signs what it has. */
+async function witnessNow(session: Session): Promise<VerifyAuditOptions["witness"]> {
+  if (!existsSync(session.paths.socket)) return undefined;
   try {
+    const { newestKept } = await import("@casemate/keyring/core");
     const client = await session.client();
-    await client.createAuditCheckpoint();
-    return true;
+    const { items } = await client.listDevices();
+    const kept = await newestKept(session.paths.audit);
+    for (const { identity, witness } of items) {
+      if (witness.log === undefined) continue;
+      const { origin, records, before, rootHash } = witness.log;
+      const root = fromHex(rootHash);
+      return { device: identity.id, origin, size: records, before, root, ...(kept === undefined ? {} : { kept }) };
+    }
   } catch {
     // Not there, or not allowed: what is in the directory can be verified all the same.
-    return false;
+  }
+  return undefined;
+}
+
+/** A running server of this data directory first signs what it has, so that the newest records are covered too. */
+async function signNow(session: Session): Promise<void> {
+  if (!existsSync(session.paths.socket)) return;
+  try {
+    await (await session.client()).createAuditCheckpoint();
+  } catch {
+    // As above.
   }
 }
 
@@ -50,8 +68,14 @@ function sentence(found: AuditVerification): string {
   if (newest === undefined) return `${chain}, no checkpoint yet`;
   const left = records - newest.size;
   const since = left === 0 ? "" : ` (${left} record${left === 1 ? "" : "s"} since)`;
-  return `${chain}, checkpoint signed by ${newest.signedBy}${since}`;
+  const witnessed =
+    found.witness === undefined ? "" : `, ${found.witness.records} witnessed by ${found.witness.device}`;
+  return `${chain}, checkpoint signed by ${newest.signedBy}${since}${witnessed}`;
 }
+
+/** What this verification could not know. */
+const UNWITNESSED =
+  "Note: no device was asked what it has witnessed, which needs the server: whether records and checkpoints are missing at the end, or the whole log is an older one, only the next start or a checkpoint kept elsewhere (--checkpoint) can say.";
 
 /** Verifies a whole log by its files alone. @throws TAMPER_DETECTED naming the first bad record. */
 export async function verifyLog(session: Session, options: VerifyLogOptions): Promise<void> {
@@ -63,11 +87,13 @@ export async function verifyLog(session: Session, options: VerifyLogOptions): Pr
       "Copy its `audit` directory and name the copy with --dir; `casemate audit prove` works from afar.",
     );
   }
-  if (options.dir === undefined) await signedNow(session);
+  const witness = options.dir === undefined ? await witnessNow(session) : undefined;
+  if (options.dir === undefined) await signNow(session);
   const { verifyAuditDirectory } = await import("@casemate/keyring/core");
   const found = await verifyAuditDirectory(directory, {
     ...(options.checkpoint === undefined ? {} : { checkpoint: readFileSync(options.checkpoint, "utf8") }),
     ...(options.publicKey === undefined ? {} : { publicKey: await ed25519Key(options.publicKey) }),
+    ...(witness === undefined ? {} : { witness }),
     progress: ({ records }) => out.progress(`${records} records …`),
   });
   out.progress("");
@@ -85,6 +111,7 @@ export async function verifyLog(session: Session, options: VerifyLogOptions): Pr
   }
   out.answer({ directory, ...found }, () => {
     out.line({ style: "green", text: sentence(found) });
+    if (found.witness === undefined && options.checkpoint === undefined) out.note(UNWITNESSED);
     if (found.tornBytes > 0)
       out.note(`Note: ${found.tornBytes} bytes of an unfinished record at the end were never acknowledged.`);
   });

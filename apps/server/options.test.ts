@@ -29,6 +29,7 @@ test("half a certificate, an unknown level and a missing data directory are refu
     allowOrigins: [],
     logLevel: "info",
     reseal: false,
+    acceptOlderLog: false,
     json: false,
   });
 });

@@ -29,6 +29,8 @@ export interface RunOptions {
   readonly root?: "key-file" | "passphrase";
   /** Accept stored rows that can no longer be verified, once, and seal them anew. */
   readonly reseal: boolean;
+  /** Go on with a log that is older than what a device has witnessed, once. */
+  readonly acceptOlderLog: boolean;
   /** Announce in JSON. */
   readonly json: boolean;
 }
@@ -95,6 +97,7 @@ export function parseOptions(argv: readonly string[]): RunOptions {
       "log-level": { type: "string" },
       root: { type: "string" },
       reseal: { type: "boolean" },
+      "accept-older-log": { type: "boolean" },
       json: { type: "boolean" },
     },
   });
@@ -118,6 +121,7 @@ export function parseOptions(argv: readonly string[]): RunOptions {
       ? {}
       : { root: among<"key-file" | "passphrase">("--root", root, ["key-file", "passphrase"]) }),
     reseal: values.reseal === true,
+    acceptOlderLog: values["accept-older-log"] === true,
     json: values.json === true,
   };
 }

@@ -61,7 +61,7 @@ async function closeBegun(begun: readonly Promise<{ close(): Promise<void> }>[])
   for (const result of settled) if (result.status === "fulfilled") await result.value.close().catch(() => undefined);
 }
 
-async function openParts(paths: DataPaths, log: Log, { reseal, pkcs11Audit }: RunOptions) {
+async function openParts(paths: DataPaths, log: Log, { reseal, acceptOlderLog, pkcs11Audit }: RunOptions) {
   const store = await ownDataDirectory(paths);
   const { audit: expected } = await store.head();
   // What needs neither the other's result runs side by side: the boundary process starts while code is being loaded.
@@ -84,6 +84,7 @@ async function openParts(paths: DataPaths, log: Log, { reseal, pkcs11Audit }: Ru
       devices: set.map,
       clock: systemClock,
       reseal,
+      acceptOlderLog,
       relaxedSources: pkcs11Audit === "relaxed" ? ["pkcs11"] : [],
       log: (message, error) => log.warn({ err: error }, message),
     });

@@ -106,6 +106,21 @@ export interface Device {
   }[];
   /** Keys of the catalogue in this device. */
   readonly keys: number;
+  readonly witness: {
+    /** The device can remember how far an audit log had come. */
+    readonly supported: boolean;
+    /** What it has witnessed of this server's audit log; absent when nothing, or when it cannot be asked. */
+    readonly log?: {
+      /** Origin of its checkpoints. */
+      readonly origin: string;
+      /** Records of the newest checkpoint that the device signed. */
+      readonly records: number;
+      /** Records of the one before it, 0 for none. */
+      readonly before: number;
+      /** RFC 6962 root hash over `records`, hexadecimal. */
+      readonly rootHash: string;
+    };
+  };
 }
 
 export interface DeviceObject {

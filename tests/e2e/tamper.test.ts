@@ -107,19 +107,98 @@ describe("a data directory that was changed", () => {
     }
   });
 
-  test("database and log put back together start and verify, and only the checkpoint kept elsewhere says so", async () => {
-    const data = copy("both-older");
+  /** Database and log of the older copy, and nothing else of it. */
+  const bothOlder = (name: string): string => {
+    const data = copy(name);
     rmSync(join(data, "audit"), { recursive: true });
-    for (const name of readdirSync(data)) if (name.startsWith("casemate.db")) rmSync(join(data, name));
-    for (const name of readdirSync(older))
-      if (name === "audit" || name.startsWith("casemate.db"))
-        cpSync(join(older, name), join(data, name), { recursive: true });
+    for (const file of readdirSync(data)) if (file.startsWith("casemate.db")) rmSync(join(data, file));
+    for (const file of readdirSync(older))
+      if (file === "audit" || file.startsWith("casemate.db"))
+        cpSync(join(older, file), join(data, file), { recursive: true });
+    return data;
+  };
+
+  test("database and log put back together are missed by the device, and the start is refused with both numbers", async () => {
+    const data = bothOlder("both-older");
+    const { status, stderr } = await starts(data);
+    assert.equal(status, 1);
+    assert.match(
+      stderr,
+      /the audit log was rolled back: the device hsm-1 has witnessed \d+ records, it holds \d+ \(TAMPER_DETECTED\)/,
+    );
+    assert.match(stderr, /--accept-older-log/);
+    // Refusing changes nothing: the files alone verify, and that says so.
+    const checked = await casemate(data, ["audit", "verify"]);
+    assert.equal(checked.status, 0);
+    assert.match(checked.stderr, /no device was asked what it has witnessed/);
+    assert.equal((await casemate(data, ["audit", "verify", "--checkpoint", checkpoint])).status, 1);
+  });
+
+  test("whoever restored them on purpose says so once, and that is on record", async () => {
+    const data = bothOlder("both-accepted");
+    const server = await startServer(data, ["--accept-older-log"]);
+    try {
+      assert.equal((await casemate(data, ["status"])).status, 0);
+      const { stdout } = await casemate(data, ["audit", "list", "--principal", "owner", "--json"]);
+      const [record] = JSON.parse(stdout) as { action: string; resource: string; details: { found: string } }[];
+      assert.deepEqual([record?.action, record?.resource], ["audit.accept", "device/hsm-1"]);
+      assert.match(record?.details.found ?? "", /has witnessed \d+ records, it holds \d+/);
+      assert.equal((await casemate(data, ["sign", "a", "--in", checkpoint, "--out", join(data, "sig")])).status, 0);
+    } finally {
+      await server.stop();
+    }
+    const again = await startServer(data);
+    assert.match((await casemate(data, ["audit", "verify"])).stdout, /chain ok, .*, \d+ witnessed by hsm-1/);
+    await again.stop();
+  });
+
+  test("a whole directory that is put back starts: the device is as old as the log", async () => {
+    const data = join(directory.path, "whole");
+    cpSync(older, data, { recursive: true });
     const server = await startServer(data);
     assert.equal((await casemate(data, ["status"])).status, 0);
     await server.stop();
     assert.equal((await casemate(data, ["audit", "verify"])).status, 0);
-    const checked = await casemate(data, ["audit", "verify", "--checkpoint", checkpoint]);
-    assert.equal(checked.status, 1);
+  });
+
+  const removeCheckpoints = (data: string): void => {
+    for (const name of ["checkpoint", "checkpoints"]) rmSync(join(data, "audit", name));
+  };
+  const REMOVED = /checkpoints were removed: the device hsm-1 signed those of \d+ and \d+ records, and none is kept/;
+
+  test("removed checkpoints are an alarm at the next start, also where no record says that one was signed", async () => {
+    const data = join(directory.path, "no-checkpoints");
+    cpSync(older, data, { recursive: true });
+    await (await startServer(data)).stop();
+    removeCheckpoints(data);
+    const offline = await casemate(data, ["audit", "verify"]);
+    assert.equal(offline.status, 0);
+    assert.match(offline.stderr, /no device was asked/);
+    const server = await startServer(data);
+    try {
+      const { status, stdout } = await casemate(data, ["status"]);
+      assert.equal(status, 1);
+      assert.match(stdout, REMOVED);
+    } finally {
+      await server.stop();
+    }
+  });
+
+  test("checkpoints that are removed under a running server are missed by the verifier, which asks the device", async () => {
+    const data = join(directory.path, "no-checkpoints-running");
+    cpSync(older, data, { recursive: true });
+    const server = await startServer(data);
+    try {
+      assert.equal((await casemate(data, ["audit", "verify"])).status, 0);
+      const { stdout } = await casemate(data, ["device", "show", "hsm-1"]);
+      assert.match(stdout, /audit log +witnessed, \d+ records/);
+      removeCheckpoints(data);
+      const { status, stderr } = await casemate(data, ["audit", "verify"]);
+      assert.equal(status, 1);
+      assert.match(stderr, REMOVED);
+    } finally {
+      await server.stop();
+    }
   });
 
   test("records that were cut off are missed by the verifier and by the next start", async () => {

@@ -14,6 +14,7 @@ interface UpOptions {
   readonly logLevel?: string;
   readonly root?: string;
   readonly reseal?: boolean;
+  readonly acceptOlderLog?: boolean;
 }
 
 /** The server's own process entry, started in place of this process. */
@@ -35,6 +36,7 @@ function serverArguments(session: Session, options: UpOptions): string[] {
     ...set.flat(),
     ...origins,
     ...(options.reseal === true ? ["--reseal"] : []),
+    ...(options.acceptOlderLog === true ? ["--accept-older-log"] : []),
     ...(session.out.json ? ["--json"] : []),
   ];
 }
@@ -58,6 +60,10 @@ export function define(command: Command, session: Session): void {
     .option("--log-level <level>", "error, warn, info or debug (default: info)")
     .option("--root <kind>", "first run only: what unlocks hsm-1, key-file or passphrase")
     .option("--reseal", "once, after the device with the storage key was zeroized: accept the records as they are")
+    .option(
+      "--accept-older-log",
+      "once, after database and audit log were restored to less than a device has witnessed",
+    )
     .action((options: UpOptions) => {
       const entry = fileURLToPath(import.meta.resolve("@casemate/server/process"));
       const flags = ["--disable-warning=ExperimentalWarning"];

@@ -196,6 +196,23 @@ const device = Type.Object({
     }),
   ),
   keys: count("Keys of the catalogue in this device."),
+  witness: Type.Object({
+    supported: Type.Boolean({ description: "The device can remember how far an audit log had come." }),
+    log: Type.Optional(
+      Type.Object(
+        {
+          origin: text("Origin of its checkpoints."),
+          records: count("Records of the newest checkpoint that the device signed."),
+          before: count("Records of the one before it, 0 for none."),
+          rootHash: text("RFC 6962 root hash over `records`, hexadecimal."),
+        },
+        {
+          description:
+            "What it has witnessed of this server's audit log; absent when nothing, or when it cannot be asked.",
+        },
+      ),
+    ),
+  }),
 });
 
 const token = Type.Object({

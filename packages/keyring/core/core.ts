@@ -2,6 +2,7 @@
 import type { Device } from "@casemate/devices/contract";
 import type { Clock, Random } from "@casemate/foundation/effects";
 import { CasemateError } from "@casemate/foundation/errors";
+import type { Alarms } from "./alarms.ts";
 import type { KeyCache } from "./catalogue/key-cache.ts";
 import type { Changes } from "./changes.ts";
 import type { Guard } from "./guard.ts";
@@ -22,12 +23,15 @@ export interface Core {
   readonly random: Random;
   /** See KeyringOptions. */
   readonly reseal: boolean;
+  /** See KeyringOptions. */
+  readonly acceptOlderLog: boolean;
   readonly keys: KeyCache;
   readonly tokens: TokenCache;
   readonly counters: UseCounters;
   readonly guard: Guard;
   readonly changes: Changes;
   readonly recorder: Recorder;
+  readonly alarms: Alarms;
   readonly locks: Locks;
   readonly metrics: Metrics;
   readonly log: (message: string, error?: unknown) => void;

@@ -29,6 +29,7 @@ export type {
   AuditHead,
   AuditLog,
   CheckpointSigner,
+  UnsignedCheckpoint,
   Durability,
   PolicyEngine,
   PolicyRequest,
@@ -39,10 +40,6 @@ export { createPolicyEngine } from "./policy/policy-engine.ts";
 export { openAudit, type AuditRecovery, type FileAuditLog, type OpenAuditOptions } from "./audit/open-audit.ts";
 export { verifyCheckpoint, formatNoteKey, parseNoteKey, type NoteKey, type VerifiedCheckpoint } from "./audit/note.ts";
 export { verifyConsistency, verifyInclusion } from "./audit/merkle.ts";
-export {
-  verifyAuditDirectory,
-  type AuditProblem,
-  type AuditProblemKind,
-  type AuditVerification,
-  type VerifyAuditOptions,
-} from "./audit/verify-directory.ts";
+export { verifyAuditDirectory } from "./audit/verify-directory.ts";
+export { newestKept } from "./audit/kept-checkpoints.ts";
+export type { AuditProblem, AuditProblemKind, AuditVerification, VerifyAuditOptions } from "./audit/verification.ts";

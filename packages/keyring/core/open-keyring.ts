@@ -1,6 +1,7 @@
 import type { Device } from "@casemate/devices/contract";
 import { systemClock, systemRandom, type Clock, type Random } from "@casemate/foundation/effects";
 import { asCasemateError, isCasemateError } from "@casemate/foundation/errors";
+import { Alarms } from "./alarms.ts";
 import { KeyCache } from "./catalogue/key-cache.ts";
 import { Changes } from "./changes.ts";
 import { composeUseCases } from "./compose.ts";
@@ -15,7 +16,8 @@ import { openObjects } from "./open-objects.ts";
 import { loadPolicies } from "./policies/set-policy.ts";
 import type { AuditLog, PolicyEngine } from "./ports.ts";
 import { Recorder } from "./recorder.ts";
-import { dropInternalKeys, lostIn, storageKey, useCheckpointKey } from "./startup/internal-keys.ts";
+import { Signing } from "./startup/signing.ts";
+import { dropInternalKeys, lostIn, storageKey } from "./startup/internal-keys.ts";
 import { checkHistory, checkUnkeyed, recordDrop } from "./startup/history.ts";
 import { sealedBy } from "./startup/sealed-by.ts";
 import type { Store } from "./store.ts";
@@ -42,6 +44,11 @@ export interface KeyringOptions {
    * seal them under a new key. They cannot be verified then: a decision for the owner, made once.
    */
   readonly reseal?: boolean;
+  /**
+   * When a device has witnessed more of the audit log than there is, go on with the older one, on record: a decision for the owner who
+   * restored it, made once.
+   */
+  readonly acceptOlderLog?: boolean;
   /**
    * Sources (`Caller.source`) whose uses of keys are answered once their record is written, before it is synced: a killed
    * process loses none, a power cut those of the last moments. Refusals and changes always wait for the disk. Default: none.
@@ -75,18 +82,19 @@ const CHECK_AT_ONCE = 2_000;
 export async function openKeyring(options: KeyringOptions): Promise<OpenKeyring> {
   const core = assemble(options);
   const schedule = new Schedule(core);
+  const signing = new Signing(core);
   let opening: Promise<void> | undefined;
   const open = (): Promise<void> => {
-    opening ??= unseal(core, schedule).finally(() => {
+    opening ??= unseal(core, schedule, signing).finally(() => {
       opening = undefined;
     });
     return opening;
   };
   /** After an unlocking, a restart or a zeroization of a device: what waits for one may go on. */
   const reopen = async (): Promise<void> => {
-    if (core.guard.sealed) await open();
-    else if (core.store.state === "new") await rekey(core);
-    else return;
+    if (core.guard.sealed) await open().catch((error: unknown) => alarmed(core, error));
+    else if (core.store.state === "new") await rekey(core, signing);
+    else return signing.late();
     if (core.store.state === "open") await core.recorder.append(system("storage.open", await standing(core)));
   };
   await open();
@@ -98,9 +106,8 @@ export async function openKeyring(options: KeyringOptions): Promise<OpenKeyring>
   const relaxed = options.relaxedSources ?? [];
   const details = { ...(await standing(core)), ...(relaxed.length === 0 ? {} : { relaxed: relaxed.join() }) };
   await core.recorder.appendIfRoom(system("start", details));
-  let found: string | undefined;
-  const alarm = (): string | undefined => found ?? core.guard.alarm;
-  checkAuditBeside(core, (wrong) => (found = wrong));
+  const alarm = (): string | undefined => core.alarms.first ?? core.guard.alarm;
+  checkAuditBeside(core);
   let closing: Promise<void> | undefined;
   return {
     ...composeUseCases(core, reopen),
@@ -149,6 +156,8 @@ function assemble(options: KeyringOptions): Core {
     changes: new Changes(),
     clock,
     reseal: options.reseal ?? false,
+    acceptOlderLog: options.acceptOlderLog ?? false,
+    alarms: new Alarms(recorder, log),
     random: options.random ?? systemRandom,
     tokens,
     counters: new UseCounters(store, locks, (changes) => store.commit(changes, audit.head)),
@@ -170,7 +179,7 @@ function assemble(options: KeyringOptions): Core {
 }
 
 /** What needs the storage key's device: verified rows, policies, the checkpoint key, unfinished work. */
-async function unseal(core: Core, schedule: Schedule): Promise<void> {
+async function unseal(core: Core, schedule: Schedule, signing: Signing): Promise<void> {
   const { store, audit } = core;
   if (store.state !== "open") {
     if (store.state === "new") await checkUnkeyed(audit);
@@ -188,16 +197,16 @@ async function unseal(core: Core, schedule: Schedule): Promise<void> {
   if (rows <= CHECK_AT_ONCE) await store.check();
   else checkLater(core);
   await loadPolicies(store, core.policy);
-  await signCheckpoints(core);
+  await signing.begin();
   core.guard.unseal();
   core.changes.tell({ what: "all" });
   await schedule.resume();
 }
 
 /** The storage key went with a zeroized device: a new one, as soon as a device can hold it. Until then rows have no MAC. */
-async function rekey(core: Core): Promise<void> {
+async function rekey(core: Core, signing: Signing): Promise<void> {
   if (!(await keyStore(core))) return;
-  await signCheckpoints(core);
+  await signing.begin(true);
 }
 
 /** False while the device with the storage key cannot be asked. */
@@ -213,11 +222,6 @@ async function keyStore(core: Core): Promise<boolean> {
   if (key === undefined) return false;
   await store.useKey(key);
   return true;
-}
-
-async function signCheckpoints({ store, audit, devices, log }: Core): Promise<void> {
-  if (!(await useCheckpointKey(store, audit, devices)))
-    log("no device ready has Ed25519: checkpoints of the audit log are not signed");
 }
 
 function checkLater(core: Core): void {
@@ -236,16 +240,18 @@ function checkLater(core: Core): void {
  * Start-up verifies the log from its last saved point on; the records before it are read beside the work. Keys stay usable:
  * what was changed is the past, and the checkpoints kept elsewhere say what it was.
  */
-function checkAuditBeside(core: Core, raise: (alarm: string) => void): void {
+function checkAuditBeside(core: Core): void {
   core.audit.check().catch((error: unknown) => {
     const known = asCasemateError(error);
-    if (known.code !== "TAMPER_DETECTED") return;
-    raise(known.message);
-    core.log(known.message, error);
-    core.recorder
-      .append({ ...system("audit.check", { found: known.message.slice(0, 256) }), outcome: known.code })
-      .catch((cause: unknown) => core.log("the finding could not be recorded", cause));
+    if (known.code === "TAMPER_DETECTED") core.alarms.raise("audit.check", known);
   });
+}
+
+/** Found at an unlocking, not at a start that could be refused: everything stays sealed, and says why. */
+function alarmed(core: Core, error: unknown): never {
+  const known = asCasemateError(error);
+  if (known.code === "TAMPER_DETECTED") core.alarms.raise("storage.check", known);
+  throw error;
 }
 
 const NOT_NOW: ReadonlySet<string> = new Set(["DEVICE_LOCKED", "DEVICE_ABSENT", "DEVICE_TAMPERED"]);

@@ -1,4 +1,6 @@
 /** What the keyring asks of its parts: the audit log and the policy decision point. */
+import type { CasemateError } from "@casemate/foundation/errors";
+import type { LogCheckpoint, WitnessedLog } from "@casemate/devices/contract";
 import type { Action } from "./actions.ts";
 import type { AuditRecordView, Caller, Checkpoint, Decision, KeyState, Page, Paged } from "./types.ts";
 
@@ -19,13 +21,22 @@ export interface AuditEntry {
   readonly details?: Readonly<Record<string, string | number | boolean>> | undefined;
 }
 
+/** A checkpoint before it is signed. */
+export interface UnsignedCheckpoint extends LogCheckpoint {
+  /** RFC 6962 consistency proof from an older size of the same log; empty from 0. */
+  since(older: number): Promise<readonly Uint8Array[]>;
+}
+
 /** Signs checkpoints: an Ed25519 key inside a device. */
 export interface CheckpointSigner {
   /** C2SP key name, the device id. */
   readonly name: string;
   /** 32 bytes. */
   readonly publicKey: Uint8Array;
-  sign(note: Uint8Array): Promise<Uint8Array>;
+  /** `note` is the text, `checkpoint` what it says. @throws TAMPER_DETECTED by a witness: the log does not continue. */
+  sign(note: Uint8Array, checkpoint: UnsignedCheckpoint): Promise<Uint8Array>;
+  /** The newest checkpoint that the device remembers having signed; absent where it remembers none, ever. */
+  witnessed?(): Promise<WitnessedLog | undefined>;
 }
 
 export interface AuditHead {
@@ -49,6 +60,11 @@ export interface AuditLog {
   /** Newest durable record. */
   readonly head: AuditHead;
   useSigner(signer: CheckpointSigner): void;
+  /**
+   * Holds the log against what a device has witnessed of it. Resolves with what is wrong beside the records: checkpoints that were
+   * removed, or a device that is older than the log. @throws TAMPER_DETECTED when the records are not a continuation.
+   */
+  compare(witnessed: WitnessedLog, device: string): Promise<CasemateError | undefined>;
   records(
     query: Page & {
       readonly from?: number;

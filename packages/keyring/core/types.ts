@@ -202,6 +202,21 @@ export interface DeviceView {
   readonly status: DeviceStatus;
   readonly algorithms: readonly AlgorithmSupport[];
   readonly keys: number;
+  readonly witness: WitnessView;
+}
+
+/** Whether a device can be a witness of audit logs, and what it has witnessed of this keyring's. */
+export interface WitnessView {
+  readonly supported: boolean;
+  /** Absent where it signs for no log of this keyring, has signed nothing yet, or cannot be asked now. */
+  readonly log?: {
+    readonly origin: string;
+    /** Records of the newest checkpoint that it signed, and of the one before it. */
+    readonly records: number;
+    readonly before: number;
+    /** RFC 6962 root hash over `records`, hexadecimal. */
+    readonly rootHash: string;
+  };
 }
 
 export interface Keyring {

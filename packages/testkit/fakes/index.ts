@@ -3,3 +3,4 @@ export { memoryAudit, type MemoryAudit } from "./memory-audit.ts";
 export { rolePolicy } from "./role-policy.ts";
 export { fragileStore, type FragileStore } from "./fragile-store.ts";
 export { temporaryKeyring, type TemporaryKeyring, type TemporaryOptions } from "./temporary-keyring.ts";
+export { lived, Place } from "./place.ts";

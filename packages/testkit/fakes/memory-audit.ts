@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import type { CasemateError } from "@casemate/foundation/errors";
+import { CasemateError } from "@casemate/foundation/errors";
 import type { AuditEntry, AuditLog, AuditRecordView, CheckpointSigner } from "@casemate/keyring/core";
 
 export interface MemoryAudit extends AuditLog {
@@ -62,6 +62,11 @@ export function memoryAudit(): MemoryAudit {
     },
     useSigner(next) {
       signer = next;
+    },
+    async compare(witnessed, device) {
+      if (witnessed.size > views.length)
+        throw new CasemateError("TAMPER_DETECTED", `${device} has witnessed ${witnessed.size} records`);
+      return undefined;
     },
     async records(query) {
       // Oldest first from an index on, newest first without, like the real log.

@@ -22,6 +22,13 @@ export function printDevices(session: Session, devices: readonly Device[]): void
   );
 }
 
+/** Whether the device would notice an audit log that was put back. */
+export function witnessOf({ witness, status }: Device): string {
+  if (!witness.supported) return "not supported by the device";
+  if (witness.log !== undefined) return `witnessed, ${witness.log.records} records`;
+  return status.state === "operational" ? "nothing witnessed" : `not known while the device is ${status.state}`;
+}
+
 function printDevice(session: Session, device: Device): void {
   const { out } = session;
   const { identity, status } = device;
@@ -37,6 +44,7 @@ function printDevice(session: Session, device: Device): void {
     ["unlocked by", status.rootOfTrust],
     ["process", status.pid === undefined ? undefined : String(status.pid)],
     ["keys", String(device.keys)],
+    ["audit log", witnessOf(device)],
   ]);
   if (status.isolation !== undefined) {
     out.line("\nIsolation on this machine, found by trying:");

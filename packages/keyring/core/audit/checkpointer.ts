@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
+import type { WitnessedLog } from "@casemate/devices/contract";
 import { equalBytes, fromUtf8, toBase64, toHex, toUtf8 } from "@casemate/foundation/bytes";
 import type { Clock } from "@casemate/foundation/effects";
 import { CasemateError } from "@casemate/foundation/errors";
@@ -6,9 +7,10 @@ import type { AuditEntry, CheckpointSigner } from "../ports.ts";
 import type { Checkpoint } from "../types.ts";
 import type { AuditFile, AuditFiles } from "./files.ts";
 import { AUDIT_LIMITS } from "./limits.ts";
-import { checkpointText, formatNoteKey, parseCheckpoint, sealNote } from "./note.ts";
+import { checkpointText, formatNoteKey, noteKeyId, parseCheckpoint, sealNote } from "./note.ts";
 import { tampered } from "./segment.ts";
 import { storageError } from "./storage-error.ts";
+import { notContinued, notKept, rolledBack } from "./witnessed.ts";
 
 /** The newest checkpoint, as a note. */
 export const CHECKPOINT_FILE = "checkpoint";
@@ -28,6 +30,8 @@ export interface CheckpointerOptions {
   /** Durable records. */
   size(): number;
   rootAt(size: number): Promise<Uint8Array>;
+  /** RFC 6962 consistency proof between two sizes. */
+  proof(older: number, newer: number): Promise<readonly Uint8Array[]>;
   readonly clock: Clock;
   readonly everyRecords: number;
   readonly everyMs: number;
@@ -87,6 +91,25 @@ export class Checkpointer {
     if (!equalBytes(await this.#options.rootAt(body.size), body.root)) {
       throw tampered(`the first ${body.size} records are not those that the checkpoint signed`, { size: body.size });
     }
+  }
+
+  /** Resolves with what is wrong beside the records. @throws TAMPER_DETECTED when they are not a continuation of what was witnessed. */
+  async compare(witnessed: WitnessedLog, device: string): Promise<CasemateError | undefined> {
+    const seen = { ...witnessed, device };
+    const { origin } = this.#options;
+    const log = { origin, size: this.#options.size(), rootAt: (size: number) => this.#options.rootAt(size) };
+    const wrong = await notContinued(log, seen);
+    if (wrong !== undefined) throw rolledBack(wrong, { witnessed: seen.size, records: log.size });
+    const gone = notKept(this.#last?.size ?? 0, seen) ?? this.#aheadOf(witnessed, device);
+    return gone === undefined ? undefined : tampered(gone, { witnessed: seen.size });
+  }
+
+  /** A device remembers before it signs: its signature under more than it remembers says that its memory is an old one. */
+  #aheadOf({ size, publicKey }: WitnessedLog, device: string): string | undefined {
+    if (this.#last === undefined || this.#last.size <= size) return undefined;
+    const id = noteKeyId({ name: device, publicKey });
+    if (!parseCheckpoint(this.#last.note).signatures.some(({ keyId }) => equalBytes(keyId, id))) return undefined;
+    return `the device ${device} was put back to an older state: it has signed a checkpoint of ${this.#last.size} records and knows of ${size}`;
   }
 
   use(signer: CheckpointSigner): void {
@@ -149,13 +172,34 @@ export class Checkpointer {
   }
 
   async #sign(signer: CheckpointSigner): Promise<Checkpoint> {
-    const { files, origin } = this.#options;
     const size = this.#options.size();
     this.#lastAt = this.#options.clock.monotonic();
-    if (this.#last?.size === size && this.#last.signedBy === signer.name) return this.#last;
+    const last = this.#lastOf(signer, size) ?? (await this.#catchUp(signer, size));
+    return last ?? this.#signAt(signer, size);
+  }
+
+  #lastOf(signer: CheckpointSigner, size: number): Checkpoint | undefined {
+    return this.#last?.size === size && this.#last.signedBy === signer.name ? this.#last : undefined;
+  }
+
+  /**
+   * A process that ended, or a disk that was full, between the device's memory and the file leaves a checkpoint that is kept nowhere.
+   * It is made again before the next one, so that at most the newest is ever missing.
+   */
+  async #catchUp(signer: CheckpointSigner, size: number): Promise<Checkpoint | undefined> {
+    const seen = await signer.witnessed?.();
+    if (seen === undefined) return undefined;
+    await this.compare(seen, signer.name);
+    if (seen.size > (this.#last?.size ?? 0)) await this.#signAt(signer, seen.size);
+    return this.#lastOf(signer, size);
+  }
+
+  async #signAt(signer: CheckpointSigner, size: number): Promise<Checkpoint> {
+    const { files, origin } = this.#options;
     const root = await this.#options.rootAt(size);
     const text = checkpointText({ origin, size, root });
-    const note = sealNote(text, signer, await signer.sign(toUtf8(text)));
+    const since = async (older: number) => (older === 0 ? [] : this.#options.proof(older, size));
+    const note = sealNote(text, signer, await signer.sign(toUtf8(text), { origin, size, root, since }));
     const line = toUtf8(`${JSON.stringify(note)}\n`);
     try {
       await this.#history.write(line, this.#historyBytes);

@@ -1,7 +1,7 @@
 import { fromUtf8 } from "@casemate/foundation/bytes";
 import { CasemateError } from "@casemate/foundation/errors";
 import { CHECKPOINT_FILE, HISTORY_FILE, KEYS_FILE } from "./checkpointer.ts";
-import type { AuditFile, AuditFiles } from "./files.ts";
+import { directoryFiles, type AuditFile, type AuditFiles } from "./files.ts";
 import { parseCheckpoint, parseNoteKey, type NoteKey } from "./note.ts";
 import { eachLine, readLines } from "./segment.ts";
 
@@ -87,6 +87,16 @@ export async function keptCheckpoints(
     ...(given === undefined ? [] : [parse(given, "given")]),
   ].toSorted((a, b) => a.size - b.size);
   return merged(past === undefined ? [] : history(past, bytes), single);
+}
+
+/** Size of the newest checkpoint in a log's directory as it is now; 0 for none, undefined where it cannot be read. */
+export async function newestKept(directory: string): Promise<number | undefined> {
+  const bytes = await (await directoryFiles(directory, { create: false })).load(CHECKPOINT_FILE);
+  try {
+    return bytes === undefined ? 0 : parseCheckpoint(bytes.toString("utf8")).body.size;
+  } catch {
+    return undefined;
+  }
 }
 
 async function* merged(

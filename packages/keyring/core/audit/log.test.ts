@@ -254,7 +254,7 @@ test("a checkpoint covers every record that was durable when it was asked for", 
   const signer = testSigner();
   log.useSigner({
     ...signer,
-    sign: (note) => new Promise((resolve) => setTimeout(resolve, 5)).then(() => signer.sign(note)),
+    sign: (...asked) => new Promise((resolve) => setTimeout(resolve, 5)).then(() => signer.sign(...asked)),
   });
   await Promise.all(
     Array.from({ length: 20 }, async () => {

@@ -1,3 +1,4 @@
+import type { WitnessedLog } from "@casemate/devices/contract";
 import { toHex } from "@casemate/foundation/bytes";
 import { systemRandom, type Clock, type Random } from "@casemate/foundation/effects";
 import { CasemateError } from "@casemate/foundation/errors";
@@ -94,6 +95,10 @@ class AuditLogInDirectory implements FileAuditLog {
 
   useSigner(signer: CheckpointSigner): void {
     this.#checkpointer.use(signer);
+  }
+
+  compare(witnessed: WitnessedLog, device: string): Promise<CasemateError | undefined> {
+    return this.#checkpointer.compare(witnessed, device);
   }
 
   async checkpoint(): Promise<Checkpoint> {
@@ -197,6 +202,7 @@ async function openLog(files: AuditFiles, options: OpenAuditOptions): Promise<Fi
     append: (entry) => writer.append(entry),
     size: () => writer.head.size,
     rootAt: (size) => tree.rootAt(size),
+    proof: (older, newer) => consistencyPath((level, at) => tree.node(level, at), older, newer),
     clock: options.clock,
     everyRecords: options.recordsPerCheckpoint ?? AUDIT_LIMITS.recordsPerCheckpoint,
     everyMs: options.checkpointIntervalMs ?? AUDIT_LIMITS.checkpointIntervalMs,

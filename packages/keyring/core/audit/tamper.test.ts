@@ -8,7 +8,8 @@ import { Frontier } from "./merkle.ts";
 import { checkpointText, formatNoteKey, sealNote } from "./note.ts";
 import { canonicalJson, recordHash } from "./record.ts";
 import { builtLog, entry, linesOf, MemoryFiles, openMemory, testSigner } from "./test-support.ts";
-import { verifyAuditFiles, type AuditVerification } from "./verify-directory.ts";
+import { verifyAuditFiles } from "./verify-directory.ts";
+import type { AuditVerification } from "./verification.ts";
 
 const RECORDS = 31;
 const signer = testSigner();

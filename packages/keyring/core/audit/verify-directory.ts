@@ -1,6 +1,5 @@
 import { equalBytes, fromBase64, toHex } from "@casemate/foundation/bytes";
 import { CasemateError, isCasemateError } from "@casemate/foundation/errors";
-import type { AuditHead } from "../ports.ts";
 import { Chain } from "./chain.ts";
 import { KEY_ACTION, OWN_SOURCE } from "./checkpointer.ts";
 import { closableFiles, directoryFiles, type AuditFiles } from "./files.ts";
@@ -12,60 +11,13 @@ import {
   PendingCheckpoints,
   type KeptCheckpoint,
 } from "./kept-checkpoints.ts";
-import { Frontier } from "./merkle.ts";
+import { EMPTY_ROOT, Frontier } from "./merkle.ts";
 import { formatNoteKey, parseCheckpoint, verifyCheckpoint, type NoteKey } from "./note.ts";
 import { EMPTY_HASH, parseLine } from "./record.ts";
 import { readHeader, readLines, segmentName, segmentsIn } from "./segment.ts";
 import { TreeComparison } from "./tree-comparison.ts";
-
-export interface VerifyAuditOptions {
-  /** A checkpoint kept elsewhere: the log must continue it. */
-  readonly checkpoint?: string;
-  /** 32 bytes of Ed25519: the key that must have signed the newest checkpoint (and the given one). */
-  readonly publicKey?: Uint8Array;
-  /** Called about once per MiB with what was verified so far. */
-  readonly progress?: (done: { readonly records: number; readonly bytes: number }) => void;
-}
-
-export type AuditProblemKind =
-  | "format"
-  | "order"
-  | "hash"
-  | "truncated"
-  | "missing-segment"
-  | "segment"
-  | "checkpoint"
-  | "signature"
-  | "key"
-  | "head"
-  | "tree";
-
-/** The first thing that is wrong. */
-export interface AuditProblem {
-  readonly kind: AuditProblemKind;
-  /** First bad record: its index, or the first one missing. Absent where no record is concerned. */
-  readonly index?: number;
-  readonly segment?: string;
-  readonly message: string;
-}
-
-export interface AuditVerification {
-  readonly ok: boolean;
-  /** Good records from the first on, up to the first bad one. */
-  readonly records: number;
-  readonly head: AuditHead;
-  /** Merkle root over those records, hexadecimal. */
-  readonly rootHash: string;
-  readonly segments: number;
-  /** Kept checkpoints whose root and signature hold. */
-  readonly checkpoints: number;
-  readonly newestCheckpoint?: { readonly size: number; readonly rootHash: string; readonly signedBy: string };
-  /** Keys that records of the log pin, oldest first, as verifier keys: `name+id+key`. */
-  readonly keys: readonly string[];
-  /** Bytes of an incomplete last record; the next start of the server removes them. */
-  readonly tornBytes: number;
-  readonly problem?: AuditProblem;
-}
+import type { AuditProblem, AuditVerification, VerifyAuditOptions } from "./verification.ts";
+import { notContinued, notKept } from "./witnessed.ts";
 
 class Problem extends Error {
   readonly problem: AuditProblem;
@@ -96,6 +48,8 @@ class DirectoryVerifier {
   /** The last record, acknowledged before the checkpoints were read, that says that one was signed on request. */
   #signedAt: number | undefined;
   #newest: AuditVerification["newestCheckpoint"];
+  /** Over as many records as the device has witnessed. */
+  #witnessedRoot: Uint8Array = EMPTY_ROOT;
   #tornBytes = 0;
 
   constructor(files: AuditFiles, tree: TreeComparison, options: VerifyAuditOptions) {
@@ -105,6 +59,7 @@ class DirectoryVerifier {
   }
 
   async run(): Promise<AuditVerification> {
+    const { witness } = this.#options;
     let problem: AuditProblem | undefined;
     try {
       await this.#verify();
@@ -121,6 +76,7 @@ class DirectoryVerifier {
       keys: this.#keys.map(formatNoteKey),
       tornBytes: this.#tornBytes,
       ...(this.#newest === undefined ? {} : { newestCheckpoint: this.#newest }),
+      ...(witness === undefined ? {} : { witness: { device: witness.device, records: witness.size } }),
       ...(problem === undefined ? {} : { problem }),
     };
   }
@@ -158,6 +114,7 @@ class DirectoryVerifier {
     }
     this.#requireKeysPinned(beside);
     this.#requireCheckpoint();
+    await this.#requireWitnessed();
   }
 
   async #segment(
@@ -243,6 +200,7 @@ class DirectoryVerifier {
       if (pins) this.#pin(buffer.subarray(start, end));
       if (signs && chain.size <= (stored?.head?.size ?? 0)) this.#signed(buffer.subarray(start, end));
       this.#frontier.append(chain.leaf(), (node) => this.#tree.expect(node));
+      if (chain.size === this.#options.witness?.size) this.#witnessedRoot = this.#frontier.root();
       if (chain.size === stored?.head?.size && chain.hash !== stored.head.hash) {
         const index = chain.size - 1;
         const message = `record ${index} is not the one that was acknowledged`;
@@ -310,6 +268,15 @@ class DirectoryVerifier {
     if (this.#signedAt === undefined || this.#newest !== undefined) return;
     const message = `record ${this.#signedAt} says that a checkpoint was signed, and none is kept: checkpoints were removed`;
     throw new Problem({ kind: "checkpoint", message });
+  }
+
+  async #requireWitnessed(): Promise<void> {
+    const { witness } = this.#options;
+    if (witness === undefined) return;
+    const { size } = this.#chain;
+    const log = { origin: `casemate-audit/${this.#log}`, size, rootAt: () => this.#witnessedRoot };
+    const message = (await notContinued(log, witness)) ?? notKept(witness.kept ?? this.#newest?.size ?? 0, witness);
+    if (message !== undefined) throw new Problem({ kind: "witness", message });
   }
 
   #requireHead(stored: StoredHead | undefined): void {

@@ -6,14 +6,13 @@ import type { AuditLog } from "../ports.ts";
 import type { Change, Store } from "../store.ts";
 
 /** Casemate's own keys live beside the catalogue: no caller can use, rotate or destroy them. */
-interface InternalKey {
+export interface InternalKey {
   readonly device: string;
   readonly ref: Uint8Array;
   readonly publicKey?: Uint8Array;
   readonly recipe?: string;
 }
 
-const CHECKPOINT = "casemate-checkpoint";
 const STORAGE = "casemate-storage";
 /** What the storage key is asked to authenticate; the answer is the secret that row MACs are derived from. */
 const STORAGE_QUESTION = toUtf8("casemate storage v1");
@@ -97,16 +96,11 @@ function absentToUndefined(error: unknown): undefined {
   throw error;
 }
 
-const NOT_READY: ReadonlySet<string> = new Set(["DEVICE_ABSENT", "DEVICE_LOCKED", "DEVICE_TAMPERED"]);
-
-function notReadyToUndefined(error: unknown): undefined {
-  if (isCasemateError(error) && NOT_READY.has(error.code)) return undefined;
-  throw error;
-}
-
 /** Errors that say nothing about the key itself. */
 const PASSING: ReadonlySet<string> = new Set([
-  ...NOT_READY,
+  "DEVICE_ABSENT",
+  "DEVICE_LOCKED",
+  "DEVICE_TAMPERED",
   "DEVICE_RESTARTED",
   "TIMEOUT",
   "UNAVAILABLE",
@@ -128,44 +122,6 @@ function derive(answer: unknown, device: string): Uint8Array {
   if (answer instanceof Uint8Array)
     return new Uint8Array(hkdfSync("sha256", answer, new Uint8Array(0), "casemate row mac v1", 32));
   return lost(device)(answer ?? new TypeError("the storage key gave no answer"));
-}
-
-/** Lets the audit log sign its checkpoints with an Ed25519 key of the first device that is ready and can; false without one. */
-export async function useCheckpointKey(
-  store: Store,
-  audit: AuditLog,
-  devices: ReadonlyMap<string, Device>,
-): Promise<boolean> {
-  let key = await readInternal(store, CHECKPOINT);
-  if (key === undefined) {
-    for (const device of devices.values()) {
-      if (!device.algorithms.some((row) => row.algorithm === "ed25519" && row.usages.includes("sign"))) continue;
-      const made = await device.keys
-        .generate({ algorithm: "ed25519", usages: ["sign"], exportable: false, label: CHECKPOINT })
-        .catch(notReadyToUndefined);
-      if (made === undefined) continue;
-      key = { device: device.identity.id, ...made };
-      await writeInternal(store, audit, CHECKPOINT, key);
-      break;
-    }
-  }
-  const device = key === undefined ? undefined : devices.get(key.device);
-  if (key === undefined || device?.sign === undefined) return false;
-  const { ref } = key;
-  const { sign } = device;
-  const spki = key.publicKey ?? (await device.keys.publicKey(ref));
-  audit.useSigner({
-    name: device.identity.id,
-    // RFC 8410: the SubjectPublicKeyInfo of Ed25519 ends with its 32 bytes.
-    publicKey: spki.subarray(-32),
-    async sign(note) {
-      const [signature] = await sign.sign(ref, "pure", "message", [note]);
-      if (isCasemateError(signature)) throw signature;
-      if (signature === undefined) throw new TypeError("the checkpoint key gave no signature");
-      return signature;
-    },
-  });
-  return true;
 }
 
 /**
@@ -198,7 +154,7 @@ export function lostIn(error: unknown): string | undefined {
   return typeof device === "string" ? device : undefined;
 }
 
-async function readInternal(store: Store, id: string): Promise<InternalKey | undefined> {
+export async function readInternal(store: Store, id: string): Promise<InternalKey | undefined> {
   const row = await store.get("internal", "id", id);
   if (row === undefined) return undefined;
   const json = JSON.parse(row.body) as { device: string; ref: string; publicKey?: string; recipe?: string };
@@ -210,12 +166,14 @@ async function readInternal(store: Store, id: string): Promise<InternalKey | und
   };
 }
 
-async function writeInternal(store: Store, audit: AuditLog, id: string, key: InternalKey): Promise<void> {
+/** In place of one of that name, if there is one. */
+export async function writeInternal(store: Store, audit: AuditLog, id: string, key: InternalKey): Promise<void> {
   const body = JSON.stringify({
     device: key.device,
     ref: toBase64(key.ref),
     ...(key.publicKey === undefined ? {} : { publicKey: toBase64(key.publicKey) }),
     ...(key.recipe === undefined ? {} : { recipe: key.recipe }),
   });
-  await store.commit([{ kind: "put", collection: "internal", row: { id, revision: 1, body, index: {} } }], audit.head);
+  const revision = ((await store.get("internal", "id", id))?.revision ?? 0) + 1;
+  await store.commit([{ kind: "put", collection: "internal", row: { id, revision, body, index: {} } }], audit.head);
 }

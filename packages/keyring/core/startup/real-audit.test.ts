@@ -1,77 +1,7 @@
 import assert from "node:assert/strict";
-import { cpSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { test } from "node:test";
-import { manualClock } from "@casemate/foundation/effects";
 import { isCasemateError } from "@casemate/foundation/errors";
-import {
-  createPolicyEngine,
-  openAudit,
-  openKeyring,
-  type AuditLog,
-  type Caller,
-  type OpenKeyring,
-} from "@casemate/keyring/core";
-import { openSqliteStore } from "@casemate/keyring/storage";
-import { softwareDevice } from "@casemate/testkit/fakes";
-
-class Place implements Disposable {
-  readonly root = mkdtempSync(join(tmpdir(), "casemate-whole-"));
-  readonly data = join(this.root, "data");
-  readonly device = softwareDevice();
-  readonly clock = manualClock(Date.UTC(2030, 0, 1));
-  token = "";
-
-  async open(): Promise<{ readonly keyring: OpenKeyring; readonly admin: Caller }> {
-    const store = await openSqliteStore(this.data);
-    let audit: AuditLog | undefined;
-    try {
-      audit = await openAudit({ directory: join(this.data, "audit"), clock: this.clock });
-      const keyring = await openKeyring({
-        store,
-        audit,
-        policy: await createPolicyEngine(),
-        devices: new Map([["hsm-1", this.device]]),
-        clock: this.clock,
-      });
-      if (this.token === "") this.token = (await keyring.bootstrapAdmin()).token;
-      return { keyring, admin: await keyring.authenticate(this.token, "test") };
-    } catch (error) {
-      await audit?.close();
-      await store.close();
-      throw error;
-    }
-  }
-
-  /** Puts part of a kept copy back, as a restored backup or an attacker would. */
-  putBack(copy: string, part: "audit" | "database"): void {
-    const audit = (name: string): boolean => name === "audit";
-    for (const name of readdirSync(copy)) {
-      if (audit(name) !== (part === "audit")) continue;
-      rmSync(join(this.data, name), { recursive: true, force: true });
-      cpSync(join(copy, name), join(this.data, name), { recursive: true });
-    }
-  }
-
-  [Symbol.dispose](): void {
-    rmSync(this.root, { recursive: true, force: true });
-  }
-}
-
-async function lived(place: Place): Promise<string> {
-  const first = await place.open();
-  await first.keyring.createKey(first.admin, { name: "a", algorithm: "ed25519" });
-  await first.keyring.close();
-  const copy = join(place.root, "copy");
-  cpSync(place.data, copy, { recursive: true });
-  const second = await place.open();
-  for (let n = 0; n < 50; n++)
-    await second.keyring.sign(second.admin, "a", { kind: "message", inputs: [new Uint8Array(n)] });
-  await second.keyring.createKey(second.admin, { name: "b", algorithm: "ed25519" });
-  await second.keyring.close();
-  return copy;
-}
+import { lived, Place } from "@casemate/testkit/fakes";
 
 const tampered = (error: unknown): boolean => isCasemateError(error) && error.code === "TAMPER_DETECTED";
 
@@ -89,11 +19,31 @@ test("a whole life with the real audit log: restarts, checkpoint by the device, 
   await keyring.close();
 });
 
-test("database and audit log put back together are an honest backup", async () => {
+test("database and audit log put back together are missed by the device, and accepted by their owner's word alone, on record", async () => {
   using place = new Place();
   const copy = await lived(place);
   place.putBack(copy, "audit");
   place.putBack(copy, "database");
+  await assert.rejects(place.open(), (error) => {
+    assert.ok(isCasemateError(error));
+    assert.equal(error.code, "TAMPER_DETECTED");
+    const { witnessed, records } = error.details;
+    assert.ok(Number(witnessed) > Number(records));
+    assert.equal(
+      error.message,
+      `the audit log was rolled back: the device hsm-1 has witnessed ${witnessed} records, it holds ${records}`,
+    );
+    assert.match(error.hint ?? "", /--accept-older-log/);
+    return true;
+  });
+  const accepted = await place.open({ acceptOlderLog: true });
+  const own = await accepted.keyring.auditRecords(accepted.admin, { principal: "owner", limit: 10 });
+  assert.deepEqual(
+    own.items.map(({ action, resource, outcome }) => [action, resource, outcome]),
+    [["audit.accept", "device/hsm-1", "ok"]],
+  );
+  await accepted.keyring.auditCheckpoint(accepted.admin);
+  await accepted.keyring.close();
   const { keyring, admin } = await place.open();
   assert.deepEqual(
     (await keyring.listKeys(admin, {})).items.map((key) => key.name),

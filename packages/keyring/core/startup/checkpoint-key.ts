@@ -1,0 +1,183 @@
+/** The key that signs the audit log's checkpoints, and what its device has witnessed of the log. */
+import type { Device, WitnessedLog } from "@casemate/devices/contract";
+import { equalBytes, toHex } from "@casemate/foundation/bytes";
+import { asCasemateError, isCasemateError, type CasemateError } from "@casemate/foundation/errors";
+import { rolledBack } from "../audit/witnessed.ts";
+import type { Core } from "../core.ts";
+import type { CheckpointSigner } from "../ports.ts";
+import type { WitnessView } from "../types.ts";
+import { readInternal, writeInternal, type InternalKey } from "./internal-keys.ts";
+
+const CHECKPOINT = "casemate-checkpoint";
+
+/** `later`: the device is there and cannot be asked now. */
+export type SignerState = "signs" | "later" | "none";
+
+/**
+ * Lets the audit log sign its checkpoints with an Ed25519 key of the first device that is ready and can, once the log was held against
+ * what that device has witnessed. `expectNone`: the key went with a zeroized device, so what others have witnessed is no evidence.
+ * @throws TAMPER_DETECTED when the log was rolled back or replaced, unless its owner accepts it.
+ */
+export async function useCheckpointKey(core: Core, expectNone = false): Promise<SignerState> {
+  const { store, audit, devices } = core;
+  let key = await readInternal(store, CHECKPOINT);
+  if (key === undefined) {
+    if (!expectNone) await requireUnwitnessed(core);
+    for (const device of devices.values()) {
+      if (!device.algorithms.some((row) => row.algorithm === "ed25519" && row.usages.includes("sign"))) continue;
+      key = await makeKey(core, device).catch(notReadyToUndefined);
+      if (key !== undefined) break;
+    }
+  }
+  const device = key === undefined ? undefined : devices.get(key.device);
+  if (key === undefined || device?.sign === undefined) return "none";
+  if (device.witness !== undefined) {
+    const found = await askWitness(core, device, key);
+    if (found === "later") return "later";
+    if (found !== undefined) key = await acceptOlder(core, device, key, found);
+  }
+  audit.useSigner(signerOf(device, key.ref, await rawPublicKey(device, key)));
+  return "signs";
+}
+
+/** What is shown of a device as a witness of this keyring's log. */
+export async function witnessView({ store }: Pick<Core, "store">, device: Device): Promise<WitnessView> {
+  if (device.witness === undefined) return { supported: false };
+  const key = await readInternal(store, CHECKPOINT);
+  if (key?.device !== device.identity.id) return { supported: true };
+  try {
+    const log = await witnessedBy(device, await rawPublicKey(device, key));
+    if (log === undefined) return { supported: true };
+    return {
+      supported: true,
+      log: { origin: log.origin, records: log.size, before: log.before, rootHash: toHex(log.root) },
+    };
+  } catch {
+    // Locked, or not there: its status says so.
+    return { supported: true };
+  }
+}
+
+async function makeKey({ store, audit }: Core, device: Device): Promise<InternalKey> {
+  const made = await device.keys.generate({
+    algorithm: "ed25519",
+    usages: ["sign"],
+    exportable: false,
+    label: CHECKPOINT,
+  });
+  const key = { device: device.identity.id, ...made };
+  await writeInternal(store, audit, CHECKPOINT, key);
+  return key;
+}
+
+/** RFC 8410: the SubjectPublicKeyInfo of Ed25519 ends with its 32 bytes. */
+async function rawPublicKey(device: Device, { ref, publicKey }: InternalKey): Promise<Uint8Array> {
+  return (publicKey ?? (await device.keys.publicKey(ref))).subarray(-32);
+}
+
+async function witnessedBy(device: Device, publicKey: Uint8Array): Promise<WitnessedLog | undefined> {
+  const logs = (await device.witness?.logs()) ?? [];
+  return logs.find((log) => equalBytes(log.publicKey, publicKey));
+}
+
+function signerOf(device: Device, ref: Uint8Array, publicKey: Uint8Array): CheckpointSigner {
+  const { sign, witness } = device;
+  const known = { name: device.identity.id, publicKey };
+  if (witness !== undefined) {
+    const witnessed = () => witnessedBy(device, publicKey);
+    return {
+      ...known,
+      witnessed,
+      sign: async (_note, checkpoint) =>
+        witness.sign(ref, checkpoint, await checkpoint.since((await witnessed())?.size ?? 0)),
+    };
+  }
+  return {
+    ...known,
+    async sign(note) {
+      const [signature] = (await sign?.sign(ref, "pure", "message", [note])) ?? [];
+      if (isCasemateError(signature)) throw signature;
+      if (signature === undefined) throw new TypeError("the checkpoint key gave no signature");
+      return signature;
+    },
+  };
+}
+
+/** What the device knows better than the log; `later` where it does not say. */
+async function askWitness(core: Core, device: Device, key: InternalKey): Promise<CasemateError | "later" | undefined> {
+  const { id } = device.identity;
+  let log: WitnessedLog | undefined;
+  try {
+    // A key that was destroyed has witnessed nothing any more: the reference must still be good.
+    await device.keys.publicKey(key.ref);
+    log = await witnessedBy(device, await rawPublicKey(device, key));
+  } catch (error) {
+    const known = asCasemateError(error);
+    if (known.code === "NOT_FOUND")
+      return rolledBack(
+        `the device ${id} has no longer the key that signs this audit log: database and log are older`,
+        {
+          device: id,
+        },
+      );
+    core.log(`what ${id} has witnessed of the audit log is compared when it can be asked`, error);
+    return "later";
+  }
+  if (log === undefined) return undefined;
+  try {
+    const missing = await core.audit.compare(log, id);
+    if (missing !== undefined) core.alarms.raise("audit.check", missing);
+    return undefined;
+  } catch (error) {
+    const known = asCasemateError(error);
+    if (known.code === "TAMPER_DETECTED") return known;
+    throw error;
+  }
+}
+
+/** A database without a checkpoint key has no log that a device could have witnessed. @throws TAMPER_DETECTED */
+async function requireUnwitnessed(core: Core): Promise<void> {
+  for (const device of core.devices.values()) {
+    const logs = (await device.witness?.logs().catch(() => [])) ?? [];
+    const [longest] = logs.toSorted((a, b) => b.size - a.size);
+    if (longest === undefined) continue;
+    const { id } = device.identity;
+    const found = rolledBack(
+      `database and audit log were replaced: the device ${id} has witnessed ${longest.size} records of ${longest.origin}, the database knows of none`,
+      { witnessed: longest.size, records: core.audit.head.size },
+    );
+    await recordAcceptance(core, id, found);
+    return;
+  }
+}
+
+/** The older log goes on under a new key: the old one, which says otherwise, is destroyed. @throws the finding unless accepted. */
+async function acceptOlder(core: Core, device: Device, key: InternalKey, found: CasemateError): Promise<InternalKey> {
+  await recordAcceptance(core, device.identity.id, found);
+  const made = await makeKey(core, device);
+  await device.keys
+    .destroy(key.ref)
+    .catch((error: unknown) => core.log("the key that signed the newer log is not destroyed", error));
+  return made;
+}
+
+async function recordAcceptance(core: Core, device: string, found: CasemateError): Promise<void> {
+  if (!core.acceptOlderLog) throw found;
+  core.log(`accepted: ${found.message}`);
+  await core.recorder.append({
+    principal: "owner",
+    source: "keyring",
+    action: "audit.accept",
+    resource: `device/${device}`,
+    outcome: "ok",
+    count: 1,
+    details: { found: found.message.slice(0, 256), ...found.details },
+  });
+}
+
+const NOT_READY: ReadonlySet<string> = new Set(["DEVICE_ABSENT", "DEVICE_LOCKED", "DEVICE_TAMPERED"]);
+
+function notReadyToUndefined(error: unknown): undefined {
+  if (isCasemateError(error) && NOT_READY.has(error.code)) return undefined;
+  throw error;
+}

@@ -1,0 +1,333 @@
+/** The device that signs checkpoints as a witness of the log: what is missed at a start, and what no crash may make of it. */
+import assert from "node:assert/strict";
+import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import type { Device } from "@casemate/devices/contract";
+import { CasemateError, isCasemateError } from "@casemate/foundation/errors";
+import { verifyAuditDirectory, type OpenKeyring } from "@casemate/keyring/core";
+import { lived, Place, softwareDevice, type SoftwareDevice } from "@casemate/testkit/fakes";
+
+const tampered = (message: RegExp) => (error: unknown) => {
+  assert.ok(isCasemateError(error), String(error));
+  assert.equal(error.code, "TAMPER_DETECTED", error.message);
+  assert.match(error.message, message);
+  return true;
+};
+const audit = (place: Place): string => join(place.data, "audit");
+const putBackBoth = (place: Place, copy: string): void => {
+  place.putBack(copy, "audit");
+  place.putBack(copy, "database");
+};
+async function witnessed(device: Device): Promise<{ readonly size: number; readonly before: number }> {
+  const [log, ...others] = (await device.witness?.logs()) ?? [];
+  assert.deepEqual(others, []);
+  return { size: log?.size ?? 0, before: log?.before ?? 0 };
+}
+async function life(place: Place, keys: readonly string[] = []): Promise<void> {
+  const { keyring, admin } = await place.open();
+  for (const name of keys) await keyring.createKey(admin, { name, algorithm: "ed25519" });
+  await keyring.close();
+}
+const until = async (what: () => boolean): Promise<void> => {
+  for (let tries = 0; !what(); tries++) {
+    assert.ok(tries < 2000, "it did not come about");
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+};
+const sizes = async (place: Place): Promise<readonly number[]> =>
+  readFileSync(join(audit(place), "checkpoints"), "utf8")
+    .trimEnd()
+    .split("\n")
+    .map((line) => Number((JSON.parse(line) as string).split("\n")[1]));
+
+test("a clean end leaves no record that the device has not witnessed", async () => {
+  using place = new Place();
+  const { keyring, admin } = await place.open();
+  await keyring.createKey(admin, { name: "a", algorithm: "ed25519" });
+  await keyring.close();
+  const { records, problem } = await verifyAuditDirectory(audit(place));
+  assert.equal(problem, undefined);
+  assert.equal((await witnessed(place.device)).size, records);
+});
+
+test("as many other records in place of those that were witnessed are missed", async () => {
+  using place = new Place();
+  await life(place, ["a"]);
+  const copy = place.copy();
+  await life(place, ["b"]);
+  const { size } = await witnessed(place.device);
+  // The older copy is made as long without the device's knowledge.
+  putBackBoth(place, copy);
+  const { witness: _, ...blind } = place.device;
+  place.devices = new Map([["hsm-1", blind]]);
+  const { keyring, admin } = await place.open();
+  while (keyring.metrics()["casemate_audit_records"]! <= size) await keyring.listKeys(admin, {});
+  await keyring.close();
+  place.devices = new Map([["hsm-1", place.device]]);
+  await assert.rejects(
+    place.open(),
+    tampered(new RegExp(`its first ${size} records are not those that the device hsm-1`)),
+  );
+});
+
+test("a log that was given another name is missed as well", async () => {
+  using place = new Place();
+  const copy = await lived(place);
+  putBackBoth(place, copy);
+  for (const name of readdirSync(audit(place))) {
+    const file = join(audit(place), name);
+    if (name.startsWith("checkpoint")) rmSync(file);
+    else if (name.startsWith("records-"))
+      writeFileSync(file, readFileSync(file, "utf8").replace(/ log=[0-9a-f]{32} /, ` log=${"0".repeat(32)} `));
+  }
+  await assert.rejects(
+    place.open(),
+    tampered(/the audit log was replaced: the device hsm-1 has witnessed casemate-audit/),
+  );
+});
+
+test("a database and a log that begin anew beside a device that has witnessed one are missed, and accepted on record", async () => {
+  using place = new Place();
+  await life(place, ["a"]);
+  const { size } = await witnessed(place.device);
+  for (const name of readdirSync(place.data)) rmSync(join(place.data, name), { recursive: true });
+  place.token = "";
+  await assert.rejects(place.open(), tampered(new RegExp(`hsm-1 has witnessed ${size} records .* knows of none`)));
+  const { keyring, admin } = await place.open({ acceptOlderLog: true });
+  const { items } = await keyring.auditRecords(admin, { principal: "owner", limit: 10 });
+  assert.deepEqual(
+    items.map(({ action }) => action),
+    ["audit.accept"],
+  );
+  await keyring.close();
+  await life(place);
+});
+
+test("what was accepted stays: the newer log that comes back is an older one for the device", async () => {
+  using place = new Place();
+  const older = await lived(place);
+  const newer = place.copy("newer");
+  putBackBoth(place, older);
+  await (await place.open({ acceptOlderLog: true })).keyring.close();
+  const accepted = place.copy("accepted");
+  for (const back of [newer, older]) {
+    putBackBoth(place, back);
+    await assert.rejects(place.open(), tampered(/hsm-1 has no longer the key that signs this audit log/));
+  }
+  putBackBoth(place, accepted);
+  await life(place);
+});
+
+test("accepting where there is nothing to accept changes and records nothing", async () => {
+  using place = new Place();
+  await lived(place);
+  const before = await witnessed(place.device);
+  const { keyring, admin } = await place.open({ acceptOlderLog: true });
+  assert.deepEqual((await keyring.auditRecords(admin, { principal: "owner", limit: 10 })).items, []);
+  await keyring.close();
+  assert.equal((await witnessed(place.device)).before, before.size);
+});
+
+test("killed between the device's memory and the checkpoint's file, the next start is well and makes the checkpoint again", async () => {
+  using place = new Place();
+  await life(place, ["a"]);
+  for (let kill = 0; kill < 3; kill++) {
+    const kept = (await sizes(place)).at(-1);
+    const { keyring, admin } = await place.open();
+    assert.equal(keyring.alarm, undefined);
+    place.device.failNext("witness.sign", new CasemateError("DEVICE_RESTARTED", "gone"), { after: true });
+    await assert.rejects(keyring.auditCheckpoint(admin), /gone/);
+    const lost = (await witnessed(place.device)).size;
+    // What a killed process leaves: no last checkpoint is made.
+    place.device.failNext("witness.logs", new CasemateError("DEVICE_RESTARTED", "gone"));
+    await keyring.close();
+    assert.equal((await sizes(place)).at(-1), kept);
+    const again = await place.open();
+    assert.equal(again.keyring.alarm, undefined);
+    await again.keyring.auditCheckpoint(again.admin);
+    assert.ok((await sizes(place)).includes(lost), `the checkpoint of ${lost} was made again`);
+    await again.keyring.close();
+  }
+  const { problem, checkpoints } = await verifyAuditDirectory(audit(place));
+  assert.equal(problem, undefined);
+  assert.ok(checkpoints > 6);
+});
+
+test("a device that cannot save its state on a full disk signs no checkpoint, and all else goes on", async () => {
+  using place = new Place();
+  const { keyring, admin } = await place.open();
+  await keyring.createKey(admin, { name: "a", algorithm: "ed25519" });
+  place.device.failNext("witness.sign", new CasemateError("STORAGE_FULL", "the device's state was not saved"));
+  await assert.rejects(
+    keyring.auditCheckpoint(admin),
+    (error) => isCasemateError(error) && error.code === "STORAGE_FULL",
+  );
+  assert.equal((await keyring.sign(admin, "a", { kind: "message", inputs: [new Uint8Array(3)] })).results.length, 1);
+  assert.equal(keyring.alarm, undefined);
+  assert.equal((await keyring.auditCheckpoint(admin)).size, (await witnessed(place.device)).size);
+  await keyring.close();
+});
+
+test("removed checkpoints are an alarm at the next start, also where no record says that one was signed", async () => {
+  using place = new Place();
+  await life(place, ["a"]);
+  await life(place);
+  const { size, before } = await witnessed(place.device);
+  for (const name of ["checkpoint", "checkpoints"]) rmSync(join(audit(place), name));
+  assert.equal((await verifyAuditDirectory(audit(place))).problem, undefined, "the log alone does not show it");
+  const { keyring, admin } = await place.open();
+  assert.match(
+    keyring.alarm ?? "",
+    new RegExp(
+      `checkpoints were removed: the device hsm-1 signed those of ${before} and ${size} records, and none is kept`,
+    ),
+  );
+  const { items } = await keyring.auditRecords(admin, { outcome: "TAMPER_DETECTED", limit: 10 });
+  assert.deepEqual(
+    items.map(({ action }) => action),
+    ["audit.check"],
+  );
+  await keyring.sign(admin, "a", { kind: "message", inputs: [new Uint8Array(3)] });
+  await keyring.close();
+});
+
+test("a device that has forgotten what it signed is an alarm: its state was put back", async () => {
+  using place = new Place();
+  await life(place, ["a"]);
+  const { witness } = place.device;
+  assert.ok(witness !== undefined);
+  const older = await witness.logs();
+  await life(place);
+  const { size, before } = await witnessed(place.device);
+  place.devices = new Map([["hsm-1", { ...place.device, witness: { ...witness, logs: async () => older } }]]);
+  const { keyring } = await place.open();
+  assert.match(
+    keyring.alarm ?? "",
+    new RegExp(`hsm-1 was put back to an older state: .* checkpoint of ${size} records and knows of ${before}$`),
+  );
+  await keyring.close();
+});
+
+test("verification that is told what the device has witnessed misses records, roots and checkpoints", async () => {
+  using place = new Place();
+  await life(place, ["a"]);
+  await life(place);
+  const [log] = (await place.device.witness?.logs()) ?? [];
+  assert.ok(log !== undefined);
+  const seen = { ...log, device: "hsm-1" };
+  const verified = async (over: Partial<typeof seen & { readonly kept: number }>) =>
+    (await verifyAuditDirectory(audit(place), { witness: { ...seen, ...over } })).problem;
+  assert.equal(await verified({}), undefined);
+  assert.equal(await verified({ kept: log.before }), undefined);
+  assert.match((await verified({ size: log.size + 1 }))?.message ?? "", /rolled back/);
+  assert.match((await verified({ root: new Uint8Array(32) }))?.message ?? "", /are not those/);
+  assert.match((await verified({ origin: "casemate-audit/other" }))?.message ?? "", /was replaced/);
+  assert.match((await verified({ kept: log.before - 1 }))?.message ?? "", /checkpoints were removed/);
+  const { problem, witness } = await verifyAuditDirectory(audit(place), { witness: seen });
+  assert.deepEqual([problem, witness], [undefined, { device: "hsm-1", records: log.size }]);
+});
+
+test("a directory from before there were witnesses starts, and is witnessed from its next checkpoint on", async () => {
+  using place = new Place();
+  const { witness: _, ...old } = place.device;
+  place.devices = new Map([["hsm-1", old]]);
+  await life(place, ["a"]);
+  assert.equal((await witnessed(place.device)).size, 0);
+  place.devices = new Map([["hsm-1", place.device]]);
+  const { keyring, admin } = await place.open();
+  assert.equal(keyring.alarm, undefined);
+  assert.deepEqual((await keyring.getDevice(admin, "hsm-1")).witness, { supported: true });
+  const { size } = await keyring.auditCheckpoint(admin);
+  assert.equal((await keyring.getDevice(admin, "hsm-1")).witness.log?.records, size);
+  await keyring.close();
+  assert.ok((await witnessed(place.device)).size > size);
+  await life(place);
+});
+
+test("a device that is no witness signs as before, and what is put back beside it is not missed", async () => {
+  using place = new Place();
+  const { witness: _, ...blind } = place.device;
+  place.devices = new Map([["hsm-1", blind]]);
+  const copy = await lived(place);
+  putBackBoth(place, copy);
+  const { keyring, admin } = await place.open();
+  assert.deepEqual((await keyring.getDevice(admin, "hsm-1")).witness, { supported: false });
+  assert.equal((await keyring.auditCheckpoint(admin)).signedBy, "hsm-1");
+  await keyring.close();
+});
+
+/** The storage key in one device, the key of the checkpoints in another. */
+function twoDevices(place: Place): SoftwareDevice {
+  const { witness: _, ...first } = place.device;
+  const second = softwareDevice("hsm-2");
+  const without = { ...first, algorithms: first.algorithms.filter(({ algorithm }) => algorithm !== "ed25519") };
+  place.devices = new Map<string, Device>([
+    ["hsm-1", without],
+    ["hsm-2", second],
+  ]);
+  return second;
+}
+
+const inUse = async (keyring: OpenKeyring, device: SoftwareDevice): Promise<void> => {
+  const records = keyring.metrics()["casemate_audit_records"] ?? 0;
+  device.setState("operational");
+  await until(() => (keyring.metrics()["casemate_audit_records"] ?? 0) > records);
+};
+
+test("a witness that is locked at the start is asked when it is unlocked, and signs then", async () => {
+  using place = new Place();
+  const second = twoDevices(place);
+  await life(place);
+  const { size } = await witnessed(second);
+  assert.ok(size > 0);
+  second.setState("locked");
+  const { keyring, admin } = await place.open();
+  await assert.rejects(
+    keyring.auditCheckpoint(admin),
+    (error) => isCasemateError(error) && error.code === "UNAVAILABLE",
+  );
+  assert.ok(place.said.some((line) => line.includes("hsm-2 has witnessed")));
+  await keyring.unlockDevice(admin, "hsm-2", new TextEncoder().encode("open"));
+  assert.ok((await keyring.auditCheckpoint(admin)).size > size);
+  assert.equal(keyring.alarm, undefined);
+  await keyring.close();
+});
+
+test("where the witness holds the storage key too and is locked at the start, the unlocking is refused, all stays sealed, and it is an alarm", async () => {
+  using place = new Place();
+  const copy = await lived(place);
+  putBackBoth(place, copy);
+  place.device.setState("locked");
+  const { keyring, admin } = await place.open();
+  assert.equal(keyring.alarm, undefined);
+  const found = tampered(/was rolled back: the device hsm-1 has witnessed/);
+  await assert.rejects(keyring.unlockDevice(admin, "hsm-1", new TextEncoder().encode("open")), found);
+  assert.equal(keyring.sealed, true);
+  assert.match(keyring.alarm ?? "", /was rolled back: the device hsm-1 has witnessed/);
+  await assert.rejects(keyring.listKeys(admin, {}));
+  await keyring.close();
+});
+
+test("a witness that is unlocked later and knows of more records is an alarm, and nothing is served any more", async () => {
+  using place = new Place();
+  const second = twoDevices(place);
+  await life(place);
+  const copy = place.copy();
+  await life(place);
+  putBackBoth(place, copy);
+  second.setState("locked");
+  const { keyring, admin } = await place.open();
+  await keyring.listKeys(admin, {});
+  await inUse(keyring, second);
+  await until(() => keyring.alarm !== undefined);
+  assert.match(
+    keyring.alarm ?? "",
+    /was rolled back: the device hsm-2 has witnessed|are not those that the device hsm-2/,
+  );
+  await assert.rejects(
+    keyring.listKeys(admin, {}),
+    (error) => isCasemateError(error) && error.code === "TAMPER_DETECTED",
+  );
+  await keyring.close();
+});
