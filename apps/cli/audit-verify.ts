@@ -75,7 +75,7 @@ function sentence(found: AuditVerification): string {
 
 /** What this verification could not know. */
 const UNWITNESSED =
-  "Note: no device was asked what it has witnessed, which needs the server: whether records and checkpoints are missing at the end, or the whole log is an older one, only the next start or a checkpoint kept elsewhere (--checkpoint) can say.";
+  "Note: no device said what it has witnessed, which takes a running server and a device that is a witness. Whether this is an older log, or checkpoints were removed, the files alone cannot show; a checkpoint kept elsewhere can (--checkpoint).";
 
 /** Verifies a whole log by its files alone. @throws TAMPER_DETECTED naming the first bad record. */
 export async function verifyLog(session: Session, options: VerifyLogOptions): Promise<void> {
