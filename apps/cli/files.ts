@@ -1,7 +1,6 @@
 import { createHash } from "node:crypto";
 import {
   closeSync,
-  createReadStream,
   createWriteStream,
   openSync,
   readFileSync,
@@ -32,11 +31,14 @@ export function sizeOf(file: string | undefined): number | undefined {
   return found.isFile() ? found.size : undefined;
 }
 
-/** The digest of a file of any size, read piece by piece. */
-export async function digestOf(file: string, hash: string): Promise<Uint8Array> {
+/** The digest of a source of any size, read piece by piece. */
+export async function digestOf(
+  source: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+  hash: string,
+): Promise<Uint8Array> {
   // SHAKE256 has no length of its own; 64 bytes is what signatures take.
   const digest = createHash(hash, hash === "shake256" ? { outputLength: 64 } : {});
-  for await (const part of createReadStream(file)) digest.update(part as Uint8Array);
+  for await (const part of source) digest.update(part);
   return digest.digest();
 }
 

@@ -16,6 +16,9 @@ interface Row {
   readonly check?: (ran: Ran, at: (name: string) => string) => void;
 }
 
+/** Too large to be sent whole. */
+const LARGE_TEXT = "t".repeat(2_000_000);
+
 const json = <T>(ran: Ran): T => JSON.parse(ran.stdout) as T;
 
 const KEYS: readonly Row[] = [
@@ -87,6 +90,11 @@ const USES: readonly Row[] = [
   { type: "sign edwards --in @large --scheme prehash-sha512 --out @large.ph", says: /prehash-sha512/ },
   { type: "verify edwards --in @large --scheme prehash-sha512 --signature @large.ph", says: /Signature ok/ },
   { type: "sign ec --in @message --scheme pure", exits: 1 },
+  { type: "sign ec --out @large.sig", input: LARGE_TEXT, says: /Signed with ec version 1/ },
+  { type: "verify ec --in @large.txt --signature @large.sig", says: /Signature ok/ },
+  { type: "verify ec --signature @large.sig", input: LARGE_TEXT, says: /Signature ok/ },
+  { type: "sign edwards", input: LARGE_TEXT, exits: 2, says: /standard input has 2000000 bytes[\s\S]*prehash-sha512/ },
+  { type: "sign ec --in @large --digest", exits: 1, says: /input has 3000000 bytes, the limit is 1048576/ },
   { type: "sign aes --in @message", exits: 1, says: /KEY_USAGE/ },
   { type: "sign later --in @message", exits: 1, says: /KEY_STATE/ },
   {
@@ -121,6 +129,8 @@ const USES: readonly Row[] = [
   },
   { type: "decrypt aes --in @large.ct --context files/3", exits: 1, says: /DECRYPT_FAILED/ },
   { type: "decrypt aes --in @short", exits: 1, says: /DECODE_TRUNCATED[\s\S]*Hint: Give what encrypt answered/ },
+  { type: "encrypt aes --out @stdin.ct", input: LARGE_TEXT, says: /Encrypted under a data key of aes/ },
+  { type: "decrypt aes --in @stdin.ct", check: (ran) => assert.equal(ran.stdout, LARGE_TEXT) },
   { type: "encrypt hmac --in @large --out @nowhere", exits: 1, says: /KEY_USAGE|NOT_SUPPORTED/ },
   { type: "encrypt aes --in @message --envelope --out @small.ct" },
   { type: "decrypt aes --in @small.ct", says: /^a message$/ },
@@ -128,6 +138,13 @@ const USES: readonly Row[] = [
   { type: "mac hmac --in @message --out @mac" },
   { type: "mac hmac --in @message --check @mac", says: /Code ok/ },
   { type: "mac hmac --in @other --check @mac", exits: 1 },
+  { type: "mac hmac --in @large", exits: 1, says: /input has 3000000 bytes, the limit is 1048576 \(TOO_LARGE\)/ },
+  { type: "mac hmac", input: "m".repeat(9_000_000), exits: 1, says: /TOO_LARGE[\s\S]*Hint: .*1048576 bytes/ },
+  {
+    type: "mac hmac --in @message --check @large",
+    exits: 1,
+    says: /mac has 3000000 bytes, the limit is 65536 \(TOO_LARGE\)/,
+  },
   { type: "random 16", says: /^[0-9a-f]{32}\n$/ },
   {
     type: "random 16 --out @random --json",
@@ -264,6 +281,7 @@ describe("every verb of the command line", () => {
     writeFileSync(at("digest"), new Uint8Array(32).fill(7));
     writeFileSync(at("sha512"), createHash("sha512").update("a message").digest());
     writeFileSync(at("short"), "abc");
+    writeFileSync(at("large.txt"), LARGE_TEXT);
     writeFileSync(at("large"), new Uint8Array(3_000_000).fill(1));
     writeFileSync(
       at("night"),

@@ -32,11 +32,15 @@ export function choice<const T extends readonly string[]>(values: T, description
   });
 }
 
+/** Where a schema of base64 says how many bytes it may stand for: `maxLength` counts characters, and rounds up. */
+export const MAX_BYTES = "x-max-bytes";
+
 /** Base64 of at most `limit` bytes. The exact bound is checked when decoding. */
 export function bytes(limit: number, description: string) {
   return Type.String({
     contentEncoding: "base64",
     maxLength: Math.ceil(limit / 3) * 4,
+    [MAX_BYTES]: limit,
     description: `${description} Base64 with padding, at most ${limit} bytes.`,
   });
 }
