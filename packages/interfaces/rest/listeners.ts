@@ -38,6 +38,8 @@ function serverOptions(limits: ConnectionLimits): ServerOptions {
     connectionsCheckingInterval: limits.checkEveryMs,
     maxHeaderSize: REST_LIMITS.headerBytes,
     insecureHTTPParser: false,
+    // Its absence is refused with a problem, not with Node's bare answer.
+    requireHostHeader: false,
     noDelay: true,
   };
 }
@@ -189,6 +191,10 @@ export class Listeners {
     });
     server.on(event, (socket: Socket) => this.#services.connections.open(socket, door));
     server.on("request", (request, response) => this.#handler(request, response));
+    // Refused with a problem as well.
+    server.on("checkExpectation", (request: IncomingMessage, response: ServerResponse) =>
+      this.#handler(request, response),
+    );
     server.on("clientError", (error, socket) => void this.#broken(error, socket, door));
     // Upgrades and CONNECT are not spoken here.
     server.on(

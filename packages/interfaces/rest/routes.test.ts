@@ -291,6 +291,22 @@ test("a body with a content encoding is refused by name, on the short way and on
   }
 });
 
+test("a field that is given twice is refused by its name, on the short way and on the long one", async () => {
+  for (const url of ["/v1/keys/abcd/sign", "/v1/keys"]) {
+    const answer = await refused({ url, raw: '{"input":"AAAA","name":"a","input":"AAAB"}' }, [400], url);
+    assert.equal(answer.json["detail"], 'body: the field "input" is given twice in one object');
+  }
+});
+
+test("what the routes beside the operations refuse is in the document", async () => {
+  const document = (await server.call({ method: "GET", url: "/v1/openapi.json" })).json;
+  const paths = document["paths"] as Readonly<Record<string, { readonly get: { readonly responses: object } }>>;
+  for (const url of ["/v1/openapi.json", "/v1/health", "/v1/whoami", "/metrics"]) {
+    assert.ok("default" in (paths[url]?.get.responses ?? {}), url);
+    if (url !== "/metrics") await refused({ method: "GET", url: `${url}?x=1` }, [400], url);
+  }
+});
+
 test("a number out of its range is refused with the range", async () => {
   for (const limit of ["-1", "0", "100000"]) {
     const answer = await refused({ method: "GET", url: `/v1/keys?limit=${limit}` }, [400], limit);

@@ -12,6 +12,9 @@ interface Row {
 /** Code of the error for a body that is compressed or otherwise encoded. */
 export const CONTENT_ENCODED = "CONTENT_ENCODED";
 
+/** Code of the error for an Expect header of something else than 100-continue. */
+export const EXPECTATION = "EXPECTATION";
+
 const ROWS: ReadonlyMap<string, Row> = new Map<string, Row>([
   [
     "FST_ERR_CTP_BODY_TOO_LARGE",
@@ -33,6 +36,15 @@ const ROWS: ReadonlyMap<string, Row> = new Map<string, Row>([
   [
     CONTENT_ENCODED,
     { code: "BAD_REQUEST", status: 415, message: "the body must be sent as it is: no Content-Encoding is understood" },
+  ],
+  [
+    EXPECTATION,
+    {
+      code: "BAD_REQUEST",
+      status: 417,
+      message: "the Expect header asks for what is not spoken here",
+      hint: "leave it out; 100-continue is the only expectation that is understood",
+    },
   ],
   ["FST_ERR_CTP_EMPTY_TYPE", { code: "BAD_REQUEST", status: 415, message: "the content type is missing" }],
   [
