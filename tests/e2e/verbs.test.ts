@@ -203,6 +203,8 @@ const LIFECYCLE: readonly Row[] = [
 
 const ADMINISTRATION: readonly Row[] = [
   { type: "status", says: /Casemate \S+ answers at .*casemate\.sock: ok\.\nYou are admin \(admin\)/ },
+  { type: "status --help", says: /0 when all is well, 1 while there is an alarm, 3 while no server answers/ },
+  { type: "--help", says: /Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 no server answers/ },
   { type: "status --json", check: (ran) => assert.equal(json<{ devices: unknown[] }>(ran).devices.length, 1) },
   { type: "device list", says: /hsm-1 +hsm \(virtual\) +operational/ },
   { type: "device show hsm-1", says: /Isolation on this machine, found by trying:[\s\S]*Algorithms:\n/ },
