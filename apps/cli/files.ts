@@ -15,9 +15,18 @@ import { pipeline } from "node:stream/promises";
 import { usage } from "./failure.ts";
 import type { Session } from "./session.ts";
 
+/** The content of a file. A read that fails, as of a directory, does not name its file by itself. */
+export function contentOf(file: string): Buffer {
+  try {
+    return readFileSync(file);
+  } catch (error) {
+    throw error instanceof Error && !("path" in error) ? Object.assign(error, { path: file }) : error;
+  }
+}
+
 /** The content of a file, or of standard input for `-` and for nothing named. */
 export async function readInput(file: string | undefined): Promise<Uint8Array> {
-  if (file !== undefined && file !== "-") return readFileSync(file);
+  if (file !== undefined && file !== "-") return contentOf(file);
   if (process.stdin.isTTY) {
     throw usage("nothing to read: no --in FILE, and standard input is a terminal", "Give --in FILE or pipe data in.");
   }

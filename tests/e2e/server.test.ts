@@ -167,6 +167,22 @@ test("a second server on the same data directory is refused, and is told who has
   }
 });
 
+test("https:// to a server without TLS is refused by what it is, with what to do", async () => {
+  using directory = temporary();
+  const server = await startServer(directory.path);
+  try {
+    const { status, stderr } = await casemate(directory.path, [
+      "status",
+      "--url",
+      server.announced.url.replace("http", "https"),
+    ]);
+    assert.equal(status, 1);
+    assert.match(stderr, /failed: it does not speak TLS there \(UNAVAILABLE\)\nHint: Use http:/);
+  } finally {
+    await server.stop();
+  }
+});
+
 test("an address that is taken is refused with what to do, and leaves no process behind", async () => {
   using directory = temporary();
   const other = createServer();
@@ -252,6 +268,9 @@ test("beyond loopback the server speaks TLS with a certificate of its own, and a
       /certificate of https:\/\/localhost:\d+ is refused: it is self-signed[\s\S]*--ca-file/,
     );
     assert.doesNotMatch(untrusted.stderr, /NODE_|node:/);
+    const plain = await casemate(directory.path, ["status", "--url", url.replace("https", "http")]);
+    assert.equal(plain.status, 1);
+    assert.match(plain.stderr, /the connection to http:\/\/localhost:\d+ failed: .*\(UNAVAILABLE\)/);
     const own = await casemate(directory.path, ["key", "list", ...trusted]);
     assert.equal(own.status, 0, "the server of this data directory is given its administrator's token");
     const elsewhere = ["--url", url.replace("localhost", "127.0.0.1"), ...trusted.slice(2)];

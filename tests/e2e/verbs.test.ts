@@ -57,6 +57,12 @@ const KEYS: readonly Row[] = [
   { type: "key show aes", says: /rotation +every 90 days[\s\S]*labels +team=web tier=1/ },
   { type: "key show nothing", exits: 1, says: /NOT_FOUND/ },
   {
+    type: "key create ../x --algorithm aes-256",
+    exits: 1,
+    says: /name must be 1 to 128 of A-Z a-z 0-9 \. _ -, starting/,
+  },
+  { type: "key list --state foo", exits: 1, says: /state must be one of pre-active, active, / },
+  {
     type: "key update aes --no-rotate-every --label team=api --json",
     check: (ran) => assert.deepEqual(json<{ labels: object }>(ran).labels, { team: "api" }),
   },
@@ -90,6 +96,8 @@ const USES: readonly Row[] = [
   { type: "sign edwards --in @large --scheme prehash-sha512 --out @large.ph", says: /prehash-sha512/ },
   { type: "verify edwards --in @large --scheme prehash-sha512 --signature @large.ph", says: /Signature ok/ },
   { type: "sign ec --in @message --scheme pure", exits: 1 },
+  { type: "sign ec --in @data", exits: 1, says: /\/data cannot be used: it is a directory \(EISDIR\)/ },
+  { type: "verify ec --in @message --signature @data", exits: 1, says: /\/data cannot be used: it is a directory/ },
   { type: "sign ec --out @large.sig", input: LARGE_TEXT, says: /Signed with ec version 1/ },
   { type: "verify ec --in @large.txt --signature @large.sig", says: /Signature ok/ },
   { type: "verify ec --signature @large.sig", input: LARGE_TEXT, says: /Signature ok/ },
@@ -203,6 +211,7 @@ const LIFECYCLE: readonly Row[] = [
 
 const ADMINISTRATION: readonly Row[] = [
   { type: "status", says: /Casemate \S+ answers at .*casemate\.sock: ok\.\nYou are admin \(admin\)/ },
+  { type: "audit verify --dir @nowhere", exits: 1, says: /nowhere does not exist \(NOT_FOUND\)[\s\S]*--data DIR/ },
   { type: "status --help", says: /0 when all is well, 1 while there is an alarm, 3 while no server answers/ },
   { type: "--help", says: /Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 no server answers/ },
   { type: "status --json", check: (ran) => assert.equal(json<{ devices: unknown[] }>(ran).devices.length, 1) },

@@ -5,7 +5,7 @@ import type { TObject, TSchema } from "typebox";
 import { Type } from "./schema-builder.ts";
 import { Compile } from "typebox/schema";
 import type { Operation } from "./operation.ts";
-import { MAX_BYTES } from "./schemas.ts";
+import { FORM, MAX_BYTES } from "./schemas.ts";
 
 type Values = Readonly<Record<string, unknown>>;
 
@@ -46,8 +46,14 @@ function explained(schema: TSchema, errors: Errors): string {
   }
   if (first === undefined) return "it does not fit";
   const where = first.instancePath === "" ? "" : `${first.instancePath.slice(1)} `;
-  const allowed = schemaAt(schema, first.instancePath)?.enum;
-  return `${shown(where)}${first.message}${allowed === undefined ? "" : `: ${allowed.join(", ")}`}`;
+  const { enum: allowed, [FORM]: form } = schemaAt(schema, first.instancePath) ?? {};
+  const wanted =
+    first.keyword === "enum" && allowed !== undefined
+      ? `must be one of ${allowed.join(", ")}`
+      : first.keyword === "pattern" && form !== undefined
+        ? `must be ${form}`
+        : first.message;
+  return `${shown(where)}${wanted}`;
 }
 
 /** Base64 that is longer than its bytes may be, told in bytes: what the caller has is no text. */
@@ -63,6 +69,7 @@ function tooManyBytes(schema: TSchema, errors: Errors, value: unknown): Casemate
 interface Part {
   readonly enum?: readonly unknown[];
   readonly [MAX_BYTES]?: number;
+  readonly [FORM]?: string;
   readonly properties?: Readonly<Record<string, Part>>;
   readonly items?: Part;
 }
