@@ -77,6 +77,7 @@ export async function openVirtualHsm(options: VirtualHsmOptions): Promise<Device
 
   /** Whether the newest save found no room. */
   let full = false;
+  let saving: Promise<unknown> = Promise.resolve();
   let keyFileSynced = false;
   /** The guest writes its key file but cannot sync it; it does so only before a process's first save and when zeroizing. */
   const syncKeyFile = async (zeroizing: boolean): Promise<void> => {
@@ -99,7 +100,7 @@ export async function openVirtualHsm(options: VirtualHsmOptions): Promise<Device
   const onNotice = (process: BoundaryProcess, op: number, body: Uint8Array): void => {
     const call = createCall(process.channel);
     if (op === NOTICES.stateSave.op) {
-      save(call, body).catch(() => undefined); // the process is gone, and its state is on the disk
+      saving = save(call, body).catch(() => undefined); // the process is gone, and its state is on the disk
     } else if (op === NOTICES.stateChanged.op) {
       const { state, detail } = decode(NOTICES.stateChanged.body, body);
       emit(state === "tampered" ? { kind: "tamper", detail } : { kind: "state", state: contractState(state), detail });
@@ -130,6 +131,7 @@ export async function openVirtualHsm(options: VirtualHsmOptions): Promise<Device
         detail: `the device's process ended (${signal === null ? `exit code ${code}` : `signal ${signal}`}); restarting`,
       }),
   }).catch(async (error: unknown) => {
+    await saving; // or a state could appear whose root is taken away
     const kept = await states.generations().catch(() => undefined);
     // A root that opens no state is of no use, and one that was written in part would be in the way of the next start.
     if (kept?.length === 0) keyFile.discard();
