@@ -307,6 +307,24 @@ test("what the routes beside the operations refuse is in the document", async ()
   }
 });
 
+test("what a body lacks or has too much of, and names of labels, are told in words", async () => {
+  const rows: readonly (readonly [url: string, body: object, says: RegExp])[] = [
+    ["/v1/keys", {}, /^body: must have name, algorithm$/],
+    ["/v1/keys/abcd/sign-batch", { items: [] }, /^body: items must have at least 1 item$/],
+    ["/v1/keys", { name: "a b", algorithm: "aes-256" }, /^body: name must be 1 to 128 of A-Z/],
+    ["/v1/keys", { name: "a", algorithm: "aes" }, /^body: algorithm must be one of rsa-2048, /],
+    [
+      "/v1/keys",
+      { name: "a", algorithm: "aes-256", labels: { "b c": "d" } },
+      /^body: "labels\/b c": a label's name must be/,
+    ],
+  ];
+  for (const [url, body, says] of rows) {
+    const answer = await refused({ url, body }, [400], JSON.stringify(body));
+    assert.match(String(answer.json["detail"]), says);
+  }
+});
+
 test("a number out of its range is refused with the range", async () => {
   for (const limit of ["-1", "0", "100000"]) {
     const answer = await refused({ method: "GET", url: `/v1/keys?limit=${limit}` }, [400], limit);

@@ -108,6 +108,7 @@ export const labels = Type.Record(
   {
     additionalProperties: false,
     maxProperties: LIMIT.labels,
+    [FORM]: `a label's name must be 1 to ${LIMIT.labelNameLength} of A-Z a-z 0-9 . _ : / -, starting with a letter or digit`,
     description: `Free labels: at most ${LIMIT.labels}, names up to ${LIMIT.labelNameLength} characters, values up to ${LIMIT.labelValueLength}.`,
   },
 );

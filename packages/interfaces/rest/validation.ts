@@ -39,22 +39,42 @@ function explained(schema: TSchema, errors: Errors): string {
   const unknown = errors.find(({ keyword }) => keyword === "additionalProperties");
   const [first] = errors;
   if (unknown !== undefined) {
-    const names = (unknown.params as { readonly additionalProperties?: readonly string[] }).additionalProperties ?? [];
+    const names = namesIn(unknown.params, "additionalProperties").slice(0, 3);
     const inside = unknown.instancePath === "" ? "" : `${unknown.instancePath.slice(1)}/`;
-    const quoted = names.slice(0, 3).map((name) => `"${shown(`${inside}${name}`)}"`);
-    return `${quoted.length === 1 ? "there is no field" : "there are no fields"} ${quoted.join(", ")}`;
+    const quoted = names.map((name) => `"${shown(`${inside}${name}`)}"`).join(", ");
+    // Where the names are the caller's own, their form is what is wrong.
+    const form = schemaAt(schema, unknown.instancePath)?.[FORM];
+    if (form !== undefined) return `${quoted}: ${form}`;
+    return `${names.length === 1 ? "there is no field" : "there are no fields"} ${quoted}`;
   }
   if (first === undefined) return "it does not fit";
-  const where = first.instancePath === "" ? "" : `${first.instancePath.slice(1)} `;
-  const { enum: allowed, [FORM]: form } = schemaAt(schema, first.instancePath) ?? {};
-  const wanted =
-    first.keyword === "enum" && allowed !== undefined
-      ? `must be one of ${allowed.join(", ")}`
-      : first.keyword === "pattern" && form !== undefined
-        ? `must be ${form}`
-        : first.message;
+  const { keyword, instancePath, message, params } = first;
+  const where = instancePath === "" ? "" : `${instancePath.slice(1)} `;
+  const wanted = WORDS.get(keyword)?.(params as Params, schemaAt(schema, instancePath) ?? {}) ?? message;
   return `${shown(where)}${wanted}`;
 }
+
+type Params = Readonly<Record<string, unknown>>;
+
+const namesIn = (params: object, name: string): readonly string[] =>
+  ((params as Params)[name] as readonly string[] | undefined) ?? [];
+
+function counted(limit: unknown, one: string, many: string): string {
+  return limit === 1 ? `1 ${one}` : `${String(limit)} ${many}`;
+}
+
+/** What the schema's keywords ask for, where the validator's own words are hard to read. */
+const WORDS: ReadonlyMap<string, (params: Params, part: Part) => string | undefined> = new Map([
+  ["enum", (_, part) => (part.enum === undefined ? undefined : `must be one of ${part.enum.join(", ")}`)],
+  ["pattern", (_, part) => (part[FORM] === undefined ? undefined : `must be ${part[FORM]}`)],
+  ["required", (params) => `must have ${namesIn(params, "requiredProperties").join(", ")}`],
+  ["minItems", ({ limit }) => `must have at least ${counted(limit, "item", "items")}`],
+  ["maxItems", ({ limit }) => `must have at most ${counted(limit, "item", "items")}`],
+  ["minProperties", ({ limit }) => `must have at least ${counted(limit, "field", "fields")}`],
+  ["maxProperties", ({ limit }) => `must have at most ${counted(limit, "field", "fields")}`],
+  ["minLength", ({ limit }) => `must have at least ${counted(limit, "character", "characters")}`],
+  ["maxLength", ({ limit }) => `must have at most ${counted(limit, "character", "characters")}`],
+] as const);
 
 /** Base64 that is longer than its bytes may be, told in bytes: what the caller has is no text. */
 function tooManyBytes(schema: TSchema, errors: Errors, value: unknown): CasemateError | undefined {
