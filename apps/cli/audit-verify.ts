@@ -1,9 +1,10 @@
 import { createPublicKey } from "node:crypto";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { CasemateError } from "@casemate/foundation/errors";
 import { fromHex } from "@casemate/foundation/bytes";
 import type { AuditVerification, VerifyAuditOptions } from "@casemate/keyring/core";
 import { usage } from "./failure.ts";
+import { contentOf } from "./files.ts";
 import type { Session } from "./session.ts";
 
 export interface VerifyLogOptions {
@@ -22,7 +23,7 @@ export function goodPart(records: number): string {
 
 /** The 32 bytes of a PEM public key, or of a verifier key line `name+id+key`. */
 async function ed25519Key(file: string): Promise<Uint8Array> {
-  const text = readFileSync(file, "utf8");
+  const text = contentOf(file).toString("utf8");
   if (!text.includes("-----BEGIN")) {
     const { parseNoteKey } = await import("@casemate/keyring/core");
     return parseNoteKey(text.trim()).publicKey;
@@ -87,11 +88,16 @@ export async function verifyLog(session: Session, options: VerifyLogOptions): Pr
       "Copy its `audit` directory and name the copy with --dir; `casemate audit prove` works from afar.",
     );
   }
+  if (!existsSync(directory)) {
+    throw new CasemateError("NOT_FOUND", `there is no audit log: ${directory} does not exist`, {
+      hint: "Name the data directory of a server with --data DIR, or the audit directory itself with --dir DIR.",
+    });
+  }
   const witness = options.dir === undefined ? await witnessNow(session) : undefined;
   if (options.dir === undefined) await signNow(session);
   const { verifyAuditDirectory } = await import("@casemate/keyring/core");
   const found = await verifyAuditDirectory(directory, {
-    ...(options.checkpoint === undefined ? {} : { checkpoint: readFileSync(options.checkpoint, "utf8") }),
+    ...(options.checkpoint === undefined ? {} : { checkpoint: contentOf(options.checkpoint).toString("utf8") }),
     ...(options.publicKey === undefined ? {} : { publicKey: await ed25519Key(options.publicKey) }),
     ...(witness === undefined ? {} : { witness }),
     progress: ({ records }) => out.progress(`${records} records …`),

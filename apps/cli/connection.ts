@@ -3,6 +3,7 @@ import { CasemateError } from "@casemate/foundation/errors";
 import { readRunning } from "@casemate/server/data-directory";
 import { createClient, type Client } from "@casemate/sdk";
 import { notReachable, usage } from "./failure.ts";
+import { contentOf } from "./files.ts";
 import type { Session } from "./session.ts";
 import { nodeTransport, type Target } from "./transport.ts";
 
@@ -54,7 +55,7 @@ export function findServer(session: Session): Target & { readonly local: boolean
   const given = session.options.url ?? session.env["CASEMATE_URL"];
   const running = readRunning(session.paths);
   const caFile = session.options.caFile ?? session.env["CASEMATE_CA_FILE"];
-  const ca = caFile === undefined ? {} : { ca: readFileSync(caFile, "utf8") };
+  const ca = caFile === undefined ? {} : { ca: contentOf(caFile).toString("utf8") };
   if (given !== undefined && given !== "") {
     const url = parseUrl(given);
     const local = running !== undefined && new URL(running.url).origin === url.origin && alive(running.pid);

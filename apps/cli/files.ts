@@ -1,7 +1,6 @@
 import { createHash } from "node:crypto";
 import {
   closeSync,
-  createReadStream,
   createWriteStream,
   openSync,
   readFileSync,
@@ -16,9 +15,18 @@ import { pipeline } from "node:stream/promises";
 import { usage } from "./failure.ts";
 import type { Session } from "./session.ts";
 
+/** The content of a file. A read that fails, as of a directory, does not name its file by itself. */
+export function contentOf(file: string): Buffer {
+  try {
+    return readFileSync(file);
+  } catch (error) {
+    throw error instanceof Error && !("path" in error) ? Object.assign(error, { path: file }) : error;
+  }
+}
+
 /** The content of a file, or of standard input for `-` and for nothing named. */
 export async function readInput(file: string | undefined): Promise<Uint8Array> {
-  if (file !== undefined && file !== "-") return readFileSync(file);
+  if (file !== undefined && file !== "-") return contentOf(file);
   if (process.stdin.isTTY) {
     throw usage("nothing to read: no --in FILE, and standard input is a terminal", "Give --in FILE or pipe data in.");
   }
@@ -32,11 +40,14 @@ export function sizeOf(file: string | undefined): number | undefined {
   return found.isFile() ? found.size : undefined;
 }
 
-/** The digest of a file of any size, read piece by piece. */
-export async function digestOf(file: string, hash: string): Promise<Uint8Array> {
+/** The digest of a source of any size, read piece by piece. */
+export async function digestOf(
+  source: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+  hash: string,
+): Promise<Uint8Array> {
   // SHAKE256 has no length of its own; 64 bytes is what signatures take.
   const digest = createHash(hash, hash === "shake256" ? { outputLength: 64 } : {});
-  for await (const part of createReadStream(file)) digest.update(part as Uint8Array);
+  for await (const part of source) digest.update(part);
   return digest.digest();
 }
 

@@ -12,6 +12,7 @@ export function programWithOptions(): Command {
     .option("--token-file <file>", "file with the API token (else $CASEMATE_TOKEN_FILE, else admin.token)")
     .option("--ca-file <file>", "PEM certificate to trust for an https server (else $CASEMATE_CA_FILE)")
     .option("--json", "answer in JSON")
+    .addHelpText("after", "\nExit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 no server answers.")
     .addHelpText("after", "\n`casemate --version` prints the version of this program.")
     .configureHelp({ showGlobalOptions: true })
     .showHelpAfterError("(add --help for the options)")

@@ -1,3 +1,4 @@
+import { createReadStream } from "node:fs";
 import type { Client, SignScheme } from "@casemate/sdk";
 import { usage } from "./failure.ts";
 import { digestOf, readInput, sizeOf } from "./files.ts";
@@ -35,21 +36,21 @@ async function schemeFor(client: Client, key: string): Promise<SignScheme | unde
   return DEFAULT_SCHEMES.find(([prefix]) => algorithm.startsWith(prefix))?.[1];
 }
 
-/** The message itself, or its digest for files too large to send. @throws BAD_REQUEST when a large file cannot be hashed first. */
+/** The message itself, or its digest where it is too large to send. @throws BAD_REQUEST when a large one cannot be hashed first. */
 export async function signingInput(client: Client, key: string, options: InputOptions): Promise<SigningInput> {
   const named = options.scheme === undefined ? {} : { scheme: options.scheme };
   if (options.digest === true) return { kind: "digest", input: await readInput(options.in), ...named };
-  const size = sizeOf(options.in);
-  if (options.in === undefined || size === undefined || size <= DIGEST_FROM_BYTES) {
-    return { kind: "message", input: await readInput(options.in), ...named };
-  }
+  const { in: file = "-" } = options;
+  const known = sizeOf(file);
+  const read = known === undefined || known <= DIGEST_FROM_BYTES ? await readInput(file) : undefined;
+  if (read !== undefined && read.length <= DIGEST_FROM_BYTES) return { kind: "message", input: read, ...named };
   const scheme = options.scheme ?? (await schemeFor(client, key));
   const hash = scheme === undefined ? undefined : hashOf(scheme);
   if (scheme === undefined || hash === undefined) {
     throw usage(
-      `${options.in} has ${size} bytes, and this key signs messages as a whole`,
+      `${file === "-" ? "standard input" : file} has ${read?.length ?? known} bytes, and this key signs messages as a whole`,
       "Name a scheme that signs a hash of it, such as --scheme prehash-sha512, here and when verifying.",
     );
   }
-  return { kind: "digest", input: await digestOf(options.in, hash), scheme };
+  return { kind: "digest", input: await digestOf(read === undefined ? createReadStream(file) : [read], hash), scheme };
 }

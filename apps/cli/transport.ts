@@ -73,13 +73,23 @@ const CERTIFICATE_FAILURES: ReadonlyMap<string, readonly [why: string, hint: str
   ["ERR_TLS_CERT_ALTNAME_INVALID", ["it is for another name", "Use a name that the certificate carries in --url."]],
 ]);
 
+/** What the other side says when it speaks another protocol than was asked for. */
+const OTHER_LANGUAGES: ReadonlyMap<string, readonly [why: string, hint: string]> = new Map([
+  ["EPROTO", ["it does not speak TLS there", "Use http:// in --url where the server listens on loopback alone."]],
+  ["HPE_INVALID_CONSTANT", ["it does not speak HTTP there", "Check host and port, and https:// or http://."]],
+]);
+
 /** What went wrong on the way, in the words of the user of the CLI. */
 export function connectionFailed(where: string, error: NodeJS.ErrnoException): CasemateError {
   if (error instanceof CasemateError) return error;
   const [why, hint] = CERTIFICATE_FAILURES.get(error.code ?? "") ?? [];
   if (why !== undefined && hint !== undefined)
     return new CasemateError("UNAVAILABLE", `the certificate of ${where} is refused: ${why}`, { cause: error, hint });
-  return new CasemateError("UNAVAILABLE", `the connection to ${where} failed: ${error.message}`, { cause: error });
+  const [what = error.message, todo] = OTHER_LANGUAGES.get(error.code ?? "") ?? [];
+  return new CasemateError("UNAVAILABLE", `the connection to ${where} failed: ${what}`, {
+    cause: error,
+    ...(todo === undefined ? {} : { hint: todo }),
+  });
 }
 
 async function collect(response: IncomingMessage): Promise<TransportResponse> {

@@ -2,6 +2,7 @@ import { chmodSync, existsSync, mkdirSync, readFileSync, statSync } from "node:f
 import { homedir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { CasemateError } from "@casemate/foundation/errors";
+import { startFailure } from "./start-failure.ts";
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -101,6 +102,8 @@ export function prepareDataDirectory(root: string): void {
     }
     if ((found.mode & 0o077) !== 0) chmodSync(root, 0o700);
   } catch (error) {
+    const known = startFailure(error, root);
+    if (known instanceof CasemateError && known.code === "STORAGE_FULL") throw known;
     if (error instanceof CasemateError) throw error;
     throw new CasemateError(
       "CONFIG_INVALID",

@@ -2,6 +2,7 @@ import { chmodSync, existsSync, readFileSync, rmSync, writeFileSync } from "node
 import { hostname } from "node:os";
 import { systemClock } from "@casemate/foundation/effects";
 import { asCasemateError, CasemateError } from "@casemate/foundation/errors";
+import type { RestServer } from "@casemate/interfaces/rest";
 import type { Announcement } from "./announce.ts";
 import { readRunning, type DataPaths, type Running } from "./data-directory.ts";
 import { openDevices, type DeviceSet } from "./devices.ts";
@@ -10,6 +11,7 @@ import { hardenServer } from "./harden.ts";
 import type { Log } from "./log.ts";
 import { isEveryAddress, type RunOptions } from "./options.ts";
 import { openPkcs11, type Pkcs11Door } from "./pkcs11.ts";
+import { startFailure } from "./start-failure.ts";
 import { tlsMaterial } from "./tls.ts";
 import manifest from "./package.json" with { type: "json" };
 
@@ -102,8 +104,14 @@ async function firstRun(
 ): Promise<boolean> {
   if (existsSync(paths.adminToken) && readFileSync(paths.adminToken, "utf8").trim() !== "") return false;
   const { token } = await keyring.bootstrapAdmin();
-  writeFileSync(paths.adminToken, `${token}\n`, { mode: 0o600, flush: true });
-  chmodSync(paths.adminToken, 0o600);
+  try {
+    writeFileSync(paths.adminToken, `${token}\n`, { mode: 0o600, flush: true });
+    chmodSync(paths.adminToken, 0o600);
+  } catch (error) {
+    // Half a token would be believed to be one.
+    rmSync(paths.adminToken, { force: true });
+    throw error;
+  }
   return true;
 }
 
@@ -128,29 +136,28 @@ async function reloadDevices(set: DeviceSet, parts: Awaited<ReturnType<typeof op
   }
 }
 
-/**
- * Opens everything and answers requests.
- * @throws CONFIG_INVALID, STORAGE_IN_USE, STORAGE_NEWER, STORAGE_FULL, TAMPER_DETECTED and what the first device throws.
- */
-export async function startServer(options: RunOptions, paths: DataPaths, log: Log): Promise<Server> {
+/** Tells clients how to reach this server. Undefined, or what to say where it cannot be written: reading goes on on a full disk. */
+function writeRunning(paths: DataPaths, running: Running): string | undefined {
+  try {
+    writeFileSync(paths.running, `${JSON.stringify(running)}\n`, { mode: 0o600 });
+    return undefined;
+  } catch (error) {
+    rmSync(paths.running, { force: true });
+    return `${paths.running} could not be written (${(error as NodeJS.ErrnoException).code}): clients without the socket need --url ${running.url}`;
+  }
+}
+
+async function startParts(options: RunOptions, paths: DataPaths, log: Log): Promise<Server> {
   const { version } = manifest;
   const remarks = [...hardenServer()];
   chooseRoot(paths, options.root);
   const parts = await openParts(paths, log, options);
   const { keyring, devices, rest: interfaces } = parts;
-  const idempotency = interfaces.openIdempotencyFile(paths.idempotency);
-  const rest = await interfaces.createRestServer({
-    keyring,
-    version,
-    clock: systemClock,
-    log,
-    idempotency,
-    allowOrigins: options.allowOrigins,
-  });
+  let rest: RestServer | undefined;
   let pkcs11: Pkcs11Door | undefined;
   const closeAll = async (): Promise<void> => {
     // One that fails must not keep the others open: the keyring's end signs the last checkpoint.
-    for (const end of [() => pkcs11?.close(), () => rest.close(), () => keyring.close()]) {
+    for (const end of [() => pkcs11?.close(), () => rest?.close(), () => keyring.close()]) {
       try {
         await end();
       } catch (error) {
@@ -159,6 +166,14 @@ export async function startServer(options: RunOptions, paths: DataPaths, log: Lo
     }
   };
   try {
+    rest = await interfaces.createRestServer({
+      keyring,
+      version,
+      clock: systemClock,
+      log,
+      idempotency: interfaces.openIdempotencyFile(paths.idempotency),
+      allowOrigins: options.allowOrigins,
+    });
     const first = await firstRun(paths, keyring);
     const { host, port } = options.listen;
     const tls = await tlsMaterial(options, paths);
@@ -178,7 +193,8 @@ export async function startServer(options: RunOptions, paths: DataPaths, log: Lo
       startedAt: new Date().toISOString(),
       version,
     };
-    writeFileSync(paths.running, `${JSON.stringify(running)}\n`, { mode: 0o600 });
+    const unwritten = writeRunning(paths, running);
+    if (unwritten !== undefined) remarks.push(unwritten);
     const timer = setInterval(() => {
       keyring.runSchedule().catch((error: unknown) => log.error({ err: error }, "scheduled work failed"));
     }, SCHEDULE_EVERY_MS);
@@ -207,5 +223,17 @@ export async function startServer(options: RunOptions, paths: DataPaths, log: Lo
   } catch (error) {
     await closeAll();
     throw error;
+  }
+}
+
+/**
+ * Opens everything and answers requests.
+ * @throws CONFIG_INVALID, STORAGE_IN_USE, STORAGE_NEWER, STORAGE_FULL, TAMPER_DETECTED and what the first device throws.
+ */
+export async function startServer(options: RunOptions, paths: DataPaths, log: Log): Promise<Server> {
+  try {
+    return await startParts(options, paths, log);
+  } catch (error) {
+    throw startFailure(error, paths.root);
   }
 }

@@ -102,7 +102,7 @@ export abstract class Operations {
     return this.call({ method: "POST", path: `/v1/keys/${encodeURIComponent(name)}/sign`, body, bytes: [["signature"]], repeatable: true }, options);
   }
 
-  /** Sign a message or a digest: up to 1000 items in one call. One result per item, in their order: an item that fails, also a single one, has its error there. What is no request, such as malformed base64, fails as a whole. */
+  /** Sign a message or a digest: up to 1000 items in one call. One result per item, in their order: an item that fails, also a single one, has its error there, and so has one whose base64 is malformed, as long as another can be read. What does not fit this document otherwise fails as a whole. */
   signBatch(name: string, body: T.SignBatchBody, options?: CallOptions): Promise<T.SignBatchResult> {
     return this.call({ method: "POST", path: `/v1/keys/${encodeURIComponent(name)}/sign-batch`, body, bytes: [["results","*","signature"]], repeatable: true }, options);
   }
@@ -112,7 +112,7 @@ export abstract class Operations {
     return this.call({ method: "POST", path: `/v1/keys/${encodeURIComponent(name)}/verify`, body, repeatable: true }, options);
   }
 
-  /** Verify a signature: up to 1000 items in one call. One result per item, in their order: an item that fails, also a single one, has its error there. What is no request, such as malformed base64, fails as a whole. */
+  /** Verify a signature: up to 1000 items in one call. One result per item, in their order: an item that fails, also a single one, has its error there, and so has one whose base64 is malformed, as long as another can be read. What does not fit this document otherwise fails as a whole. */
   verifyBatch(name: string, body: T.VerifyBatchBody, options?: CallOptions): Promise<T.VerifyBatchResult> {
     return this.call({ method: "POST", path: `/v1/keys/${encodeURIComponent(name)}/verify-batch`, body, repeatable: true }, options);
   }
@@ -122,7 +122,7 @@ export abstract class Operations {
     return this.call({ method: "POST", path: `/v1/keys/${encodeURIComponent(name)}/encrypt`, body, bytes: [["ciphertext"]], repeatable: true }, options);
   }
 
-  /** Encrypt data; the device makes the nonce: up to 1000 items in one call. One result per item, in their order: an item that fails, also a single one, has its error there. What is no request, such as malformed base64, fails as a whole. */
+  /** Encrypt data; the device makes the nonce: up to 1000 items in one call. One result per item, in their order: an item that fails, also a single one, has its error there, and so has one whose base64 is malformed, as long as another can be read. What does not fit this document otherwise fails as a whole. */
   encryptBatch(name: string, body: T.EncryptBatchBody, options?: CallOptions): Promise<T.EncryptBatchResult> {
     return this.call({ method: "POST", path: `/v1/keys/${encodeURIComponent(name)}/encrypt-batch`, body, bytes: [["results","*","ciphertext"]], repeatable: true }, options);
   }
@@ -132,7 +132,7 @@ export abstract class Operations {
     return this.call({ method: "POST", path: `/v1/keys/${encodeURIComponent(name)}/decrypt`, body, bytes: [["plaintext"]], repeatable: true }, options);
   }
 
-  /** Decrypt a ciphertext: up to 1000 items in one call. One result per item, in their order: an item that fails, also a single one, has its error there. What is no request, such as malformed base64, fails as a whole. */
+  /** Decrypt a ciphertext: up to 1000 items in one call. One result per item, in their order: an item that fails, also a single one, has its error there, and so has one whose base64 is malformed, as long as another can be read. What does not fit this document otherwise fails as a whole. */
   decryptBatch(name: string, body: T.DecryptBatchBody, options?: CallOptions): Promise<T.DecryptBatchResult> {
     return this.call({ method: "POST", path: `/v1/keys/${encodeURIComponent(name)}/decrypt-batch`, body, bytes: [["results","*","plaintext"]], repeatable: true }, options);
   }
@@ -142,7 +142,7 @@ export abstract class Operations {
     return this.call({ method: "POST", path: `/v1/keys/${encodeURIComponent(name)}/mac`, body, bytes: [["mac"]], repeatable: true }, options);
   }
 
-  /** Make a message authentication code: up to 1000 items in one call. One result per item, in their order: an item that fails, also a single one, has its error there. What is no request, such as malformed base64, fails as a whole. */
+  /** Make a message authentication code: up to 1000 items in one call. One result per item, in their order: an item that fails, also a single one, has its error there, and so has one whose base64 is malformed, as long as another can be read. What does not fit this document otherwise fails as a whole. */
   macBatch(name: string, body: T.MacBatchBody, options?: CallOptions): Promise<T.MacBatchResult> {
     return this.call({ method: "POST", path: `/v1/keys/${encodeURIComponent(name)}/mac-batch`, body, bytes: [["results","*","mac"]], repeatable: true }, options);
   }
@@ -152,7 +152,7 @@ export abstract class Operations {
     return this.call({ method: "POST", path: `/v1/keys/${encodeURIComponent(name)}/mac-verify`, body, repeatable: true }, options);
   }
 
-  /** Check a message authentication code inside the device: up to 1000 items in one call. One result per item, in their order: an item that fails, also a single one, has its error there. What is no request, such as malformed base64, fails as a whole. */
+  /** Check a message authentication code inside the device: up to 1000 items in one call. One result per item, in their order: an item that fails, also a single one, has its error there, and so has one whose base64 is malformed, as long as another can be read. What does not fit this document otherwise fails as a whole. */
   macVerifyBatch(name: string, body: T.MacVerifyBatchBody, options?: CallOptions): Promise<T.MacVerifyBatchResult> {
     return this.call({ method: "POST", path: `/v1/keys/${encodeURIComponent(name)}/mac-verify-batch`, body, repeatable: true }, options);
   }

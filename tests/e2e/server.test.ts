@@ -1,6 +1,6 @@
 /** The server's life as a user meets it: start, restart, refusals, signals, addresses. */
 import assert from "node:assert/strict";
-import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
@@ -167,6 +167,22 @@ test("a second server on the same data directory is refused, and is told who has
   }
 });
 
+test("https:// to a server without TLS is refused by what it is, with what to do", async () => {
+  using directory = temporary();
+  const server = await startServer(directory.path);
+  try {
+    const { status, stderr } = await casemate(directory.path, [
+      "status",
+      "--url",
+      server.announced.url.replace("http", "https"),
+    ]);
+    assert.equal(status, 1);
+    assert.match(stderr, /failed: it does not speak TLS there \(UNAVAILABLE\)\nHint: Use http:/);
+  } finally {
+    await server.stop();
+  }
+});
+
 test("an address that is taken is refused with what to do, and leaves no process behind", async () => {
   using directory = temporary();
   const other = createServer();
@@ -176,12 +192,37 @@ test("an address that is taken is refused with what to do, and leaves no process
   try {
     const refused = await casemate(directory.path, ["up", "--listen", `127.0.0.1:${address.port}`]);
     assert.equal(refused.status, 1);
-    assert.match(refused.stderr, /cannot listen on 127\.0\.0\.1:\d+.*EADDRINUSE[\s\S]*Hint: /);
+    assert.match(refused.stderr, /cannot listen on 127\.0\.0\.1:\d+.*EADDRINUSE[\s\S]*Hint: .*--listen HOST:PORT/);
+    const elsewhere = await casemate(directory.path, ["up", "--listen", "203.0.113.1:0"]);
+    assert.match(elsewhere.stderr, /EADDRNOTAVAIL[\s\S]*Hint: .*no such address.*--listen/);
   } finally {
     other.close();
   }
   const free = await startServer(directory.path);
   assert.equal(await free.stop(), 0, "the data directory was let go");
+});
+
+test("a data directory whose root key file is gone is refused by its name, and nothing is made in its place", async () => {
+  using directory = temporary();
+  const data = directory.path;
+  const key = join(data, "roots", "hsm-1.key");
+  assert.equal(await (await startServer(data)).stop(), 0);
+  const kept = readFileSync(key);
+  rmSync(key);
+  const before = readFileSync(join(data, "devices", "hsm-1", "device.state"));
+  for (const how of ["missing", "empty"]) {
+    const refused = await casemate(data, ["up", "--listen", "127.0.0.1:0"]);
+    assert.equal(refused.status, 1);
+    const [message = "", hint = ""] = refused.stderr.split("\n");
+    assert.ok(message.includes(`the key file ${key} is ${how}`), message);
+    assert.match(message, /root of trust of hsm-1.*\(CONFIG_INVALID\)$/);
+    assert.ok(hint.startsWith(`Hint: Put ${key} back from its backup`), hint);
+    if (how === "missing") assert.ok(!existsSync(key), "no file was made in its place");
+    assert.deepEqual(readFileSync(join(data, "devices", "hsm-1", "device.state")), before);
+    writeFileSync(key, "", { mode: 0o600 });
+  }
+  writeFileSync(key, kept, { mode: 0o600 });
+  assert.equal(await (await startServer(data)).stop(), 0, "with its key file it is there again");
 });
 
 test("wrong options exit with 2 and name the option", async () => {
@@ -227,6 +268,9 @@ test("beyond loopback the server speaks TLS with a certificate of its own, and a
       /certificate of https:\/\/localhost:\d+ is refused: it is self-signed[\s\S]*--ca-file/,
     );
     assert.doesNotMatch(untrusted.stderr, /NODE_|node:/);
+    const plain = await casemate(directory.path, ["status", "--url", url.replace("https", "http")]);
+    assert.equal(plain.status, 1);
+    assert.match(plain.stderr, /the connection to http:\/\/localhost:\d+ failed: .*\(UNAVAILABLE\)/);
     const own = await casemate(directory.path, ["key", "list", ...trusted]);
     assert.equal(own.status, 0, "the server of this data directory is given its administrator's token");
     const elsewhere = ["--url", url.replace("localhost", "127.0.0.1"), ...trusted.slice(2)];

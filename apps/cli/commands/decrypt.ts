@@ -1,7 +1,9 @@
 import { createReadStream } from "node:fs";
+import { CasemateError } from "@casemate/foundation/errors";
 import type { CipherScheme } from "@casemate/sdk";
 import type { Command } from "commander";
 import { isEnvelope, open, type Source } from "../envelope.ts";
+import { shown } from "../failure.ts";
 import { readInput, startOf, toFile, toldOf, writeOutput, writePieces } from "../files.ts";
 import { given, whole } from "../parse.ts";
 import type { Session } from "../session.ts";
@@ -17,14 +19,26 @@ interface DecryptOptions {
 
 const START_BYTES = 64;
 
+function notItsEnvelope(key: string, cause: unknown): CasemateError {
+  const message = `the data key of this envelope is not one that ${key} wrapped under that context, or was changed`;
+  return new CasemateError("DECRYPT_FAILED", message, {
+    hint: "Name the key that encrypted it, and the --context that was given then.",
+    cause,
+  });
+}
+
 /** What `encrypt` made of a large file: the device unwraps its data key, the rest is decrypted here. */
 async function decryptEnvelope(session: Session, key: string, source: Source, options: DecryptOptions): Promise<void> {
   const client = await session.client();
   const context = options.context === undefined ? undefined : new TextEncoder().encode(options.context);
-  const pieces = open(
-    source,
-    async (wrapped) => (await client.decrypt(key, given({ data: wrapped, context }))).plaintext,
-  );
+  const unwrap = async (wrapped: Uint8Array): Promise<Uint8Array> => {
+    try {
+      return (await client.decrypt(key, given({ data: wrapped, context }))).plaintext;
+    } catch (error) {
+      throw shown(error).code === "DECRYPT_FAILED" ? notItsEnvelope(key, error) : error;
+    }
+  };
+  const pieces = open(source, unwrap);
   session.out.progress("decrypting …");
   await writePieces(options.out, pieces, 0o600);
   session.out.progress("");

@@ -2,7 +2,7 @@ import { createReadStream } from "node:fs";
 import { CasemateError } from "@casemate/foundation/errors";
 import type { CipherScheme } from "@casemate/sdk";
 import type { Command } from "commander";
-import { seal } from "../envelope.ts";
+import { seal, type Source } from "../envelope.ts";
 import { usage } from "../failure.ts";
 import { readInput, sizeOf, toFile, writeOutput, writePieces } from "../files.ts";
 import { given, whole } from "../parse.ts";
@@ -24,11 +24,22 @@ function contextOf(options: EncryptOptions): Uint8Array | undefined {
   return options.context === undefined ? undefined : new TextEncoder().encode(options.context);
 }
 
-/** A file of any size: encrypted here under a fresh data key, of which only the wrapped form is kept. */
-async function encryptEnvelope(session: Session, key: string, file: string, options: EncryptOptions): Promise<void> {
+interface Plaintext {
+  /** As people read it. */
+  readonly name: string;
+  readonly source: Source;
+}
+
+/** A plaintext of any size: encrypted here under a fresh data key, of which only the wrapped form is kept. */
+async function encryptEnvelope(
+  session: Session,
+  key: string,
+  { name, source }: Plaintext,
+  options: EncryptOptions,
+): Promise<void> {
   if (options.scheme !== undefined || options.version !== undefined) {
     throw usage(
-      `${file} is encrypted under a data key, which --scheme and --version say nothing about`,
+      `${name} is encrypted under a data key, which --scheme and --version say nothing about`,
       "Leave them out.",
     );
   }
@@ -40,8 +51,8 @@ async function encryptEnvelope(session: Session, key: string, file: string, opti
   if (made?.plaintext === undefined) throw new CasemateError("DEVICE_FAILED", "the device gave no data key");
   const { wrapped, plaintext } = made;
   try {
-    session.out.progress(`encrypting ${file} …`);
-    await writePieces(options.out, seal(wrapped, plaintext, createReadStream(file)), 0o644);
+    session.out.progress(`encrypting ${name} …`);
+    await writePieces(options.out, seal(wrapped, plaintext, source), 0o644);
     session.out.progress("");
   } finally {
     plaintext.fill(0);
@@ -60,14 +71,18 @@ export function define(command: Command, session: Session): void {
     .option("--context <text>", "bound in and needed again to decrypt: associated data, or the label of OAEP")
     .option("--scheme <name>", "aes-gcm, rsa-oaep-sha256, … (default: the key's own)")
     .option("--version <number>", "key version (default: the primary)", whole("--version", 1, 1_000_000))
-    .option("--envelope", "under a data key of its own, as large files always are (AES keys only)")
+    .option("--envelope", "under a data key of its own, as more than 512 KiB always is (AES keys only)")
     .action(async (key: string, options: EncryptOptions) => {
-      const large = (sizeOf(options.in) ?? 0) > ENVELOPE_FROM_BYTES;
-      if (options.in !== undefined && (large || options.envelope === true)) {
-        await encryptEnvelope(session, key, options.in, options);
+      const size = sizeOf(options.in);
+      if (options.in !== undefined && size !== undefined && (size > ENVELOPE_FROM_BYTES || options.envelope === true)) {
+        await encryptEnvelope(session, key, { name: options.in, source: createReadStream(options.in) }, options);
         return;
       }
       const data = await readInput(options.in);
+      if (data.length > ENVELOPE_FROM_BYTES || options.envelope === true) {
+        await encryptEnvelope(session, key, { name: "standard input", source: [data] }, options);
+        return;
+      }
       const client = await session.client();
       const { scheme, version } = options;
       const context = contextOf(options);

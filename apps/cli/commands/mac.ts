@@ -1,8 +1,7 @@
-import { readFileSync } from "node:fs";
 import type { MacScheme } from "@casemate/sdk";
 import type { Command } from "commander";
 import { EXIT } from "../failure.ts";
-import { readInput, writeOutput } from "../files.ts";
+import { contentOf, readInput, writeOutput } from "../files.ts";
 import { given, whole } from "../parse.ts";
 import type { Session } from "../session.ts";
 
@@ -27,7 +26,7 @@ export function define(command: Command, session: Session): void {
       const client = await session.client();
       const { scheme, version } = options;
       if (options.check !== undefined) {
-        const body = given({ input, mac: readFileSync(options.check), scheme, version });
+        const body = given({ input, mac: contentOf(options.check), scheme, version });
         const answer = await client.macVerify(key, body);
         session.out.answer({ key, ...answer }, () =>
           session.out.line(answer.valid ? `Code ok: ${key} (${answer.scheme}).` : `Code NOT valid for ${key}.`),

@@ -1,7 +1,6 @@
-import { readFileSync } from "node:fs";
 import type { Command } from "commander";
 import { EXIT, usage } from "../failure.ts";
-import { readInput } from "../files.ts";
+import { contentOf, readInput } from "../files.ts";
 import { given, instant, words } from "../parse.ts";
 import type { Session } from "../session.ts";
 import type { Action, Decision, TestPolicyBody, Token } from "@casemate/sdk";
@@ -24,7 +23,7 @@ const text = new TextDecoder();
 
 function checksOf(options: TestOptions): NonNullable<TestPolicyBody["checks"]> {
   if (options.checks !== undefined) {
-    const value: unknown = JSON.parse(readFileSync(options.checks, "utf8"));
+    const value: unknown = JSON.parse(contentOf(options.checks).toString("utf8"));
     if (!Array.isArray(value))
       throw usage("--checks takes a JSON array of {principal, roles, action, key, source, at}");
     return value as NonNullable<TestPolicyBody["checks"]>;

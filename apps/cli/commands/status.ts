@@ -9,6 +9,8 @@ import { printDevices } from "./device/list.ts";
 /** A server that takes connections and says nothing for so long, such as a stopped process, is as good as none. */
 const PATIENCE_MS = 5_000;
 
+const EXITS = "\nExits with 0 when all is well, 1 while there is an alarm, 3 while no server answers.";
+
 interface Known extends WhoamiResult {
   readonly devices: readonly Device[];
 }
@@ -39,7 +41,7 @@ async function answerOf(target: Target): Promise<HealthResult> {
 }
 
 export function define(command: Command, session: Session): void {
-  command.action(async () => {
+  command.addHelpText("after", EXITS).action(async () => {
     const target = findServer(session);
     // Health needs no token: first learn whether anybody is there at all.
     const health = await answerOf(target);

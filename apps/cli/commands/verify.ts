@@ -1,7 +1,7 @@
-import { readFileSync } from "node:fs";
 import type { SignScheme } from "@casemate/sdk";
 import type { Command } from "commander";
 import { EXIT } from "../failure.ts";
+import { contentOf } from "../files.ts";
 import { given, whole } from "../parse.ts";
 import type { Session } from "../session.ts";
 import { signingInput } from "../signing-input.ts";
@@ -23,7 +23,7 @@ export function define(command: Command, session: Session): void {
     .option("--scheme <name>", "as for sign")
     .option("--version <number>", "key version (default: the primary)", whole("--version", 1, 1_000_000))
     .action(async (key: string, options: VerifyOptions) => {
-      const signature = readFileSync(options.signature);
+      const signature = contentOf(options.signature);
       const client = await session.client();
       const prepared = await signingInput(client, key, options);
       const body = given({ version: options.version, ...prepared, signature });

@@ -1,4 +1,4 @@
-import { closeSync, constants, fstatSync, fsync, openSync } from "node:fs";
+import { fsync } from "node:fs";
 import { promisify } from "node:util";
 import { superviseBoundary, type BoundaryProcess } from "@casemate/devices/boundary";
 import type { AlgorithmSupport, Device, DeviceEvent, DeviceIdentity, DeviceState } from "@casemate/devices/contract";
@@ -7,6 +7,7 @@ import { CasemateError } from "@casemate/foundation/errors";
 import { ALGORITHMS, KEY_ALGORITHM_NAMES, LIMITS, NOTICES, type WireState } from "@casemate/protocols/hsm";
 import { createCall, type Call } from "./calls.ts";
 import * as facets from "./facets.ts";
+import { openKeyFile, type RootOptions } from "./key-file.ts";
 import { openStateDirectory } from "./state-directory.ts";
 import { witnessFacet } from "./witness.ts";
 
@@ -18,13 +19,7 @@ export interface VirtualHsmOptions {
   readonly entry: string;
   /** Where the sealed state is kept; made when missing. */
   readonly stateDirectory: string;
-  readonly root:
-    | { readonly kind: "key-file"; readonly path: string }
-    | {
-        readonly kind: "passphrase";
-        /** File of the key that signs unlock challenges; made on the first run. It opens no sealed state. */
-        readonly unlockKeyPath: string;
-      };
+  readonly root: RootOptions;
   /** Power of two; 0 for none. Default 2 MiB: some 2000 loaded RSA-2048 keys. */
   readonly secureHeapBytes?: number;
   /** Only the virtual HSM built for tests takes one. */
@@ -38,33 +33,23 @@ const algorithms: readonly AlgorithmSupport[] = KEY_ALGORITHM_NAMES.map((algorit
   return { algorithm, usages, sign, cipher, mac, wrap };
 });
 
-const contractState = (state: WireState): DeviceState => (state === "starting" ? "absent" : state);
-
-/** Opens the key file for the boundary to read and, on the first run, to fill. Nothing here reads it. */
-function openKeyFile(path: string): number {
-  let descriptor: number;
-  try {
-    descriptor = openSync(path, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o600);
-  } catch (cause) {
-    throw new CasemateError("CONFIG_INVALID", `the key file ${path} cannot be opened for reading and writing`, {
-      cause,
-      hint: "check its path, owner and mode",
-    });
-  }
-  if ((fstatSync(descriptor).mode & 0o077) === 0) return descriptor;
-  closeSync(descriptor);
-  throw new CasemateError("CONFIG_INVALID", `the key file ${path} is open to other users`, {
-    hint: `chmod 600 ${path}; whoever could read it before may have the root key`,
+function noRoomFor({ id, stateDirectory }: VirtualHsmOptions): CasemateError {
+  return new CasemateError("STORAGE_FULL", `device ${id} was not made: its state did not fit into ${stateDirectory}`, {
+    hint: "Free space on the disk, then start again.",
   });
 }
 
+const contractState = (state: WireState): DeviceState => (state === "starting" ? "absent" : state);
+
 /**
  * Starts a virtual HSM in its boundary process and keeps it running.
- * @throws CONFIG_INVALID for an unusable key file; DEVICE_FAILED, TIMEOUT when the process does not start.
+ * @throws CONFIG_INVALID for an unusable or missing key file; STORAGE_FULL for a new device without room; DEVICE_FAILED, TIMEOUT when the process does not start.
  */
 export async function openVirtualHsm(options: VirtualHsmOptions): Promise<Device> {
   const states = await openStateDirectory(options.stateDirectory);
-  const keyFile = openKeyFile(options.root.kind === "key-file" ? options.root.path : options.root.unlockKeyPath);
+  // An empty newest generation is what zeroizing leaves: a new device then begins with a new key file.
+  const [newest] = await states.generations();
+  const keyFile = openKeyFile(options.id, options.root, newest !== undefined && newest.length > 0);
   const listeners = new Set<(event: DeviceEvent) => void>();
   /** Made anew only when it changes: it is asked for with every use of a key. */
   let identity: DeviceIdentity = {
@@ -91,11 +76,14 @@ export async function openVirtualHsm(options: VirtualHsmOptions): Promise<Device
         : { ...identity, firmware, serial, identityKey: status.identityKey.slice() };
   };
 
+  /** Whether the newest save found no room. */
+  let full = false;
+  let saving: Promise<unknown> = Promise.resolve();
   let keyFileSynced = false;
   /** The guest writes its key file but cannot sync it; it does so only before a process's first save and when zeroizing. */
   const syncKeyFile = async (zeroizing: boolean): Promise<void> => {
     if (keyFileSynced && !zeroizing) return;
-    await promisify(fsync)(keyFile);
+    await promisify(fsync)(keyFile.descriptor);
     keyFileSynced = true;
   };
 
@@ -106,13 +94,14 @@ export async function openVirtualHsm(options: VirtualHsmOptions): Promise<Device
       () => false,
     );
     const outcome = synced ? await states.save(sealed) : "failed";
+    full = outcome === "full";
     await call("stateSaved", { sequence, outcome });
   };
 
   const onNotice = (process: BoundaryProcess, op: number, body: Uint8Array): void => {
     const call = createCall(process.channel);
     if (op === NOTICES.stateSave.op) {
-      save(call, body).catch(() => undefined); // the process is gone, and its state is on the disk
+      saving = save(call, body).catch(() => undefined); // the process is gone, and its state is on the disk
     } else if (op === NOTICES.stateChanged.op) {
       const { state, detail } = decode(NOTICES.stateChanged.body, body);
       emit(state === "tampered" ? { kind: "tamper", detail } : { kind: "state", state: contractState(state), detail });
@@ -123,13 +112,15 @@ export async function openVirtualHsm(options: VirtualHsmOptions): Promise<Device
     keyFileSynced = false;
     process.channel.onNotify((op, body) => onNotice(process, op, body));
     const call = createCall(process.channel);
-    await call("restore", { root: options.root.kind, generations: await states.generations() });
+    const generations = await states.generations();
+    await call("restore", { root: options.root.kind, generations });
+    if (generations.length === 0 && full) throw noRoomFor(options);
     await learn(call);
   };
 
   const supervised = await superviseBoundary({
     entry: options.entry,
-    descriptors: [keyFile],
+    descriptors: [keyFile.descriptor],
     secureHeapBytes: options.secureHeapBytes ?? DEFAULT_SECURE_HEAP,
     ...(options.testSeed === undefined ? {} : { testSeed: options.testSeed }),
     ...(options.log === undefined ? {} : { log: options.log }),
@@ -140,8 +131,12 @@ export async function openVirtualHsm(options: VirtualHsmOptions): Promise<Device
         state: "absent",
         detail: `the device's process ended (${signal === null ? `exit code ${code}` : `signal ${signal}`}); restarting`,
       }),
-  }).catch((error: unknown) => {
-    closeSync(keyFile);
+  }).catch(async (error: unknown) => {
+    await saving; // or a state could appear whose root is taken away
+    const kept = await states.generations().catch(() => undefined);
+    // A root that opens no state is of no use, and one that was written in part would be in the way of the next start.
+    if (kept?.length === 0) keyFile.discard();
+    else keyFile.close();
     throw error;
   });
   const call = createCall(supervised.channel);
@@ -149,7 +144,7 @@ export async function openVirtualHsm(options: VirtualHsmOptions): Promise<Device
   let closing: Promise<void> | undefined;
   const close = async (): Promise<void> => {
     await supervised.stop();
-    closeSync(keyFile);
+    keyFile.close();
   };
 
   return {

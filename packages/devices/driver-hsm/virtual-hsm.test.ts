@@ -293,6 +293,25 @@ test("a key file that others may read is refused", async (t) => {
   );
 });
 
+test("state without its key file is refused by the file's name; without state a start that fails takes its own key file away", async (t) => {
+  const directory = await place(t);
+  const key = join(directory, "root.key");
+  await (await open(t, directory)).close();
+  await rm(key);
+  await assert.rejects(open(t, directory), (error: unknown) => {
+    assert.ok(isCasemateError(error) && error.code === "CONFIG_INVALID");
+    assert.ok(error.message.includes(`${key} is missing`) && error.hint?.includes(key));
+    return true;
+  });
+  assert.deepEqual(await readdir(directory), ["state"]);
+
+  const fresh = await place(t);
+  const broken = join(await place(t), "main.ts");
+  await writeFile(broken, "throw new Error('it does not start');\n");
+  await assert.rejects(open(t, fresh, { entry: broken }));
+  assert.deepEqual(await readdir(fresh), ["state"]);
+});
+
 test("zeroizing leaves an empty, locked device and no root", async (t) => {
   const directory = await place(t);
   const device = await open(t, directory);

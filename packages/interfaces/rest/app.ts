@@ -12,6 +12,7 @@ import {
   SECURITY_HEADERS,
   type Services,
 } from "./context.ts";
+import { checkHeaders } from "./headers.ts";
 import { IdempotentCalls } from "./idempotent-call.ts";
 import { parseJson } from "./json.ts";
 import { REST_LIMITS } from "./limits.ts";
@@ -170,6 +171,7 @@ export async function createApp(services: Services, connections: () => number): 
   app.addHook("onRequest", (request, reply, done) => {
     const context = contextOf(services, request, reply);
     try {
+      checkHeaders(request.raw);
       checkHost(context.connection, request.headers.host);
       if (!needsToken(context, request)) return done();
     } catch (error) {

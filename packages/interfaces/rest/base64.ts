@@ -32,7 +32,7 @@ export function bytesFrom(text: string, field: string, limit: number, at?: numbe
 export function tooLarge(size: number, field: string, limit: number, at?: number): CasemateError {
   const where = nameOf(field, at);
   return new CasemateError("TOO_LARGE", `${where} has ${size} bytes, the limit is ${limit}`, {
-    hint: "send less, or sign a digest of it with kind=digest",
+    hint: "send less; large messages are signed by a digest of them (kind=digest), large data is encrypted under a data key",
     details: { field: where, limit },
   });
 }

@@ -148,6 +148,39 @@ test("the Unix socket is for its owner alone; a left-over is replaced, a living 
   assert.ok(existsSync(file));
 });
 
+test("a request without Host, with Host or Authorization twice, or with an expectation is refused by a problem that says so", async () => {
+  await using server = await restBench();
+  const { port = 0 } = await server.rest.listen({ kind: "tcp", host: "127.0.0.1", port: 0 });
+  const token = `authorization: Bearer ${server.temporary.adminToken}\r\n`;
+  const end = "connection: close\r\n\r\n";
+  const body = 'content-type: application/json\r\ncontent-length: 16\r\nconnection: close\r\n\r\n{"input":"AAAA"}';
+  const rows: readonly (readonly [request: string, status: number, says: RegExp])[] = [
+    [`GET /v1/keys HTTP/1.1\r\n${token}${end}`, 400, /the Host header is missing/],
+    [`GET /v1/keys HTTP/1.1\r\nhost: localhost\r\nHOST: localhost\r\n${token}${end}`, 400, /more than one host header/],
+    [`GET /v1/keys HTTP/1.1\r\nhost: localhost\r\n${token}Authorization: Bearer x\r\n${end}`, 400, /one authorization/],
+    [`POST /v1/keys/a/sign HTTP/1.1\r\nhost: localhost\r\n${token}${token}${body}`, 400, /one authorization header/],
+    [`POST /v1/keys/a/sign HTTP/1.1\r\n${token}${body}`, 400, /the Host header is missing/],
+    [`GET /v1/keys HTTP/1.1\r\nhost: localhost\r\nexpect: tea\r\n${token}${end}`, 417, /Expect header/],
+    [`POST /v1/keys/a/sign HTTP/1.1\r\nhost: localhost\r\nexpect: tea\r\n${token}${body}`, 417, /100-continue/],
+  ];
+  for (const [request, status, says] of rows) {
+    const { length } = server.temporary.audit.entries;
+    const answer = await exchange(port, request);
+    assert.ok(answer.startsWith(`HTTP/1.1 ${status} `), `${request}\n${answer}`);
+    assert.match(answer, /content-type: application\/problem\+json/i);
+    assert.match(answer, /"code":"BAD_REQUEST"/);
+    assert.match(answer, says);
+    assert.equal(server.temporary.audit.entries.length, length + 1, "and it is audited");
+  }
+  const old = await exchange(port, `GET /v1/health HTTP/1.0\r\nhost: localhost\r\n\r\n`);
+  assert.match(old, /^HTTP\/1\.1 200 /);
+  const waited = await exchange(
+    port,
+    `POST /v1/keys/none/sign HTTP/1.1\r\nhost: localhost\r\nexpect: 100-continue\r\n${token}${body}`,
+  );
+  assert.match(waited, /^HTTP\/1\.1 100 [\s\S]*HTTP\/1\.1 404 /);
+});
+
 test("bytes that are not one clear HTTP request are refused, counted and audited, and the server goes on", async () => {
   await using server = await restBench();
   const { port = 0 } = await server.rest.listen({ kind: "tcp", host: "127.0.0.1", port: 0 });

@@ -16,6 +16,7 @@ import {
   type Services,
 } from "./context.ts";
 import { authenticateRequest } from "./context.ts";
+import { checkHeaders } from "./headers.ts";
 import { parseJson } from "./json.ts";
 import { REST_LIMITS } from "./limits.ts";
 import type { OperationCounter } from "./metrics.ts";
@@ -94,6 +95,7 @@ async function answer(
   let status = 200;
   let body: string;
   try {
+    checkHeaders(request);
     checkHost(context.connection, headers.host);
     const caller =
       (context.caller = services.authenticator.known(context.connection, headers.authorization)) ??

@@ -5,8 +5,9 @@ import { DatabaseSync } from "node:sqlite";
 import type { IdempotencyEntry, IdempotencyStore } from "./idempotency.ts";
 
 const SCHEMA_VERSION = 1;
-/** SQLite result codes (sqlite.org/rescode.html). */
-const SQLITE_FULL = 13;
+/** SQLite result codes (sqlite.org/rescode.html) of a full disk: SQLITE_FULL, SQLITE_IOERR_WRITE, SQLITE_IOERR_SHMSIZE. */
+const FULL: ReadonlySet<unknown> = new Set([13, 778, 4874]);
+const MAKE_ROOM = "Free space on the disk of the data directory, then try again.";
 
 interface Row {
   readonly fingerprint: Uint8Array;
@@ -20,10 +21,13 @@ function guarded<T>(action: () => T): T {
   try {
     return action();
   } catch (cause) {
-    const full = (cause as { readonly errcode?: number }).errcode === SQLITE_FULL;
-    throw new CasemateError(full ? "STORAGE_FULL" : "STORAGE_FAILED", "the idempotency key could not be kept", {
-      cause,
-    });
+    if (FULL.has((cause as { readonly errcode?: number }).errcode)) {
+      throw new CasemateError("STORAGE_FULL", "the idempotency key could not be kept: the disk is full", {
+        hint: MAKE_ROOM,
+        cause,
+      });
+    }
+    throw new CasemateError("STORAGE_FAILED", "the idempotency key could not be kept", { cause });
   }
 }
 
@@ -35,7 +39,9 @@ export function openIdempotencyFile(path: string): IdempotencyStore {
     opened.exec("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA busy_timeout=1000");
     return opened;
   });
-  const { user_version: found = 0 } = database.prepare("PRAGMA user_version").get() as { user_version?: number };
+  const { user_version: found = 0 } = guarded(
+    () => database.prepare("PRAGMA user_version").get() as { user_version?: number },
+  );
   if (found > SCHEMA_VERSION) {
     database.close();
     throw new CasemateError("STORAGE_NEWER", `${path} was written by a newer version of Casemate`);

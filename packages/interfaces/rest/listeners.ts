@@ -38,6 +38,8 @@ function serverOptions(limits: ConnectionLimits): ServerOptions {
     connectionsCheckingInterval: limits.checkEveryMs,
     maxHeaderSize: REST_LIMITS.headerBytes,
     insecureHTTPParser: false,
+    // Its absence is refused with a problem, not with Node's bare answer.
+    requireHostHeader: false,
     noDelay: true,
   };
 }
@@ -46,9 +48,17 @@ export function isLoopback(host: string): boolean {
   return host === "localhost" || host === "::1" || (isIP(host) === 4 && host.startsWith("127."));
 }
 
-/** The other side is gone: nothing was asked that could be refused. */
+/** What to do about an address that cannot be had. */
+const LISTEN_HINTS: ReadonlyMap<string, string> = new Map([
+  ["EADDRINUSE", "another program uses it: choose another one with --listen HOST:PORT; port 0 takes a free one"],
+  ["EACCES", "this account may not use that port: choose one above 1023 with --listen HOST:PORT"],
+  ["EADDRNOTAVAIL", "this machine has no such address: name one of its own with --listen HOST:PORT"],
+  ["ENOTFOUND", "the name is not known here: name an address of this machine with --listen HOST:PORT"],
+]);
+
 /** They mean every interface: no client can name them. */
 const EVERY_ADDRESS: ReadonlySet<string> = new Set(["0.0.0.0", "::"]);
+/** The other side is gone: nothing was asked that could be refused. */
 const VANISHED: ReadonlySet<string> = new Set(["ECONNRESET", "EPIPE", "ETIMEDOUT"]);
 
 export class Listeners {
@@ -157,8 +167,7 @@ export class Listeners {
   ): Promise<void> {
     await new Promise<void>((resolve, reject) => {
       const failed = (cause: NodeJS.ErrnoException): void => {
-        const hint =
-          cause.code === "EADDRINUSE" ? "another program uses it: choose another one" : "see the cause in the log";
+        const hint = LISTEN_HINTS.get(cause.code ?? "") ?? "see the cause in the log";
         reject(new CasemateError("CONFIG_INVALID", `cannot listen on ${shown}: ${cause.message}`, { cause, hint }));
       };
       server.once("error", failed);
@@ -182,6 +191,10 @@ export class Listeners {
     });
     server.on(event, (socket: Socket) => this.#services.connections.open(socket, door));
     server.on("request", (request, response) => this.#handler(request, response));
+    // Refused with a problem as well.
+    server.on("checkExpectation", (request: IncomingMessage, response: ServerResponse) =>
+      this.#handler(request, response),
+    );
     server.on("clientError", (error, socket) => void this.#broken(error, socket, door));
     // Upgrades and CONNECT are not spoken here.
     server.on(

@@ -138,6 +138,7 @@ const PLAIN_PATHS: JsonObject = {
             },
           },
         },
+        default: PROBLEM,
       },
     },
   },
@@ -180,6 +181,7 @@ const TEXT_PATHS: JsonObject = {
       security: [],
       responses: {
         "200": { description: "The document.", content: { "application/json": { schema: { type: "object" } } } },
+        default: PROBLEM,
       },
     },
   },
@@ -189,7 +191,10 @@ const TEXT_PATHS: JsonObject = {
       tags: ["Server"],
       summary: "Counters in the Prometheus text format; over TLS a token is needed",
       security: [{}, { token: [] }],
-      responses: { "200": { description: "The counters.", content: { "text/plain": { schema: { type: "string" } } } } },
+      responses: {
+        "200": { description: "The counters.", content: { "text/plain": { schema: { type: "string" } } } },
+        default: PROBLEM,
+      },
     },
   },
 };

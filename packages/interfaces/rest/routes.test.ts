@@ -291,6 +291,40 @@ test("a body with a content encoding is refused by name, on the short way and on
   }
 });
 
+test("a field that is given twice is refused by its name, on the short way and on the long one", async () => {
+  for (const url of ["/v1/keys/abcd/sign", "/v1/keys"]) {
+    const answer = await refused({ url, raw: '{"input":"AAAA","name":"a","input":"AAAB"}' }, [400], url);
+    assert.equal(answer.json["detail"], 'body: the field "input" is given twice in one object');
+  }
+});
+
+test("what the routes beside the operations refuse is in the document", async () => {
+  const document = (await server.call({ method: "GET", url: "/v1/openapi.json" })).json;
+  const paths = document["paths"] as Readonly<Record<string, { readonly get: { readonly responses: object } }>>;
+  for (const url of ["/v1/openapi.json", "/v1/health", "/v1/whoami", "/metrics"]) {
+    assert.ok("default" in (paths[url]?.get.responses ?? {}), url);
+    if (url !== "/metrics") await refused({ method: "GET", url: `${url}?x=1` }, [400], url);
+  }
+});
+
+test("what a body lacks or has too much of, and names of labels, are told in words", async () => {
+  const rows: readonly (readonly [url: string, body: object, says: RegExp])[] = [
+    ["/v1/keys", {}, /^body: must have name, algorithm$/],
+    ["/v1/keys/abcd/sign-batch", { items: [] }, /^body: items must have at least 1 item$/],
+    ["/v1/keys", { name: "a b", algorithm: "aes-256" }, /^body: name must be 1 to 128 of A-Z/],
+    ["/v1/keys", { name: "a", algorithm: "aes" }, /^body: algorithm must be one of rsa-2048, /],
+    [
+      "/v1/keys",
+      { name: "a", algorithm: "aes-256", labels: { "b c": "d" } },
+      /^body: "labels\/b c": a label's name must be/,
+    ],
+  ];
+  for (const [url, body, says] of rows) {
+    const answer = await refused({ url, body }, [400], JSON.stringify(body));
+    assert.match(String(answer.json["detail"]), says);
+  }
+});
+
 test("a number out of its range is refused with the range", async () => {
   for (const limit of ["-1", "0", "100000"]) {
     const answer = await refused({ method: "GET", url: `/v1/keys?limit=${limit}` }, [400], limit);
@@ -302,7 +336,7 @@ test("an unknown field is named with its path, on the short way and on the long 
   for (const via of ["http", "inject"] as const) {
     const body = { items: [{ input: "aGk=" }, { input: "aGk=", scheme: "pure" }] };
     const answer = await refused({ url: "/v1/keys/abcd/sign-batch", via, body }, [400], via);
-    assert.equal(answer.json["detail"], "body: unknown field items/1/scheme");
+    assert.equal(answer.json["detail"], 'body: there is no field "items/1/scheme"');
   }
 });
 

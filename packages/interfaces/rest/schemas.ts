@@ -32,11 +32,18 @@ export function choice<const T extends readonly string[]>(values: T, description
   });
 }
 
+/** Where a schema of base64 says how many bytes it may stand for: `maxLength` counts characters, and rounds up. */
+export const MAX_BYTES = "x-max-bytes";
+
+/** Where a schema says in words what its pattern asks for. */
+export const FORM = "x-form";
+
 /** Base64 of at most `limit` bytes. The exact bound is checked when decoding. */
 export function bytes(limit: number, description: string) {
   return Type.String({
     contentEncoding: "base64",
     maxLength: Math.ceil(limit / 3) * 4,
+    [MAX_BYTES]: limit,
     description: `${description} Base64 with padding, at most ${limit} bytes.`,
   });
 }
@@ -46,15 +53,27 @@ const count = (description: string) => Type.Integer({ minimum: 0, description })
 const time = (description: string) => Type.String({ format: "date-time", description });
 const text = (description: string) => Type.String({ description });
 
+const word = (more: string): string => `1 to 128 of A-Z a-z 0-9 ${more}, starting with a letter or digit`;
 export const keyName = Type.String({
   pattern: "^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$",
   maxLength: 128,
-  description: "Name of a key: 1 to 128 of A-Z a-z 0-9 . _ -, starting with a letter or digit.",
+  [FORM]: word(". _ -"),
+  description: `Name of a key: ${word(". _ -")}.`,
 });
 export const identifier = (what: string) =>
-  Type.String({ pattern: "^[A-Za-z0-9][A-Za-z0-9._:@-]{0,127}$", maxLength: 128, description: what });
+  Type.String({
+    pattern: "^[A-Za-z0-9][A-Za-z0-9._:@-]{0,127}$",
+    maxLength: 128,
+    [FORM]: word(". _ : @ -"),
+    description: what,
+  });
 export const principal = (what: string) =>
-  Type.String({ pattern: "^[A-Za-z0-9][A-Za-z0-9._@:/+-]{0,127}$", maxLength: 128, description: what });
+  Type.String({
+    pattern: "^[A-Za-z0-9][A-Za-z0-9._@:/+-]{0,127}$",
+    maxLength: 128,
+    [FORM]: word(". _ @ : / + -"),
+    description: what,
+  });
 export const version = Type.Integer({
   minimum: 1,
   maximum: 2_147_483_647,
@@ -89,6 +108,7 @@ export const labels = Type.Record(
   {
     additionalProperties: false,
     maxProperties: LIMIT.labels,
+    [FORM]: `a label's name must be 1 to ${LIMIT.labelNameLength} of A-Z a-z 0-9 . _ : / -, starting with a letter or digit`,
     description: `Free labels: at most ${LIMIT.labels}, names up to ${LIMIT.labelNameLength} characters, values up to ${LIMIT.labelValueLength}.`,
   },
 );

@@ -6,15 +6,24 @@ interface Row {
   readonly code: ErrorCode;
   readonly status: number;
   readonly message: string;
+  readonly hint?: string;
 }
 
 /** Code of the error for a body that is compressed or otherwise encoded. */
 export const CONTENT_ENCODED = "CONTENT_ENCODED";
 
+/** Code of the error for an Expect header of something else than 100-continue. */
+export const EXPECTATION = "EXPECTATION";
+
 const ROWS: ReadonlyMap<string, Row> = new Map<string, Row>([
   [
     "FST_ERR_CTP_BODY_TOO_LARGE",
-    { code: "TOO_LARGE", status: 413, message: `the body is larger than ${REST_LIMITS.bodyBytes} bytes` },
+    {
+      code: "TOO_LARGE",
+      status: 413,
+      message: `the body is larger than ${REST_LIMITS.bodyBytes} bytes`,
+      hint: `one message, plaintext or ciphertext may have ${REST_LIMITS.inputBytes} bytes: sign larger messages by a digest, encrypt larger data under a data key`,
+    },
   ],
   [
     "FST_ERR_CTP_INVALID_MEDIA_TYPE",
@@ -27,6 +36,15 @@ const ROWS: ReadonlyMap<string, Row> = new Map<string, Row>([
   [
     CONTENT_ENCODED,
     { code: "BAD_REQUEST", status: 415, message: "the body must be sent as it is: no Content-Encoding is understood" },
+  ],
+  [
+    EXPECTATION,
+    {
+      code: "BAD_REQUEST",
+      status: 417,
+      message: "the Expect header asks for what is not spoken here",
+      hint: "leave it out; 100-continue is the only expectation that is understood",
+    },
   ],
   ["FST_ERR_CTP_EMPTY_TYPE", { code: "BAD_REQUEST", status: 415, message: "the content type is missing" }],
   [
@@ -50,7 +68,11 @@ const ROWS: ReadonlyMap<string, Row> = new Map<string, Row>([
 export function fastifyProblem(error: unknown): [CasemateError, number?] {
   const code = (error as { readonly code?: unknown } | null)?.code;
   const row = typeof code === "string" ? ROWS.get(code) : undefined;
-  if (row !== undefined) return [new CasemateError(row.code, row.message, { cause: error }), row.status];
+  if (row !== undefined) {
+    const { hint } = row;
+    const options = hint === undefined ? { cause: error } : { cause: error, hint };
+    return [new CasemateError(row.code, row.message, options), row.status];
+  }
   return [new CasemateError("INTERNAL", "an unexpected error; the log has the details", { cause: error })];
 }
 

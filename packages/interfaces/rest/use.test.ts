@@ -36,6 +36,28 @@ for (const via of ["http", "inject"] as const) {
     assert.equal(other.json["valid"], false);
   });
 
+  test(`an item of a batch (${via}) that is no base64 fails alone and is counted; a batch of nothing else fails as a whole`, async () => {
+    const url = "/v1/keys/signer/sign-batch";
+    const items = ["!", base64("a"), "QQ", base64("b"), "=="].map((input) => ({ input }));
+    const made = await server.call({ url, body: { items }, via });
+    assert.equal(made.status, 200, made.text);
+    const results = made.json["results"] as readonly {
+      readonly signature?: string;
+      readonly error?: { readonly code: string; readonly status: number; readonly detail: string };
+    }[];
+    assert.deepEqual(
+      results.map(({ signature, error }) => (signature === undefined ? `${error?.status} ${error?.code}` : "signed")),
+      ["400 BAD_REQUEST", "signed", "400 BAD_REQUEST", "signed", "400 BAD_REQUEST"],
+    );
+    assert.match(results[2]?.error?.detail ?? "", /^items\/2\/input is not padded base64/);
+    const record = server.temporary.audit.entries.at(-1);
+    assert.equal(record?.count, 5);
+    assert.equal(record?.details?.["failed"], 3);
+    const none = await server.call({ url, body: { items: [{ input: "!" }] }, via });
+    assert.equal(none.status, 400);
+    assert.equal(server.temporary.audit.entries.at(-1)?.outcome, "BAD_REQUEST");
+  });
+
   test(`a batch (${via}) answers each item in order, and a failed item fails alone`, async () => {
     const items = ["a", "b"].map((data) => ({ data: base64(data), context: base64("c") }));
     const made = await server.call({ url: "/v1/keys/cipher/encrypt-batch", body: { items }, via });

@@ -1,69 +1,123 @@
 /** Checks of parameters, query and body against an operation's schemas, compiled at first use. */
 import { CasemateError } from "@casemate/foundation/errors";
+import { tooLarge } from "./base64.ts";
 import type { TObject, TSchema } from "typebox";
 import { Type } from "./schema-builder.ts";
 import { Compile } from "typebox/schema";
 import type { Operation } from "./operation.ts";
+import { FORM, MAX_BYTES } from "./schemas.ts";
 
 type Values = Readonly<Record<string, unknown>>;
 
 interface Check {
-  readonly part: string;
   readonly check: (value: unknown) => boolean;
-  readonly explain: (value: unknown) => string;
+  /** Why `check` said no. */
+  readonly refusal: (value: unknown) => CasemateError;
 }
 
 const NOTHING = Type.Object({}, { additionalProperties: false });
 
+type Errors = ReturnType<ReturnType<typeof Compile>["Errors"]>[1];
+
 function compiled(schema: TSchema, part: string): Check {
   const validator = Compile(schema);
   return {
-    part,
     check: (value) => validator.Check(value),
-    explain(value) {
+    refusal(value) {
       const [, errors] = validator.Errors(value);
-      const unknown = errors.find(({ keyword }) => keyword === "additionalProperties");
-      const [first] = errors;
-      if (unknown !== undefined) {
-        const names =
-          (unknown.params as { readonly additionalProperties?: readonly string[] }).additionalProperties ?? [];
-        const inside = unknown.instancePath === "" ? "" : `${unknown.instancePath.slice(1)}/`;
-        return `unknown field ${names
-          .slice(0, 3)
-          .map((name) => shown(`${inside}${name}`))
-          .join(", ")}`;
-      }
-      if (first === undefined) return "it does not fit";
-      const where = first.instancePath === "" ? "" : `${first.instancePath.slice(1)} `;
-      const allowed = allowedValues(schema, first.instancePath);
-      return `${shown(where)}${first.message}${allowed === undefined ? "" : `: ${allowed.join(", ")}`}`;
+      return (
+        tooManyBytes(schema, errors, value) ??
+        new CasemateError("BAD_REQUEST", `${part}: ${explained(schema, errors)}`, {
+          hint: "GET /v1/openapi.json describes every field and its limits",
+        })
+      );
     },
   };
 }
 
-interface Choice {
-  readonly enum?: readonly unknown[];
+function explained(schema: TSchema, errors: Errors): string {
+  const unknown = errors.find(({ keyword }) => keyword === "additionalProperties");
+  const [first] = errors;
+  if (unknown !== undefined) {
+    const names = namesIn(unknown.params, "additionalProperties").slice(0, 3);
+    const inside = unknown.instancePath === "" ? "" : `${unknown.instancePath.slice(1)}/`;
+    const quoted = names.map((name) => `"${shown(`${inside}${name}`)}"`).join(", ");
+    // Where the names are the caller's own, their form is what is wrong.
+    const form = schemaAt(schema, unknown.instancePath)?.[FORM];
+    if (form !== undefined) return `${quoted}: ${form}`;
+    return `${names.length === 1 ? "there is no field" : "there are no fields"} ${quoted}`;
+  }
+  if (first === undefined) return "it does not fit";
+  const { keyword, instancePath, message, params } = first;
+  const where = instancePath === "" ? "" : `${instancePath.slice(1)} `;
+  const wanted = WORDS.get(keyword)?.(params as Params, schemaAt(schema, instancePath) ?? {}) ?? message;
+  return `${shown(where)}${wanted}`;
 }
 
-/** The list behind an enum, or behind a list of its values, so that the refusal can name it. */
-function allowedValues(schema: TSchema, path: string): readonly unknown[] | undefined {
-  const [name = "", index] = path.slice(1).split("/");
-  const { properties } = schema as {
-    readonly properties?: Readonly<Record<string, Choice & { readonly items?: Choice }>>;
-  };
-  const property = properties !== undefined && Object.hasOwn(properties, name) ? properties[name] : undefined;
-  return index === undefined ? property?.enum : property?.items?.enum;
+type Params = Readonly<Record<string, unknown>>;
+
+const namesIn = (params: object, name: string): readonly string[] =>
+  ((params as Params)[name] as readonly string[] | undefined) ?? [];
+
+function counted(limit: unknown, one: string, many: string): string {
+  return limit === 1 ? `1 ${one}` : `${String(limit)} ${many}`;
+}
+
+/** What the schema's keywords ask for, where the validator's own words are hard to read. */
+const WORDS: ReadonlyMap<string, (params: Params, part: Part) => string | undefined> = new Map([
+  ["enum", (_, part) => (part.enum === undefined ? undefined : `must be one of ${part.enum.join(", ")}`)],
+  ["pattern", (_, part) => (part[FORM] === undefined ? undefined : `must be ${part[FORM]}`)],
+  ["required", (params) => `must have ${namesIn(params, "requiredProperties").join(", ")}`],
+  ["minItems", ({ limit }) => `must have at least ${counted(limit, "item", "items")}`],
+  ["maxItems", ({ limit }) => `must have at most ${counted(limit, "item", "items")}`],
+  ["minProperties", ({ limit }) => `must have at least ${counted(limit, "field", "fields")}`],
+  ["maxProperties", ({ limit }) => `must have at most ${counted(limit, "field", "fields")}`],
+  ["minLength", ({ limit }) => `must have at least ${counted(limit, "character", "characters")}`],
+  ["maxLength", ({ limit }) => `must have at most ${counted(limit, "character", "characters")}`],
+] as const);
+
+/** Base64 that is longer than its bytes may be, told in bytes: what the caller has is no text. */
+function tooManyBytes(schema: TSchema, errors: Errors, value: unknown): CasemateError | undefined {
+  const found = errors.find(({ keyword }) => keyword === "maxLength");
+  if (found === undefined) return undefined;
+  const maxBytes = schemaAt(schema, found.instancePath)?.[MAX_BYTES];
+  const text = valueAt(value, found.instancePath);
+  if (maxBytes === undefined || typeof text !== "string") return undefined;
+  return tooLarge(Math.floor((text.length * 3) / 4), found.instancePath.slice(1), maxBytes);
+}
+
+interface Part {
+  readonly enum?: readonly unknown[];
+  readonly [MAX_BYTES]?: number;
+  readonly [FORM]?: string;
+  readonly properties?: Readonly<Record<string, Part>>;
+  readonly items?: Part;
+}
+
+/** The part of a schema that a value's path leads to. */
+function schemaAt(schema: TSchema, path: string): Part | undefined {
+  let part: Part = schema;
+  for (const name of path.split("/").slice(1)) {
+    const { properties, items } = part;
+    const next = items ?? (properties !== undefined && Object.hasOwn(properties, name) ? properties[name] : undefined);
+    if (next === undefined) return undefined;
+    part = next;
+  }
+  return part;
+}
+
+function valueAt(value: unknown, path: string): unknown {
+  let at = value;
+  for (const name of path.split("/").slice(1)) {
+    if (typeof at !== "object" || at === null || !Object.hasOwn(at, name)) return undefined;
+    at = (at as Readonly<Record<string, unknown>>)[name];
+  }
+  return at;
 }
 
 /** Text of the caller's, cut short and without control characters. */
 function shown(text: string): string {
   return text.slice(0, 64).replaceAll(/[^\x20-\x7e]/g, "?");
-}
-
-function refuse(check: Check, value: unknown): never {
-  throw new CasemateError("BAD_REQUEST", `${check.part}: ${check.explain(value)}`, {
-    hint: "GET /v1/openapi.json describes every field and its limits",
-  });
 }
 
 /** Query values are text: numbers and booleans are read where the schema wants them. */
@@ -103,7 +157,7 @@ export function validatorFor(operation: Operation): Validator {
   const body = lazy(operation.body, "body");
   const checked = (part: () => Check, value: unknown): Values => {
     const check = part();
-    if (!check.check(value)) refuse(check, value);
+    if (!check.check(value)) throw check.refusal(value);
     return value as Values;
   };
   return {

@@ -229,7 +229,7 @@ export class Guard {
     if (decision.allowed) return;
     throw new CasemateError(
       "FORBIDDEN",
-      `${request.caller.principal} may not ${request.action}${resource === "" ? "" : ` on ${resource}`}`,
+      `${request.caller.principal} may not do ${request.action}${resource === "" ? "" : ` on ${resource}`}`,
       {
         hint: `${why === "" ? "" : `${why} `}Ask an administrator; casemate policy explain shows which policy decides.`,
         details: { reason: decision.code },

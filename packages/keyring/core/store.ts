@@ -34,8 +34,8 @@ export type Change =
 export interface StoreQuery {
   readonly equals?: Readonly<Record<string, string | number>>;
   readonly prefix?: { readonly column: string; readonly text: string };
-  /** Rows whose column is set and at most this. */
-  readonly atMost?: { readonly column: string; readonly value: number };
+  /** Rows whose column is set and at most this; `rare` where few are, so that these are read and sorted, and no others. */
+  readonly atMost?: { readonly column: string; readonly value: number; readonly rare?: boolean };
   /** Unique text column to walk along: `id` or a unique index. */
   readonly order: string;
   readonly after?: string;

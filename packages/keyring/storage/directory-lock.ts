@@ -32,8 +32,17 @@ export function lockDirectory(directory: string): DirectoryLock {
       },
     );
   }
-  writeFileSync(join(directory, OWNER_FILE), `${pid}\n`, { mode: 0o600 });
+  nameOwner(directory);
   return { release: () => lock.close() };
+}
+
+/** For the message of who comes second, no more: a disk without room for it keeps nobody from reading. */
+function nameOwner(directory: string): void {
+  try {
+    writeFileSync(join(directory, OWNER_FILE), `${pid}\n`, { mode: 0o600 });
+  } catch {
+    // The lock itself stands.
+  }
 }
 
 function ownerOf(directory: string): number | undefined {

@@ -7,13 +7,15 @@ interface Meaning {
   readonly hint: string;
 }
 
+const FULL = 13;
+
 const BY_RESULT_CODE: ReadonlyMap<number, Meaning> = new Map([
   [5, { code: "STORAGE_IN_USE", what: "is locked by another process", hint: "Stop the other process." }],
   [8, { code: "STORAGE_FAILED", what: "is read-only", hint: "Check the permissions of the data directory." }],
   [10, { code: "STORAGE_FAILED", what: "cannot be read or written", hint: "Check the disk and the system log." }],
   [11, { code: "STORAGE_FAILED", what: "is damaged", hint: "Restore the data directory from a backup." }],
   [
-    13,
+    FULL,
     { code: "STORAGE_FULL", what: "cannot grow: the disk is full", hint: "Free space on the disk, then try again." },
   ],
   [
@@ -23,8 +25,8 @@ const BY_RESULT_CODE: ReadonlyMap<number, Meaning> = new Map([
   [26, { code: "STORAGE_FAILED", what: "is not a database", hint: "Restore the data directory from a backup." }],
 ]);
 
-/** SQLITE_IOERR_WRITE, what a file size limit or quota gives in place of SQLITE_FULL. */
-const IOERR_WRITE = 778;
+/** I/O errors that stand for a full disk: IOERR_WRITE (a file size limit, a quota) and IOERR_SHMSIZE (no room for the index of the write-ahead log). */
+const FULL_IN_OTHER_WORDS: ReadonlySet<number> = new Set([778, 4874]);
 
 /** Turns what node:sqlite throws into a CasemateError that names the file; others pass. */
 export function storageError(error: unknown, file: string): CasemateError {
@@ -33,7 +35,7 @@ export function storageError(error: unknown, file: string): CasemateError {
   const text = error instanceof Error ? error.message : String(error);
   if (result === 2067 || result === 1555)
     return new CasemateError("ALREADY_EXISTS", "the name is taken", { cause: error });
-  const meaning = BY_RESULT_CODE.get(result === IOERR_WRITE ? 13 : result & 0xff);
+  const meaning = BY_RESULT_CODE.get(FULL_IN_OTHER_WORDS.has(result) ? FULL : result & 0xff);
   if (meaning === undefined) return new CasemateError("STORAGE_FAILED", `${file}: ${text}`, { cause: error });
   return new CasemateError(meaning.code, `${file} ${meaning.what} (${text})`, { hint: meaning.hint, cause: error });
 }

@@ -34,8 +34,23 @@ test("whatever the catalogue asks is answered by an index, so its time does not 
   statements.find("key", { order: "name", after: "m", limit: 100 });
   statements.find("key", { order: "name", prefix: { column: "name", text: "team-" }, limit: 100 });
   statements.find("key", { order: "id", atMost: { column: "due", value: 1 }, limit: 100 });
+  const equals = { device: "hsm-1", algorithm: "aes-256", state: "active" };
+  statements.find("key", { order: "name", equals, after: "m", limit: 100 });
   assert.ok(asked.length >= 6);
   for (const sql of asked) assert.deepEqual(slow(plan(db, sql)), [], `${sql}\n${plan(db, sql).join("\n")}`);
+  asked.length = 0;
+  const rare = { column: "due", value: 1, rare: true };
+  statements.find("key", {
+    order: "name",
+    equals,
+    after: "m",
+    prefix: { column: "name", text: "t" },
+    atMost: rare,
+    limit: 9,
+  });
+  const [first, ...others] = plan(db, asked[0] ?? "");
+  assert.match(first ?? "", /^SEARCH key USING INDEX key_due \(due<\?\)$/, "only the few that are due are read");
+  assert.deepEqual(others, ["USE TEMP B-TREE FOR ORDER BY"], "and only they are sorted");
   db.close();
 });
 

@@ -39,7 +39,9 @@ export class Statements {
       values.push(query.after);
     }
     const filter = where.length === 0 ? "" : `WHERE ${where.join(" AND ")}`;
-    const sql = `SELECT * FROM ${collection} ${filter} ORDER BY ${order} LIMIT ?`;
+    // The planner cannot know how few they are, and would walk along the order.
+    const index = query.atMost?.rare === true ? `INDEXED BY ${collection}_${query.atMost.column}` : "";
+    const sql = `SELECT * FROM ${collection} ${index} ${filter} ORDER BY ${order} LIMIT ?`;
     return this.prepare(sql)
       .all(...values, query.limit)
       .map((found) => stored(collection, found));

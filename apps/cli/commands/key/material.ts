@@ -1,6 +1,5 @@
-import { readFileSync } from "node:fs";
 import type { Command } from "commander";
-import { readInput, toldOf, writeOutput } from "../../files.ts";
+import { contentOf, readInput, toldOf, writeOutput } from "../../files.ts";
 import { given, whole } from "../../parse.ts";
 import { derOf } from "../../pem.ts";
 import type { Session } from "../../session.ts";
@@ -34,7 +33,7 @@ function defineAgree(command: Command, session: Session): void {
     .option("--version <number>", "key version (default: the primary)", version)
     .option("--out <file>", "raw secret, written with mode 0600 (default: hexadecimal on standard output)")
     .action(async (name: string, options: VersionOption & { readonly peer: string; readonly out?: string }) => {
-      const peer = derOf(readFileSync(options.peer));
+      const peer = derOf(contentOf(options.peer));
       const client = await session.client();
       const answer = await client.agree(name, given({ peer, version: options.version }));
       hand(session, name, answer, "secret", options.out);

@@ -174,6 +174,29 @@ function itemFrom(fields: readonly Field[], wire: Wire, at?: number): Item {
   return item;
 }
 
+interface Read {
+  readonly items: readonly Item[];
+  /** Why items could not be read, by their place, in ascending order. */
+  readonly unread: ReadonlyMap<number, CasemateError>;
+}
+
+/** Items of a batch. @throws TOO_LARGE for any of them; BAD_REQUEST when none can be read. */
+function itemsFrom(fields: readonly Field[], wires: readonly Wire[]): Read {
+  const items: Item[] = [];
+  const unread = new Map<number, CasemateError>();
+  for (const [at, wire] of wires.entries()) {
+    try {
+      items.push(itemFrom(fields, wire, at));
+    } catch (error) {
+      if (!isCasemateError(error) || error.code !== "BAD_REQUEST") throw error;
+      unread.set(at, error);
+    }
+  }
+  const [first] = unread.values();
+  if (items.length === 0 && first !== undefined) throw first;
+  return { items, unread };
+}
+
 function optionsFrom(names: readonly string[], body: Readonly<Record<string, unknown>>, batch: boolean): Options {
   const options: Record<string, unknown> = { batch };
   for (const name of names) if (body[name] !== undefined) options[name] = body[name];
@@ -261,7 +284,7 @@ function batch<T extends Uint8Array | boolean>(verb: Verb<T>): Operation {
     tag: "Batch",
     summary: `${verb.summary}: up to ${LIMIT.batchItems} items in one call`,
     description:
-      "One result per item, in their order: an item that fails, also a single one, has its error there. What is no request, such as malformed base64, fails as a whole.",
+      "One result per item, in their order: an item that fails, also a single one, has its error there, and so has one whose base64 is malformed, as long as another can be read. What does not fit this document otherwise fails as a whole.",
     action: verb.action,
     params: keyParams,
     body: Type.Object(
@@ -279,13 +302,15 @@ function batch<T extends Uint8Array | boolean>(verb: Verb<T>): Operation {
     }),
     handle: (anything) => {
       const { params, body } = anything as Anything;
-      const items = (body["items"] as readonly Wire[]).map((wire, at) => itemFrom(fields, wire, at));
-      const options = optionsFrom(names, body, true);
+      const { items, unread } = itemsFrom(fields, body["items"] as readonly Wire[]);
+      const options = { ...optionsFrom(names, body, true), ...(unread.size === 0 ? {} : { unread: unread.size }) };
       return async (keyring, caller) => {
-        const used = await verb.call(keyring, caller, params.name, options, items);
-        const results = used.results.map((result) =>
+        const used = await verb.call(keyring, caller, params.name, options as Options, items);
+        const results: object[] = used.results.map((result) =>
           isCasemateError(result) ? { error: itemProblemOf(result) } : { [output]: encoded(result) },
         );
+        // In ascending order, so that each lands at its place.
+        for (const [at, error] of unread) results.splice(at, 0, { error: itemProblemOf(error) });
         return { version: used.version, scheme: used.scheme, results, warnings: used.warnings };
       };
     },

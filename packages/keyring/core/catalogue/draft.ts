@@ -59,13 +59,17 @@ export function checkUsages(device: Device, algorithm: KeyAlgorithm, usages: rea
   if (usages.length === 0) throw new CasemateError("BAD_REQUEST", "a key needs at least one usage");
   for (const usage of usages) {
     if (!row.usages.includes(usage))
-      throw new CasemateError("BAD_REQUEST", `${algorithm} keys cannot ${usage}`, {
-        hint: `They can: ${row.usages.join(", ")}.`,
+      throw new CasemateError("BAD_REQUEST", `${algorithm} keys do not have the use ${usage}`, {
+        hint: `Theirs are: ${row.usages.join(", ")}.`,
       });
     if (!support.usages.includes(usage))
-      throw new CasemateError("NOT_SUPPORTED", `device ${device.identity.id} has no ${usage} for ${algorithm}`, {
-        hint: `It has: ${support.usages.join(", ")}.`,
-      });
+      throw new CasemateError(
+        "NOT_SUPPORTED",
+        `in device ${device.identity.id}, ${algorithm} keys do not have the use ${usage}`,
+        {
+          hint: `There they have: ${support.usages.join(", ")}.`,
+        },
+      );
   }
   const clash = usageClash(algorithm, usages);
   if (clash !== undefined) throw new CasemateError("NOT_SUPPORTED", clash.message, { hint: clash.hint });

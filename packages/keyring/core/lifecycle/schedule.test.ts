@@ -72,6 +72,35 @@ test("dates count at the moment of use, before the schedule has written the new 
   assert.deepEqual(await states(t, "a"), ["deactivated"]);
 });
 
+test("lists by state follow the dates at the moment of the request, page by page, before the schedule has run", async () => {
+  await using t = await temporaryKeyring();
+  const { keyring, admin } = t;
+  const algorithm = "ed25519";
+  for (const name of ["b", "d", "f"]) await keyring.createKey(admin, { name, algorithm });
+  await keyring.createKey(admin, { name: "a", algorithm, activateAt: at(t, 1) });
+  await keyring.createKey(admin, { name: "c", algorithm, activateAt: at(t, 1), labels: { late: "yes" } });
+  await keyring.createKey(admin, { name: "e", algorithm, deactivateAt: at(t, 1) });
+  await keyring.createKey(admin, { name: "g", algorithm, activateAt: at(t, 1) });
+  const list = async (filter: Parameters<typeof keyring.listKeys>[1]): Promise<string> => {
+    const names: string[] = [];
+    for (let cursor: string | undefined; ;) {
+      const page = await keyring.listKeys(admin, { ...filter, ...(cursor === undefined ? {} : { cursor }) });
+      names.push(...page.items.map(({ name }) => name));
+      if (page.next === undefined) return names.join("");
+      cursor = page.next;
+    }
+  };
+  assert.equal(await list({ state: "active" }), "bdef");
+  t.clock.advance(DAY);
+  for (const limit of [1, 2, 3, 100]) {
+    assert.equal(await list({ state: "active", limit }), "abcdfg", `pages of ${limit}`);
+    assert.equal(await list({ state: "deactivated", limit }), "e");
+    assert.equal(await list({ state: "pre-active", limit }), "");
+  }
+  assert.equal(await list({ state: "active", prefix: "c" }), "c");
+  assert.equal(await list({ state: "active", algorithm: "aes-256" }), "");
+});
+
 test("a server that was away catches up: both dates passed meanwhile", async () => {
   await using t = await temporaryKeyring();
   const dates = { activateAt: at(t, 1), deactivateAt: at(t, 2) };

@@ -32,15 +32,24 @@ export function transition(core: Core): Keyring["transition"] {
     });
 }
 
+/** What a move is called once it is made. */
+const DONE: Readonly<Record<Transition, string>> = {
+  activate: "activated",
+  suspend: "suspended",
+  resume: "resumed",
+  deactivate: "deactivated",
+  compromise: "marked as compromised",
+};
+
 /** @throws KEY_STATE when the move does not start from here. */
 export function moved(record: KeyRecord, version: VersionRecord, move: Transition, reason?: string): VersionRecord {
   const { from, to } = MOVES[move];
   if (!from.includes(version.state) || (version.destroyAt !== undefined && move !== "compromise") || version.destroying)
     throw new CasemateError(
       "KEY_STATE",
-      `version ${version.version} of ${record.name} is ${version.destroyAt === undefined ? version.state : "waiting for destruction"}: cannot ${move}`,
+      `version ${version.version} of ${record.name} is ${version.destroyAt === undefined ? version.state : "waiting for destruction"}: it cannot be ${DONE[move]}`,
       {
-        hint: version.destroyAt === undefined ? `Only from: ${from.join(", ")}.` : "Restore it first.",
+        hint: version.destroyAt === undefined ? `That is done from: ${from.join(", ")}.` : "Restore it first.",
         details: { state: version.state, version: version.version },
       },
     );

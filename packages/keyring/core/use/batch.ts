@@ -42,8 +42,9 @@ export function inputsDigest(kind: InputKind, inputs: readonly Uint8Array[]): Re
 }
 
 /** Puts the number of failed items into the record; a request of one item that failed fails as a whole, unless it is a batch. */
-export function settle<T>(note: Note, results: Many<T>, { batch = false }: MayBeBatch): Many<T> {
-  let failed = 0;
+export function settle<T>(note: Note, results: Many<T>, { batch = false, unread = 0 }: MayBeBatch): Many<T> {
+  let failed = unread;
+  note.count += unread;
   for (const result of results) if (isCasemateError(result)) failed += 1;
   if (failed > 0) {
     note.details = { ...note.details, failed };

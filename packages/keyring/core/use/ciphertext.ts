@@ -5,9 +5,12 @@ const HEADER_BYTES = 6;
 const MAGIC = 0xca;
 const FORMAT = 1;
 
-const ELSEWHERE = {
-  hint: "Give what encrypt answered, whole. A ciphertext from elsewhere is decrypted raw, with its key version.",
-};
+/** Not `DECODE_…`: who sends what is no ciphertext learns the same as who sends another key's. */
+function noCiphertext(why: string): CasemateError {
+  return new CasemateError("DECRYPT_FAILED", `this is no ciphertext that encrypt of Casemate made: ${why}`, {
+    hint: "Give what encrypt answered, whole. A ciphertext from elsewhere is decrypted raw, with its key version (--raw --version N).",
+  });
+}
 
 export function sealHeader(version: number, body: Uint8Array): Uint8Array {
   // From Buffer's pool, which is much cheaper than memory of its own; every byte is written here.
@@ -19,16 +22,10 @@ export function sealHeader(version: number, body: Uint8Array): Uint8Array {
   return out;
 }
 
-/** @throws DECODE_TRUNCATED, DECODE_INVALID. */
+/** @throws DECRYPT_FAILED. */
 export function openHeader(data: Uint8Array): { readonly version: number; readonly body: Uint8Array } {
-  if (data.length < HEADER_BYTES)
-    throw new CasemateError(
-      "DECODE_TRUNCATED",
-      `ciphertext: need ${HEADER_BYTES} bytes, ${data.length} left`,
-      ELSEWHERE,
-    );
-  if (data[0] !== MAGIC || data[1] !== FORMAT)
-    throw new CasemateError("DECODE_INVALID", "ciphertext: not made by encrypt of this keyring", ELSEWHERE);
+  if (data.length < HEADER_BYTES) throw noCiphertext(`it has ${data.length} bytes, and the shortest has more`);
+  if (data[0] !== MAGIC || data[1] !== FORMAT) throw noCiphertext("it begins otherwise");
   const version = new DataView(data.buffer, data.byteOffset, data.length).getUint32(2);
   return { version, body: data.subarray(HEADER_BYTES) };
 }

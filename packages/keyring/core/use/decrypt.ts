@@ -8,7 +8,7 @@ import type { DecryptRequest, Keyring } from "../types.ts";
 import { checkBatch, settle } from "./batch.ts";
 import { openHeader } from "./ciphertext.ts";
 import { schemeOf } from "./schemes.ts";
-import { facet, select, versionOf } from "./select.ts";
+import { checkUse, facet, select, versionOf } from "./select.ts";
 
 type Item = DecryptRequest["items"][number];
 const NOTHING = new Uint8Array(0);
@@ -18,6 +18,7 @@ export function decrypt(core: Core): Keyring["decrypt"] {
   return (caller, name, request) =>
     core.guard.key(caller, "key.decrypt", name, async ({ record }, note) => {
       const { items } = request;
+      checkUse(record, "decrypt");
       const bytes = checkBatch(
         items.map((item) => item.data),
         items.map((item) => item.context ?? NOTHING),
@@ -25,7 +26,7 @@ export function decrypt(core: Core): Keyring["decrypt"] {
       note.count = items.length;
       note.details = { bytes };
       const results = Array.from<Uint8Array | CasemateError>({ length: items.length });
-      const groups = grouped(request, results);
+      const groups = grouped(record, request, results);
       let scheme: CipherScheme | undefined;
       let newest = 0;
       for (const [version, group] of groups) {
@@ -51,15 +52,31 @@ export function decrypt(core: Core): Keyring["decrypt"] {
     });
 }
 
+function foreign(record: KeyRecord, version: number): CasemateError {
+  const newest = record.versions.at(-1)?.version ?? 0;
+  return new CasemateError(
+    "DECRYPT_FAILED",
+    `the ciphertext does not belong to ${record.name} or was changed: it names version ${version}, and ${record.name} has ${newest}`,
+    { hint: "Name the key that encrypted it." },
+  );
+}
+
 interface Group {
   readonly places: number[];
   readonly items: Item[];
 }
 
-function grouped(request: DecryptRequest, results: (Uint8Array | CasemateError)[]): Map<number, Group> {
+function grouped(
+  record: KeyRecord,
+  request: DecryptRequest,
+  results: (Uint8Array | CasemateError)[],
+): Map<number, Group> {
   const groups = new Map<number, Group>();
   if (request.raw === true) {
-    if (request.version === undefined) throw new CasemateError("BAD_REQUEST", "raw ciphertexts need the key version");
+    if (request.version === undefined)
+      throw new CasemateError("BAD_REQUEST", "a raw ciphertext does not say which key version it belongs to", {
+        hint: "Name the version too (--version N).",
+      });
     groups.set(request.version, { places: request.items.map((_, index) => index), items: [...request.items] });
     return groups;
   }
@@ -67,7 +84,10 @@ function grouped(request: DecryptRequest, results: (Uint8Array | CasemateError)[
     try {
       const { version, body } = openHeader(item.data);
       if (request.version !== undefined && request.version !== version)
-        throw new CasemateError("BAD_REQUEST", `the ciphertext belongs to version ${version}, not ${request.version}`);
+        throw new CasemateError("BAD_REQUEST", `the ciphertext is of version ${version}, not ${request.version}`, {
+          hint: "Leave the version out: the ciphertext names its own.",
+        });
+      if (!record.versions.some((known) => known.version === version)) throw foreign(record, version);
       let group = groups.get(version);
       if (group === undefined) groups.set(version, (group = { places: [], items: [] }));
       group.places.push(place);

@@ -13,7 +13,7 @@ export function encapsulate(core: Core): Keyring["encapsulate"] {
       note.details = { version: version.version };
       const reserved = core.counters.take(record, version, 1);
       if (reserved !== undefined) await reserved;
-      return { version: version.version, ...(await facet(device, device.kem, "encapsulate").encapsulate(ref)) };
+      return { version: version.version, ...(await facet(device, device.kem, "encapsulate secrets").encapsulate(ref)) };
     });
 }
 
@@ -24,7 +24,7 @@ export function decapsulate(core: Core): Keyring["decapsulate"] {
         throw new CasemateError("BAD_REQUEST", `the ciphertext has 1 to ${MAX_CIPHERTEXT} bytes`);
       const { version, device, ref } = select(core, record, "decapsulate", wanted);
       note.details = { version: version.version };
-      const sharedSecret = await facet(device, device.kem, "decapsulate").decapsulate(ref, ciphertext);
+      const sharedSecret = await facet(device, device.kem, "decapsulate secrets").decapsulate(ref, ciphertext);
       return { version: version.version, sharedSecret };
     });
 }

@@ -17,7 +17,7 @@ export function mac(core: Core): Keyring["mac"] {
       note.details = { version: version.version, scheme, bytes };
       const reserved = core.counters.take(record, version, request.inputs.length);
       if (reserved !== undefined) await reserved;
-      const results = await facet(device, device.mac, "mac").mac(ref, scheme, request.inputs);
+      const results = await facet(device, device.mac, "make codes (MACs)").mac(ref, scheme, request.inputs);
       return {
         version: version.version,
         scheme,
@@ -39,7 +39,7 @@ export function macVerify(core: Core): Keyring["macVerify"] {
       const { version, device, ref } = chosen;
       const scheme = schemeOf(chosen, "mac", request.scheme, ALGORITHMS[record.algorithm].mac);
       note.details = { version: version.version, scheme, bytes };
-      const results = await facet(device, device.mac, "mac").check(ref, scheme, request.items);
+      const results = await facet(device, device.mac, "check codes (MACs)").check(ref, scheme, request.items);
       const invalid = results.filter((result) => result === false).length;
       if (invalid > 0) note.details = { ...note.details, invalid };
       return {

@@ -11,6 +11,8 @@ export interface UseResult<T> {
 export interface MayBeBatch {
   /** The answer has one result per item, also where the only one failed; else a request of one item fails as a whole. */
   readonly batch?: boolean;
+  /** Further items of the batch, which the interface could not read and answers by itself: the record counts them as failed. */
+  readonly unread?: number;
 }
 
 export interface SignRequest extends MayBeBatch {

@@ -30,6 +30,24 @@ const NEEDS: Readonly<Record<Operation, Usage | undefined>> = {
   public: undefined,
 };
 
+/** What an operation is called in a sentence after `cannot` or `to`. */
+const IN_WORDS: Readonly<Record<Operation, string>> = {
+  sign: "sign",
+  verify: "verify signatures",
+  encrypt: "encrypt",
+  decrypt: "decrypt",
+  mac: "make codes (MACs)",
+  "mac-verify": "check codes (MACs)",
+  agree: "agree on secrets",
+  encapsulate: "encapsulate secrets",
+  decapsulate: "decapsulate secrets",
+  wrap: "wrap keys",
+  unwrap: "unwrap keys",
+  export: "leave its device",
+  "data-keys": "make data keys",
+  public: "show its public half",
+};
+
 const WAY_OUT: Readonly<Record<KeyState, string>> = {
   "pre-active": "Activate it first, or wait for its date.",
   active: "",
@@ -39,13 +57,21 @@ const WAY_OUT: Readonly<Record<KeyState, string>> = {
   destroyed: "Its material is gone for good.",
 };
 
+function wrongUse(record: KeyRecord, operation: Operation, usage: Usage): CasemateError {
+  return new CasemateError("KEY_USAGE", `${record.name} was not made to ${IN_WORDS[operation]}`, {
+    hint: `It is a key for ${record.usages.join(" and ")}, for good; name one that was created for ${usage}.`,
+  });
+}
+
+/** For what looks at its input first. @throws KEY_USAGE. */
+export function checkUse(record: KeyRecord, operation: Operation): void {
+  const usage = NEEDS[operation];
+  if (usage !== undefined && !record.usages.includes(usage)) throw wrongUse(record, operation, usage);
+}
+
 /** The version to use and its holder, if usage and state allow. @throws KEY_USAGE, KEY_STATE, NOT_FOUND, DEVICE_ABSENT. */
 export function select(core: Core, record: KeyRecord, operation: Operation, version?: number): Selected {
-  const usage = NEEDS[operation];
-  if (usage !== undefined && !record.usages.includes(usage))
-    throw new CasemateError("KEY_USAGE", `${record.name} was not made to ${operation}`, {
-      hint: `It was made to: ${record.usages.join(", ")}.`,
-    });
+  checkUse(record, operation);
   const chosen = version === undefined ? primaryOf(record) : versionOf(record, version);
   if (!ALLOWED[chosen.state].has(operation) || chosen.destroying || chosen.ref === undefined)
     throw new CasemateError("KEY_STATE", refusal(record, chosen, operation), {
@@ -68,7 +94,7 @@ export function versionOf(record: KeyRecord, version: number): VersionRecord {
 function refusal(record: KeyRecord, version: VersionRecord, operation: Operation): string {
   const since = version.activateAt === undefined ? "" : ` until ${iso(version.activateAt)}`;
   const state = version.destroying ? "being destroyed" : version.state;
-  return `version ${version.version} of ${record.name} is ${state}${state === "pre-active" ? since : ""}: it does not ${operation}`;
+  return `version ${version.version} of ${record.name} is ${state}${state === "pre-active" ? since : ""}: it cannot ${IN_WORDS[operation]}`;
 }
 
 /** The facet a device must have for this. @throws NOT_SUPPORTED. */

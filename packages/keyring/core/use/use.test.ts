@@ -52,7 +52,7 @@ test("one bad ciphertext does not fail its neighbours, and is counted in the rec
   assert.deepEqual(results[0], data);
   assert.deepEqual(
     results.slice(1).map((result) => (isCasemateError(result) ? result.code : "no error")),
-    ["DECRYPT_FAILED", "DECODE_TRUNCATED", "NOT_FOUND"],
+    ["DECRYPT_FAILED", "DECRYPT_FAILED", "DECRYPT_FAILED"],
   );
   const record = t.audit.entries.at(-1);
   assert.equal(record?.count, 4);
@@ -66,8 +66,42 @@ test("raw ciphertexts have no header and need their version", async () => {
   assert.equal(raw.length, 12 + data.length + 16);
   const items = [{ data: raw, context: input }];
   await assert.rejects(t.keyring.decrypt(t.admin, "a", { raw: true, items }), failing("BAD_REQUEST"));
-  await assert.rejects(t.keyring.decrypt(t.admin, "a", { items }), failing("DECODE_INVALID"));
+  await assert.rejects(t.keyring.decrypt(t.admin, "a", { items }), failing("DECRYPT_FAILED"));
   assert.deepEqual((await t.keyring.decrypt(t.admin, "a", { raw: true, version: 1, items })).results, [data]);
+});
+
+test("what is no ciphertext, another key's, or for a key of another use is refused by what it is, with what to do", async () => {
+  await using t = await temporaryKeyring();
+  await t.keyring.createKey(t.admin, { name: "a", algorithm: "aes-256" });
+  await t.keyring.createKey(t.admin, { name: "signer", algorithm: "ed25519" });
+  const good = await encrypted(t);
+  const refusal = async (name: string, ciphertext: Uint8Array): Promise<string> => {
+    const items = [{ data: ciphertext, context: input }];
+    const error = await t.keyring.decrypt(t.admin, name, { items }).catch((thrown: unknown) => thrown);
+    assert.ok(isCasemateError(error) && error.hint !== undefined, `${name}: a hint`);
+    return `${error.code}: ${error.message}`;
+  };
+  assert.match(await refusal("a", toUtf8("xy")), /^DECRYPT_FAILED: this is no ciphertext .* 2 bytes/);
+  assert.match(
+    await refusal("a", toUtf8("a plain text")),
+    /^DECRYPT_FAILED: this is no ciphertext .* begins otherwise/,
+  );
+  assert.match(await refusal("a", good.with(5, 9)), /^DECRYPT_FAILED: .* names version 9, and a has 1$/);
+  assert.equal(await refusal("signer", toUtf8("xy")), "KEY_USAGE: signer was not made to decrypt");
+});
+
+test("refusals are sentences, whatever was asked", async () => {
+  await using t = await temporaryKeyring();
+  const { keyring, admin } = t;
+  await keyring.createKey(admin, { name: "signer", algorithm: "ed25519" });
+  const macs = keyring.mac(admin, "signer", { inputs: [input] });
+  await assert.rejects(macs, { message: "signer was not made to make codes (MACs)" });
+  const kem = keyring.createKey(admin, { name: "x", algorithm: "ed25519", usages: ["kem"] });
+  await assert.rejects(kem, { message: "ed25519 keys do not have the use kem" });
+  await keyring.transition(admin, "signer", "deactivate");
+  await assert.rejects(keyring.transition(admin, "signer", "suspend"), /is deactivated: it cannot be suspended$/);
+  await keyring.destroyKey(admin, "signer", { now: true });
+  await assert.rejects(keyring.publicKey(admin, "signer"), /is destroyed: it cannot show its public half$/);
 });
 
 test("without a version, a signature of an older version is found", async () => {

@@ -59,7 +59,7 @@ async function attempt(
   scheme: NonNullable<VerifyRequest["scheme"]>,
   request: VerifyRequest,
 ): Promise<Many<boolean>> {
-  const results = await facet(chosen.device, chosen.device.sign, "verify").verify(
+  const results = await facet(chosen.device, chosen.device.sign, "verify signatures").verify(
     chosen.ref,
     scheme,
     request.kind,
