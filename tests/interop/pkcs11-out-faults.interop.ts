@@ -198,6 +198,64 @@ test(
   },
 );
 
+test(
+  "a token that went away without the module's saying so is absent at the first call, whatever that is",
+  { skip },
+  async (t) => {
+    using hsm = softHsm("t");
+    const device = await openSoftHsm(hsm, "t", { healthEveryMs: 600_000 });
+    t.after(() => device.close());
+    const key = await generate(device);
+    await sign(device, key);
+    const calls: readonly (() => Promise<unknown> | undefined)[] = [
+      () => sign(device, key),
+      () => device.keys.publicKey(key.ref),
+      () => device.objects?.list(),
+      () => device.keys.destroy(key.ref),
+    ];
+    for (const call of calls) {
+      hsm.remove();
+      await assert.rejects(async () => call(), failsWith("DEVICE_ABSENT", /the token is not there/), String(call));
+      hsm.restore();
+      await until(async () => (await stateOf(device)) === "operational", "coming back");
+      await sign(device, key);
+    }
+    const nowhere = await generate(device);
+    await device.keys.destroy(nowhere.ref);
+    await assert.rejects(sign(device, nowhere), failsWith("NOT_FOUND"));
+  },
+);
+
+test(
+  "a token that is sought in vain is told of once, with the reason, and once when it is back",
+  { skip },
+  async (t) => {
+    using hsm = softHsm("t");
+    const lines: string[] = [];
+    const device = await openSoftHsm(hsm, "t", { log: (line) => lines.push(line) });
+    t.after(() => device.close());
+    const events: DeviceEvent[] = [];
+    device.watch?.watch((event) => events.push(event));
+    const key = await generate(device);
+    hsm.remove();
+    await assert.rejects(sign(device, key), failsWith("DEVICE_ABSENT"));
+    await until(async () => ((await device.status()).counters["attempts"] ?? 0) >= 4, "a few attempts");
+    assert.deepEqual(
+      events.map((event) => event.kind === "state" && event.state),
+      ["absent"],
+    );
+    assert.match(events[0]?.detail ?? "", /the token is not there/);
+    assert.equal(lines.filter((line) => /cannot connect/.test(line)).length, 1);
+    hsm.restore();
+    await until(async () => (await stateOf(device)) === "operational", "coming back");
+    assert.deepEqual(
+      events.map((event) => event.kind === "state" && event.state),
+      ["absent", "operational"],
+    );
+    assert.equal((await device.status()).counters["attempts"], 0);
+  },
+);
+
 test("a token that is taken out while nothing happens is missed by the health check", { skip: skipShim }, async (t) => {
   const shim = bad(t);
   const device = await shim.open({ healthEveryMs: 100 });

@@ -3,49 +3,11 @@ import { availableParallelism } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
 import { launchUnconfined, type UnconfinedProcess } from "@casemate/devices/boundary";
 import { CasemateError, asCasemateError, isCasemateError, type ErrorCode } from "@casemate/foundation/errors";
-import type { SecretBytes } from "@casemate/foundation/secrets";
+import type { ConnectionOptions } from "./connection-options.ts";
 import { createLanes, type Lanes } from "./lanes.ts";
 import { sealPin } from "./pin-message.ts";
 import { createPlan, type Plan } from "./plan.ts";
 import type { OperationName, ReplyOf, RequestOf } from "./wire.ts";
-
-export interface TimeLimits {
-  /** One use of a key, or a batch of them. */
-  readonly useMs: number;
-  /** Making a key: smart cards take minutes for a large RSA key. */
-  readonly generateMs: number;
-  /** Loading the module, finding the token, logging in. */
-  readonly connectMs: number;
-}
-
-export type PinSource = () => Promise<SecretBytes | undefined>;
-
-/** Another device that keeps the PIN encrypted, so that it is known at the next start: nobody but the vendor host sees it plain meanwhile. */
-export interface PinKeeper {
-  /** SPKI of the device's RSA key. @throws when the device is not ready. */
-  recipient(): Promise<Uint8Array>;
-  /** OAEP label: what the PIN is for. */
-  readonly label: Uint8Array;
-  keep(encrypted: Uint8Array): Promise<void>;
-}
-
-export interface ConnectionOptions {
-  readonly entry: string;
-  readonly addon: string;
-  readonly module: string;
-  readonly token: string;
-  readonly threads: number;
-  readonly environment: Readonly<Record<string, string>>;
-  /** Asked for at every connection; absent, or undefined, when a person unlocks the token. */
-  readonly pin?: PinSource;
-  /** Gets the PIN of each unlocking by a person. */
-  readonly keeper?: PinKeeper;
-  readonly limits: TimeLimits;
-  readonly backoffMs: { readonly first: number; readonly most: number };
-  readonly healthEveryMs: number;
-  readonly log?: (line: string) => void;
-  onState(state: "operational" | "locked" | "absent", detail: string): void;
-}
 
 interface Host {
   readonly process: UnconfinedProcess;
@@ -84,8 +46,12 @@ export class Connection {
   #tryPin = true;
   #current: UnconfinedProcess | undefined;
   #last: Pick<Host, "facts" | "plan"> | undefined;
+  /** Why the process that ends was given up. */
+  #lostBy: CasemateError | undefined;
   #connections = 0;
   #timeouts = 0;
+  /** In vain, since there was a token. */
+  #attempts = 0;
 
   private constructor(options: ConnectionOptions) {
     this.#options = options;
@@ -115,7 +81,8 @@ export class Connection {
 
   get counters(): Readonly<Record<string, number>> {
     const { count, inFlight } = this.#state.at === "up" ? this.#state.host.lanes : { count: 0, inFlight: 0 };
-    return { sessions: count, inFlight, restarts: Math.max(0, this.#connections - 1), timeouts: this.#timeouts };
+    const restarts = Math.max(0, this.#connections - 1);
+    return { sessions: count, inFlight, restarts, timeouts: this.#timeouts, attempts: this.#attempts };
   }
 
   /** Of the last connection there was. */
@@ -234,11 +201,10 @@ export class Connection {
   }
 
   #absent(): CasemateError {
-    const { state } = { state: this.#state };
-    const cause = "reason" in state ? state.reason : undefined;
+    const cause = "reason" in this.#state ? this.#state.reason : undefined;
     return new CasemateError("DEVICE_ABSENT", `the token cannot be reached: ${cause?.message ?? "still connecting"}`, {
       ...(cause === undefined ? {} : { cause }),
-      hint: cause?.hint ?? "Casemate keeps trying",
+      hint: `${cause?.hint === undefined ? "" : `${cause.hint}; `}Casemate keeps trying`,
     });
   }
 
@@ -259,6 +225,7 @@ export class Connection {
   #lose(process: UnconfinedProcess, reason: CasemateError): void {
     if (this.#state.at !== "up" || this.#state.host.process !== process) return;
     this.#options.log?.(`lost the token: ${reason.message}`);
+    this.#lostBy = reason;
     this.#end(process, reason);
   }
 
@@ -301,6 +268,7 @@ export class Connection {
       const host: Host = { process, lanes, facts, plan: createPlan(facts.plan) };
       this.#last = host;
       this.#connections++;
+      this.#attempts = 0;
       const reason = facts.loginRequired ? await this.#login(host) : undefined;
       if (reason === undefined) await this.#begin(host);
       else this.#become({ at: "locked", host, reason });
@@ -355,17 +323,23 @@ export class Connection {
     const { backoffMs, log } = this.#options;
     const { signal } = this.#stopping;
     let outcome = first;
+    /** A token that is sought for days has one line for each reason. */
+    let said: string | undefined;
     let delay = backoffMs.first;
     while (!signal.aborted) {
       if (isCasemateError(outcome)) {
-        log?.(`cannot connect: ${outcome.message}`);
+        this.#attempts++;
+        if (outcome.message !== said) log?.(`cannot connect: ${outcome.message}`);
+        said = outcome.message;
         this.#become({ at: "absent", reason: outcome });
       } else {
+        said = undefined;
         const since = performance.now();
         await this.#watch(outcome);
         if (signal.aborted) return;
         if (performance.now() - since >= STABLE_MS) delay = backoffMs.first;
-        this.#options.onState("absent", "the vendor host ended; connecting again");
+        this.#options.onState("absent", this.#lostBy?.message ?? "the vendor host ended; connecting again");
+        this.#lostBy = undefined;
       }
       await sleep(delay, undefined, { signal }).catch(() => undefined);
       if (signal.aborted) return;
