@@ -30,6 +30,8 @@ export interface ConnectionOptions {
   readonly environment: Readonly<Record<string, string>>;
   /** Asked for at every connection; absent, or undefined, when a person unlocks the token. */
   readonly pin?: PinSource;
+  /** The source may answer another PIN later, as a file that was corrected does: it is asked again while the token is locked. */
+  readonly pinMayChange?: boolean;
   /** Gets the PIN of each unlocking by a person. */
   readonly keeper?: PinKeeper;
   readonly limits: TimeLimits;

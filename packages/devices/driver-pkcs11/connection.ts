@@ -2,10 +2,11 @@
 import { availableParallelism } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
 import { launchUnconfined, type UnconfinedProcess } from "@casemate/devices/boundary";
-import { CasemateError, asCasemateError, isCasemateError, type ErrorCode } from "@casemate/foundation/errors";
+import { CasemateError, asCasemateError, isCasemateError, withHint, type ErrorCode } from "@casemate/foundation/errors";
 import type { ConnectionOptions } from "./connection-options.ts";
 import { createLanes, type Lanes } from "./lanes.ts";
 import { sealPin } from "./pin-message.ts";
+import { PinTries } from "./pin-tries.ts";
 import { createPlan, type Plan } from "./plan.ts";
 import type { OperationName, ReplyOf, RequestOf } from "./wire.ts";
 
@@ -29,21 +30,12 @@ const PIN_ERRORS: ReadonlySet<ErrorCode> = new Set<ErrorCode>(["PIN_WRONG", "PIN
 const STABLE_MS = 1_000;
 const CORES = availableParallelism();
 
-const locked = (what: string, hint: string): CasemateError => new CasemateError("DEVICE_LOCKED", what, { hint });
-
-const PIN_IN_DANGER: Readonly<Partial<Record<ReplyOf<"connect">["pin"], string>>> = {
-  final: "one more wrong PIN locks the token, so it was not tried by itself",
-  locked: "its PIN is locked",
-  unset: "it has no user PIN yet",
-};
-
 export class Connection {
   readonly #options: ConnectionOptions;
   readonly #stopping = new AbortController();
   #state: State;
   #running: Promise<void> = Promise.resolve();
-  /** False after a PIN was refused or a person locked the token: nothing is tried by itself then. */
-  #tryPin = true;
+  readonly #pins: PinTries;
   #current: UnconfinedProcess | undefined;
   #last: Pick<Host, "facts" | "plan"> | undefined;
   /** Why the process that ends was given up. */
@@ -55,6 +47,7 @@ export class Connection {
 
   private constructor(options: ConnectionOptions) {
     this.#options = options;
+    this.#pins = new PinTries(options.pin, options.pinMayChange === true);
     this.#state = { at: "connecting", settled: Promise.withResolvers() };
   }
 
@@ -76,7 +69,7 @@ export class Connection {
 
   get detail(): string | undefined {
     if (this.#state.at === "connecting") return "connecting";
-    return this.#state.at === "up" ? undefined : this.#state.reason.message;
+    return this.#state.at === "up" ? undefined : withHint(this.#state.reason);
   }
 
   get counters(): Readonly<Record<string, number>> {
@@ -142,21 +135,23 @@ export class Connection {
         const request = { sealed, recipient: await keeper.recipient(), label: keeper.label };
         const { pin } = await host.lanes.call("unlockKeeping", request, limits.connectMs, 0);
         await keeper.keep(pin.slice());
-        this.#tryPin = true;
+        this.#pins.forget();
       }
     } catch (error) {
       const reason = asCasemateError(error);
       if (PIN_ERRORS.has(reason.code)) this.#become({ at: "locked", host, reason });
       throw reason;
     }
+    this.#pins.unlockedByPerson();
     await this.#begin(host);
   }
 
   /** Ends the login, by ending the process that holds it. */
   async lock(): Promise<void> {
-    this.#tryPin = false;
+    this.#pins.lockedByPerson();
     if (this.#state.at !== "up") return;
-    this.#end(this.#state.host.process, locked("the token was locked", "unlock it with its PIN"));
+    const reason = new CasemateError("DEVICE_LOCKED", "the token was locked", { hint: "unlock it with its PIN" });
+    this.#end(this.#state.host.process, reason);
     await this.#lockable().catch(() => undefined);
   }
 
@@ -169,6 +164,7 @@ export class Connection {
     if (before.at === "up" || before.at === "locked") before.host.lanes.end();
     await this.#current?.stop();
     await this.#running;
+    this.#pins.forget();
   }
 
   #become(state: State, detail = ""): void {
@@ -283,23 +279,21 @@ export class Connection {
 
   /** Why the token stays locked; undefined when it is open. */
   async #login({ facts, lanes }: Host): Promise<CasemateError | undefined> {
-    const { pin, limits } = this.#options;
-    const danger = PIN_IN_DANGER[facts.pin];
-    if (danger !== undefined)
-      return locked(`the token waits for its PIN: ${danger}`, "unlock it by hand, or use the token's own tools");
-    if (pin === undefined) return locked("the token waits for its PIN", "casemate device unlock");
-    if (!this.#tryPin)
-      return locked("the token waits for its PIN, which is not tried by itself", "casemate device unlock");
+    const { limits } = this.#options;
+    const pin = await this.#pins.next(facts.pin);
+    if (isCasemateError(pin)) return pin;
     try {
-      using secret = await pin();
-      if (secret === undefined) return locked("the token waits for its PIN", "casemate device unlock");
       const { publicKey } = await lanes.call("challenge", {}, limits.connectMs, 0);
-      await lanes.call("unlock", { sealed: sealPin(publicKey, secret) }, limits.connectMs, 0);
+      await lanes.call("unlock", { sealed: sealPin(publicKey, pin) }, limits.connectMs, 0);
+      pin.dispose();
       return undefined;
     } catch (error) {
-      if (!isCasemateError(error) || !PIN_ERRORS.has(error.code)) throw error;
-      this.#tryPin = false;
-      return error;
+      if (isCasemateError(error) && PIN_ERRORS.has(error.code)) {
+        this.#pins.refuse(pin);
+        return error;
+      }
+      pin.dispose();
+      throw error;
     }
   }
 
@@ -348,10 +342,19 @@ export class Connection {
     }
   }
 
-  /** Resolves when the process is gone; asks now and then whether the token still is. */
+  /** The next process begins with the PIN that is there now, and asks the token first how many tries it still bears. */
+  async #seekPin({ process }: Host): Promise<void> {
+    if (!(await this.#pins.changed()) || this.#state.at !== "locked" || this.#state.host.process !== process) return;
+    this.#options.log?.("there is another PIN; trying it");
+    this.#lostBy = new CasemateError("DEVICE_LOCKED", "there is another PIN; trying it");
+    this.#end(process, this.#lostBy);
+  }
+
+  /** Resolves when the process is gone; asks now and then whether the token still is, or its PIN is there now. */
   async #watch(host: Host): Promise<void> {
     const { healthEveryMs, limits } = this.#options;
     const timer = setInterval(() => {
+      if (this.#state.at === "locked") void this.#seekPin(host);
       if (this.#state.at !== "up" || host.lanes.firstBusy) return;
       host.lanes
         .call("health", {}, limits.useMs, 0)

@@ -23,6 +23,8 @@ export interface Pkcs11Options {
   readonly token: string;
   /** The user PIN, asked for at every connection and wiped after use. Absent or undefined: a person unlocks the device. */
   readonly pin?: PinSource;
+  /** Whether the PIN source is asked again, now and then, after its PIN was refused. A refused PIN is never tried again. */
+  readonly pinMayChange?: boolean;
   readonly keeper?: PinKeeper;
   /** Where the PIN comes from, as `device show` says it. */
   readonly pinSource?: string;
@@ -83,6 +85,7 @@ export async function openPkcs11Device(options: Pkcs11Options): Promise<Device> 
     backoffMs: options.backoffMs ?? BACKOFF_MS,
     healthEveryMs: options.healthEveryMs ?? HEALTH_EVERY_MS,
     ...(options.pin === undefined ? {} : { pin: options.pin }),
+    ...(options.pinMayChange === undefined ? {} : { pinMayChange: options.pinMayChange }),
     ...(options.keeper === undefined ? {} : { keeper: options.keeper }),
     ...(options.log === undefined ? {} : { log: options.log }),
     onState(state, detail) {
