@@ -149,7 +149,7 @@ export async function startServer(options: RunOptions, paths: DataPaths, log: Lo
   let pkcs11: Pkcs11Door | undefined;
   const closeAll = async (): Promise<void> => {
     // One that fails must not keep the others open: the keyring's end signs the last checkpoint.
-    for (const end of [() => pkcs11?.close(), () => rest.close(), () => keyring.close()]) {
+    for (const end of [() => pkcs11?.close(), () => rest.close(), () => keyring.close(), () => devices.close()]) {
       try {
         await end();
       } catch (error) {
@@ -180,6 +180,7 @@ export async function startServer(options: RunOptions, paths: DataPaths, log: Lo
     writeFileSync(paths.running, `${JSON.stringify(running)}\n`, { mode: 0o600 });
     const timer = setInterval(() => {
       keyring.runSchedule().catch((error: unknown) => log.error({ err: error }, "scheduled work failed"));
+      devices.retry().catch((error: unknown) => log.error({ err: error }, "devices were not tried again"));
     }, SCHEDULE_EVERY_MS);
     log.info({ url, version, pid: process.pid }, "ready");
     for (const remark of remarks) log.warn(remark);
