@@ -123,6 +123,7 @@ export async function openKeyring(options: KeyringOptions): Promise<OpenKeyring>
       casemate_sealed: core.guard.sealed ? 1 : 0,
       casemate_alarm: alarm() === undefined ? 0 : 1,
     }),
+    count: (series, amount) => core.metrics.add(series, amount),
     runSchedule: () => schedule.run(),
     close: () => (closing ??= close(core, unwatch)),
   };
