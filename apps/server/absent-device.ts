@@ -1,18 +1,12 @@
-import type { Device, DeviceEvent } from "@casemate/devices/contract";
+import type { Device } from "@casemate/devices/contract";
 import { CasemateError, withHint } from "@casemate/foundation/errors";
-
-/** Stands in for a device until it can be opened. */
-export interface AbsentDevice extends Device {
-  /** Whoever watches it watches `device` from now on. */
-  replacedBy(device: Device): void;
-}
 
 /**
  * Stands in for a device that could not be opened, so that everything else goes on and `device list` says why.
  * Its kind is unknown until it answers; `hsm` is what nearly all configured devices are. What it can do is unknown too: it has
- * every facet, and each says that the device is not there, which `NOT_SUPPORTED` would not.
+ * every facet but `watch`, and each says that the device is not there, which `NOT_SUPPORTED` would not.
  */
-export function absentDevice(id: string, driver: string, why: CasemateError): AbsentDevice {
+export function absentDevice(id: string, driver: string, why: CasemateError): Device {
   const refuse = (): Promise<never> =>
     Promise.reject(
       new CasemateError("DEVICE_ABSENT", `device ${id} is not there: ${why.message}`, {
@@ -20,7 +14,6 @@ export function absentDevice(id: string, driver: string, why: CasemateError): Ab
         cause: why,
       }),
     );
-  const watching = new Map<(event: DeviceEvent) => void, () => void>();
   return {
     identity: {
       id,
@@ -46,19 +39,6 @@ export function absentDevice(id: string, driver: string, why: CasemateError): Ab
     unlock: { challenge: refuse, unlock: refuse, lock: refuse },
     zeroize: { zeroize: refuse },
     objects: { list: refuse },
-    watch: {
-      watch(listener) {
-        watching.set(listener, () => undefined);
-        return () => {
-          watching.get(listener)?.();
-          watching.delete(listener);
-        };
-      },
-    },
-    replacedBy(device) {
-      for (const listener of watching.keys())
-        watching.set(listener, device.watch?.watch(listener) ?? (() => undefined));
-    },
     close: () => Promise.resolve(),
   };
 }

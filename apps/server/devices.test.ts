@@ -3,10 +3,8 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import type { Device, DeviceEvent } from "@casemate/devices/contract";
-import { CasemateError, isCasemateError } from "@casemate/foundation/errors";
-import { softwareDevice } from "@casemate/testkit/fakes";
-import { absentDevice } from "./absent-device.ts";
+import type { Device } from "@casemate/devices/contract";
+import { isCasemateError } from "@casemate/foundation/errors";
 import { dataPaths, prepareDataDirectory } from "./data-directory.ts";
 import { openDevices } from "./devices.ts";
 import { DEFAULT_DEVICE, writeDevices } from "./devices-file.ts";
@@ -70,19 +68,6 @@ test("a device that cannot be opened says why and what to do, is tried again wit
     await set.close();
     rmSync(root, { recursive: true, force: true });
   }
-});
-
-test("whoever watches a device that is absent hears of it when it is there", () => {
-  const stand = absentDevice("p11-1", "pkcs11", new CasemateError("CONFIG_INVALID", "no module"));
-  const heard: DeviceEvent[] = [];
-  const stop = stand.watch?.watch((event) => heard.push(event));
-  const device = softwareDevice("p11-1");
-  stand.replacedBy(device);
-  device.setState("locked");
-  assert.equal(heard.length, 1);
-  stop?.();
-  device.setState("operational");
-  assert.equal(heard.length, 1);
 });
 
 test("the documentation installs the version of pkcs11js that the driver is made for", () => {

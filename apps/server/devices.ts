@@ -1,6 +1,6 @@
 import type { Device } from "@casemate/devices/contract";
 import { CasemateError, asCasemateError } from "@casemate/foundation/errors";
-import { absentDevice, type AbsentDevice } from "./absent-device.ts";
+import { absentDevice } from "./absent-device.ts";
 import type { DataPaths } from "./data-directory.ts";
 import { readDevices, type DeviceConfig } from "./devices-file.ts";
 import { openDevice, type FindVirtualHsm } from "./drivers/index.ts";
@@ -11,8 +11,8 @@ export interface DeviceSet {
   readonly map: ReadonlyMap<string, Device>;
   /** Opens what is new in devices.json, closes what is gone, tries again what is absent. Answers what changed. */
   reload(): Promise<{ readonly added: readonly string[]; readonly removed: readonly string[] }>;
-  /** Tries again what is absent, each device after pauses that grow. To be called now and then. */
-  retry(): Promise<void>;
+  /** Tries again what is absent, each device after pauses that grow. To be called now and then. Answers what is there now. */
+  retry(): Promise<readonly string[]>;
   close(): Promise<void>;
 }
 
@@ -23,7 +23,6 @@ interface Member {
 }
 
 interface Absence {
-  readonly device: AbsentDevice;
   readonly why: string;
   /** Calls of `retry` that are let pass before the device is tried again. */
   readonly pause: number;
@@ -60,7 +59,6 @@ export async function openDevices(paths: DataPaths, log: Log): Promise<DeviceSet
     try {
       const device = await openDevice(config, paths, (line) => log.warn({ device: config.id }, line), find);
       if (closed) await device.close();
-      before?.device.replacedBy(device);
       return { config, device };
     } catch (error) {
       if (needed) throw error;
@@ -68,9 +66,8 @@ export async function openDevices(paths: DataPaths, log: Log): Promise<DeviceSet
       if (why.message !== before?.why)
         log.warn({ device: config.id, code: why.code, err: why }, "device could not be opened");
       const device = absentDevice(config.id, config.driver, why);
-      before?.device.replacedBy(device);
       const pause = before === undefined ? 0 : Math.min(LONGEST_PAUSE, before.pause * 2 + 1);
-      return { config, device, absent: { device, why: why.message, pause, left: pause } };
+      return { config, device, absent: { why: why.message, pause, left: pause } };
     }
   };
   const open = async (configs: readonly DeviceConfig[], needed?: DeviceConfig): Promise<void> => {
@@ -113,8 +110,9 @@ export async function openDevices(paths: DataPaths, log: Log): Promise<DeviceSet
       inTurn(async () => {
         const due = [...members.values()].filter(({ absent }) => absent !== undefined && absent.left-- <= 0);
         await open(due.map(({ config }) => config));
-        for (const { config } of due)
-          if (members.get(config.id)?.absent === undefined) log.info({ device: config.id }, "device opened at last");
+        const opened = due.map(({ config }) => config.id).filter((id) => members.get(id)?.absent === undefined);
+        for (const id of opened) log.info({ device: id }, "device opened at last");
+        return opened;
       }),
     async close() {
       closed = true;

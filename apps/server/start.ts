@@ -125,6 +125,11 @@ async function reloadDevices(set: DeviceSet, parts: Awaited<ReturnType<typeof op
       await parts.audit.append(entry);
     }
   }
+  await parts.keyring.devicesChanged();
+}
+
+async function retryDevices(set: DeviceSet, keyring: { devicesChanged(): Promise<void> }): Promise<void> {
+  if ((await set.retry()).length > 0) await keyring.devicesChanged();
 }
 
 /**
@@ -180,7 +185,9 @@ export async function startServer(options: RunOptions, paths: DataPaths, log: Lo
     writeFileSync(paths.running, `${JSON.stringify(running)}\n`, { mode: 0o600 });
     const timer = setInterval(() => {
       keyring.runSchedule().catch((error: unknown) => log.error({ err: error }, "scheduled work failed"));
-      devices.retry().catch((error: unknown) => log.error({ err: error }, "devices were not tried again"));
+      retryDevices(devices, keyring).catch((error: unknown) =>
+        log.error({ err: error }, "devices were not tried again"),
+      );
     }, SCHEDULE_EVERY_MS);
     log.info({ url, version, pid: process.pid }, "ready");
     for (const remark of remarks) log.warn(remark);

@@ -345,8 +345,8 @@ export class Connection {
   /** The next process begins with the PIN that is there now, and asks the token first how many tries it still bears. */
   async #seekPin({ process }: Host): Promise<void> {
     if (!(await this.#pins.changed()) || this.#state.at !== "locked" || this.#state.host.process !== process) return;
-    this.#options.log?.("there is another PIN; trying it");
-    this.#lostBy = new CasemateError("DEVICE_LOCKED", "there is another PIN; trying it");
+    this.#lostBy = new CasemateError("DEVICE_LOCKED", "the PIN file was corrected; connecting again with its PIN");
+    this.#options.log?.(this.#lostBy.message);
     this.#end(process, this.#lostBy);
   }
 
