@@ -173,6 +173,11 @@ test(
       ok(await cli("sign", "release", "--in", file("message"), "--out", file("message.sig")));
       const removed = ok(await cli("device", "remove", "p11-1", "--force"));
       assert.ok(removed.stdout.includes(`kept in ${kept}`), removed.stdout);
+
+      // Another token of the same id is not tried with the PIN of the first.
+      hsm.token("second");
+      const second = ["device", "add", "pkcs11", "--module", "libsofthsm2.so", "--token", "second", "--addon", ADDON];
+      assert.match(ok(await cli(...second, "--pin-root", "hsm-1")).stdout, /p11-1 is added and locked/);
     } finally {
       delete process.env["SOFTHSM2_CONF"];
       await server.stop();

@@ -32,7 +32,7 @@ async function devicesNow(session: Session): Promise<readonly Device[]> {
 const LEFT: readonly { readonly what: string; readonly at: (paths: DataPaths, id: string) => string }[] = [
   { what: "Its sealed state", at: (paths, id) => paths.deviceState(id) },
   { what: "Its key file", at: (paths, id) => paths.rootKey(id) },
-  { what: "The PIN that was kept for it, encrypted,", at: (paths, id) => paths.keptPin(id) },
+  { what: "Its PIN, encrypted,", at: (paths, id) => paths.keptPin(id) },
 ];
 
 /** Waits until the running server has, or no longer has, the device. */
