@@ -1,5 +1,7 @@
+import { existsSync, realpathSync } from "node:fs";
 import { resolve } from "node:path";
 import type { Command } from "commander";
+import { CasemateError } from "@casemate/foundation/errors";
 import type { DeviceConfig } from "@casemate/server/devices-file";
 import { usage } from "./failure.ts";
 import { whole } from "./parse.ts";
@@ -16,6 +18,8 @@ export interface AddableDriver {
   options(command: Command): void;
   /** @throws a usage error for settings that cannot be. */
   settings(options: Options): Settings;
+  /** What only the other devices tell. @throws NOT_FOUND, NOT_SUPPORTED, ALREADY_EXISTS. */
+  check?(settings: Settings, devices: readonly DeviceConfig[]): Promise<void>;
 }
 
 /** The settings that were given, as plain values. */
@@ -81,8 +85,40 @@ export const ADDABLE_DRIVERS: readonly AddableDriver[] = [
         module: module.includes("/") ? resolve(module) : module,
       };
     },
+    async check(settings, devices) {
+      checkPinRoot(settings["pinRoot"], devices);
+      await checkToken(settings, devices);
+    },
   },
 ];
+
+/** @throws NOT_FOUND, NOT_SUPPORTED for a device that keeps no PIN. */
+function checkPinRoot(root: Settings[string] | undefined, devices: readonly DeviceConfig[]): void {
+  if (root === undefined) return;
+  const able = devices.filter(({ driver }) => driver === "virtual-hsm").map(({ id }) => id);
+  if (able.includes(String(root))) return;
+  const hint = `These can keep a PIN: ${able.join(", ")}.`;
+  const found = devices.find(({ id }) => id === root);
+  if (found === undefined) throw new CasemateError("NOT_FOUND", `there is no device ${root} to keep the PIN`, { hint });
+  throw new CasemateError("NOT_SUPPORTED", `${root} cannot keep the PIN: only a virtual HSM does`, { hint });
+}
+
+/** Two devices over one token would each think that its keys are its own. @throws ALREADY_EXISTS. */
+async function checkToken(settings: Settings, devices: readonly DeviceConfig[]): Promise<void> {
+  const { findModule } = await import("@casemate/devices/driver-pkcs11");
+  const fileOf = (module: Settings[string] | undefined): string => {
+    const file = findModule(String(module));
+    return existsSync(file) ? realpathSync(file) : file;
+  };
+  const { module, token } = settings;
+  const twin = devices.find(
+    (device) => device.driver === "pkcs11" && device["token"] === token && fileOf(device["module"]) === fileOf(module),
+  );
+  if (twin === undefined) return;
+  throw new CasemateError("ALREADY_EXISTS", `the token ${token} of this module is the device ${twin.id} already`, {
+    hint: `Use ${twin.id}, or \`casemate device remove ${twin.id}\` first.`,
+  });
+}
 
 /** The first free `prefix-N`. */
 export function freeId(prefix: string, devices: readonly DeviceConfig[]): string {

@@ -13,7 +13,7 @@ export async function askSecret(question: string): Promise<SecretBytes> {
   if (!stdin.isTTY)
     throw usage(
       "a secret is needed, and there is no terminal to ask at",
-      "Name a file that holds it by --passphrase-file FILE.",
+      "Name a file that holds it by --passphrase-file FILE or --pin-file FILE.",
     );
   stderr.write(question);
   const typed = new Uint8Array(MOST_BYTES);

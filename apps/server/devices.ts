@@ -11,13 +11,25 @@ export interface DeviceSet {
   readonly map: ReadonlyMap<string, Device>;
   /** Opens what is new in devices.json, closes what is gone, tries again what is absent. Answers what changed. */
   reload(): Promise<{ readonly added: readonly string[]; readonly removed: readonly string[] }>;
+  /** Tries again what is absent, each device after pauses that grow. To be called now and then. Answers what is there now. */
+  retry(): Promise<readonly string[]>;
   close(): Promise<void>;
 }
 
 interface Member {
   readonly config: DeviceConfig;
-  readonly absent: boolean;
+  readonly device: Device;
+  readonly absent?: Absence;
 }
+
+interface Absence {
+  readonly why: string;
+  /** Calls of `retry` that are let pass before the device is tried again. */
+  readonly pause: number;
+  left: number;
+}
+
+const LONGEST_PAUSE = 15;
 
 /**
  * Opens all devices side by side. The first one must open, since it signs the audit log; a further one that fails is absent.
@@ -26,8 +38,10 @@ interface Member {
 export async function openDevices(paths: DataPaths, log: Log): Promise<DeviceSet> {
   const map = new Map<string, Device>();
   const members = new Map<string, Member>();
-
-  const opening = new Map<string, Promise<readonly [Member, Device]>>();
+  const opening = new Map<string, Promise<Member>>();
+  /** One change after another: two must not open one device. */
+  let last: Promise<unknown> = Promise.resolve();
+  let closed = false;
 
   const find: FindVirtualHsm = async (id) => {
     const driver = readDevices(paths).find((config) => config.id === id)?.driver;
@@ -38,52 +52,70 @@ export async function openDevices(paths: DataPaths, log: Log): Promise<DeviceSet
     }
     const opened = await opening.get(id);
     if (opened === undefined) throw new CasemateError("DEVICE_ABSENT", `${id} is not open`);
-    return opened[1];
+    return opened.device;
   };
-  const open = (config: DeviceConfig, needed: boolean): Promise<readonly [Member, Device]> => {
-    const opened = openOne(config, needed);
-    opening.set(config.id, opened);
-    return opened;
-  };
-  const openOne = async (config: DeviceConfig, needed: boolean): Promise<readonly [Member, Device]> => {
+  const openOne = async (config: DeviceConfig, needed: boolean): Promise<Member> => {
+    const before = members.get(config.id)?.absent;
     try {
-      return [
-        { config, absent: false },
-        await openDevice(config, paths, (line) => log.warn({ device: config.id }, line), find),
-      ];
+      const device = await openDevice(config, paths, (line) => log.warn({ device: config.id }, line), find);
+      if (closed) await device.close();
+      return { config, device };
     } catch (error) {
       if (needed) throw error;
       const why = asCasemateError(error);
-      log.warn({ device: config.id, code: why.code, err: why }, "device could not be opened");
-      return [{ config, absent: true }, absentDevice(config.id, config.driver, why)];
+      if (why.message !== before?.why)
+        log.warn({ device: config.id, code: why.code, err: why }, "device could not be opened");
+      const device = absentDevice(config.id, config.driver, why);
+      const pause = before === undefined ? 0 : Math.min(LONGEST_PAUSE, before.pause * 2 + 1);
+      return { config, device, absent: { why: why.message, pause, left: pause } };
     }
   };
-  const put = (opened: readonly (readonly [Member, Device])[]): void => {
-    for (const [member, device] of opened) {
+  const open = async (configs: readonly DeviceConfig[], needed?: DeviceConfig): Promise<void> => {
+    const all = configs.map((config) => {
+      const opened = openOne(config, config === needed);
+      opening.set(config.id, opened);
+      return opened;
+    });
+    for (const member of await Promise.all(all)) {
       members.set(member.config.id, member);
-      map.set(member.config.id, device);
+      map.set(member.config.id, member.device);
     }
+  };
+  const inTurn = <T>(work: () => Promise<T>): Promise<T> => {
+    const done = last.then(work);
+    last = done.catch(() => undefined);
+    return done;
   };
 
-  put(await Promise.all(readDevices(paths).map((config, i) => open(config, i === 0))));
+  const first = readDevices(paths);
+  await open(first, first[0]);
   return {
     map,
-    async reload() {
-      const wanted = readDevices(paths);
-      const removed = [...members.keys()].filter((id) => !wanted.some((config) => config.id === id));
-      for (const id of removed) {
-        const device = map.get(id);
-        map.delete(id);
-        members.delete(id);
-        opening.delete(id);
-        await device?.close();
-      }
-      const fresh = wanted.filter(({ id }) => members.get(id)?.absent !== false);
-      const added = fresh.filter(({ id }) => !members.has(id)).map(({ id }) => id);
-      put(await Promise.all(fresh.map((config) => open(config, false))));
-      return { added, removed };
-    },
+    reload: () =>
+      inTurn(async () => {
+        const wanted = readDevices(paths);
+        const removed = [...members.keys()].filter((id) => !wanted.some((config) => config.id === id));
+        for (const id of removed) {
+          const device = map.get(id);
+          map.delete(id);
+          members.delete(id);
+          opening.delete(id);
+          await device?.close();
+        }
+        const added = wanted.filter(({ id }) => !members.has(id)).map(({ id }) => id);
+        await open(wanted.filter(({ id }) => added.includes(id) || members.get(id)?.absent !== undefined));
+        return { added, removed };
+      }),
+    retry: () =>
+      inTurn(async () => {
+        const due = [...members.values()].filter(({ absent }) => absent !== undefined && absent.left-- <= 0);
+        await open(due.map(({ config }) => config));
+        const opened = due.map(({ config }) => config.id).filter((id) => members.get(id)?.absent === undefined);
+        for (const id of opened) log.info({ device: id }, "device opened at last");
+        return opened;
+      }),
     async close() {
+      closed = true;
       await Promise.allSettled([...map.values()].map((device) => device.close()));
     },
   };

@@ -40,7 +40,9 @@ async function openDoor(keyring: OpenKeyring, paths: DataPaths, log: Log, option
   return {
     ...(at === undefined
       ? {}
-      : { remark: `PKCS#11 from other machines: casemate pkcs11 bridge --remote ${at}; ${material?.remark ?? ""}` }),
+      : {
+          remark: `PKCS#11 from other machines: eval "$(casemate pkcs11 env --remote ${at} --ca-file CERTIFICATE --token-file TOKEN)"; ${material?.remark ?? ""}`,
+        }),
     async close() {
       try {
         await server.close();

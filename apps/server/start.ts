@@ -134,6 +134,11 @@ async function reloadDevices(set: DeviceSet, parts: Awaited<ReturnType<typeof op
       await parts.audit.append(entry);
     }
   }
+  await parts.keyring.devicesChanged();
+}
+
+async function retryDevices(set: DeviceSet, keyring: { devicesChanged(): Promise<void> }): Promise<void> {
+  if ((await set.retry()).length > 0) await keyring.devicesChanged();
 }
 
 /** Tells clients how to reach this server. Undefined, or what to say where it cannot be written: reading goes on on a full disk. */
@@ -157,7 +162,7 @@ async function startParts(options: RunOptions, paths: DataPaths, log: Log): Prom
   let pkcs11: Pkcs11Door | undefined;
   const closeAll = async (): Promise<void> => {
     // One that fails must not keep the others open: the keyring's end signs the last checkpoint.
-    for (const end of [() => pkcs11?.close(), () => rest?.close(), () => keyring.close()]) {
+    for (const end of [() => pkcs11?.close(), () => rest?.close(), () => keyring.close(), () => devices.close()]) {
       try {
         await end();
       } catch (error) {
@@ -197,6 +202,9 @@ async function startParts(options: RunOptions, paths: DataPaths, log: Log): Prom
     if (unwritten !== undefined) remarks.push(unwritten);
     const timer = setInterval(() => {
       keyring.runSchedule().catch((error: unknown) => log.error({ err: error }, "scheduled work failed"));
+      retryDevices(devices, keyring).catch((error: unknown) =>
+        log.error({ err: error }, "devices were not tried again"),
+      );
     }, SCHEDULE_EVERY_MS);
     log.info({ url, version, pid: process.pid }, "ready");
     for (const remark of remarks) log.warn(remark);

@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { mkdirSync } from "node:fs";
+import { copyFileSync, mkdirSync } from "node:fs";
 import { createServer } from "node:net";
 import { userInfo } from "node:os";
+import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { after, before, describe, test } from "node:test";
 import { casemate, REPOSITORY, startServer, temporary } from "../e2e/harness.ts";
@@ -352,6 +353,25 @@ describe("Debian's programs, unmodified, with keys in Casemate", { skip: skipAll
         const listed = await list(bridge(`${directory.path}/admin.token`, host));
         assert.match(listed.stdout, /token label +: hsm-1/, host);
       }
+      // By the environment that the program prints, out of a directory whose name every reader of it takes for something else.
+      const odd = join(here.work, `it's "a" $HOME \\ dir`);
+      mkdirSync(odd);
+      copyFileSync(join(directory.path, "tls/certificate.pem"), join(odd, "ca.pem"));
+      copyFileSync(join(directory.path, "admin.token"), join(odd, "token"));
+      const env = ["pkcs11", "env", "--remote", `127.0.0.1:${port}`, "--ca-file", "ca.pem", "--token-file", "token"];
+      const printed = await casemate(here.data, env, { cwd: odd });
+      const script = `${printed.stdout}\npkcs11-tool --module "$CASEMATE_PKCS11_MODULE" -L`;
+      const evaluated = await here.run("sh", ["-c", 'eval "$1"', "sh", script]);
+      assert.match(evaluated.stdout, /token label +: hsm-1/, evaluated.stderr);
+
+      const told = await casemate(here.data, [...env, "--json"], { cwd: odd });
+      const { P11_KIT_SERVER_ADDRESS: address = "" } = JSON.parse(told.stdout) as Record<string, string>;
+      const file = await casemate(here.data, [...env, "--module-file"], { cwd: odd });
+      assert.ok(file.stdout.includes(`\nremote: ${address}\n`), file.stdout);
+
+      const both = await casemate(here.data, [...env, "--direct"], { cwd: odd });
+      assert.equal(both.status, 2);
+
       const wrong = await list(bridge(here.write("wrong.token", "cmt_0000000000000000_wrong")));
       assert.match(wrong.stderr, /CKR_DEVICE_ERROR/);
       assert.match(wrong.stderr, /the PKCS#11 bridge reaches no server: the server refused the token/);

@@ -37,7 +37,8 @@ test("a token is added, used, adopted from and taken away by the command line", 
     chmodSync(file("pin"), 0o644);
     const exposed = await cli(...add, "--id", "open", "--pin-file", file("pin"));
     assert.match(exposed.stdout + exposed.stderr, /open to other users/);
-    ok(await cli("device", "remove", "open"));
+    const removed = ok(await cli("device", "remove", "open"));
+    assert.equal(removed.stdout, "Device open is no longer used. Nothing in it was changed.\n");
     chmodSync(file("pin"), 0o600);
 
     const added = ok(await cli(...add, "--pin-file", file("pin")));
@@ -51,6 +52,28 @@ test("a token is added, used, adopted from and taken away by the command line", 
       pinFile: file("pin"),
       addon: ADDON,
     });
+
+    for (const [args, message] of [
+      [[...add, "--pin-file", file("pin")], /is the device p11-1 already \(ALREADY_EXISTS\)/],
+      // The same library by its name.
+      [["device", "add", "pkcs11", "--module", "libsofthsm2.so", "--token", "vault"], /ALREADY_EXISTS/],
+      [
+        ["device", "add", "pkcs11", "--module", SOFTHSM, "--token", "other", "--pin-root", "hsm-9"],
+        /no device hsm-9 [\s\S]*NOT_FOUND[\s\S]*hsm-1/,
+      ],
+      [
+        ["device", "add", "pkcs11", "--module", SOFTHSM, "--token", "other", "--pin-root", "p11-1"],
+        /NOT_SUPPORTED[\s\S]*hsm-1/,
+      ],
+    ] as const) {
+      const refused = await cli(...args);
+      assert.equal(refused.status, 1, args.join(" "));
+      assert.match(refused.stderr, message);
+    }
+    assert.equal(
+      (JSON.parse(readFileSync(join(data, "devices.json"), "utf8")) as { devices: unknown[] }).devices.length,
+      2,
+    );
 
     const shown = ok(await cli("device", "show", "p11-1"));
     assert.match(shown.stdout, /SoftHSM/);
@@ -146,8 +169,15 @@ test(
       writeFileSync(kept, JSON.stringify({ ...stored, pin: Buffer.alloc(256, 1).toString("base64") }));
       server = await startServer(data);
       assert.match(ok(await cli("device", "show", "p11-1")).stdout, /locked/);
-      ok(await cli("device", "unlock", "p11-1", "--passphrase-file", file("pin")));
+      ok(await cli("device", "unlock", "p11-1", "--pin-file", file("pin")));
       ok(await cli("sign", "release", "--in", file("message"), "--out", file("message.sig")));
+      const removed = ok(await cli("device", "remove", "p11-1", "--force"));
+      assert.ok(removed.stdout.includes(`kept in ${kept}`), removed.stdout);
+
+      // Another token of the same id is not tried with the PIN of the first.
+      hsm.token("second");
+      const second = ["device", "add", "pkcs11", "--module", "libsofthsm2.so", "--token", "second", "--addon", ADDON];
+      assert.match(ok(await cli(...second, "--pin-root", "hsm-1")).stdout, /p11-1 is added and locked/);
     } finally {
       delete process.env["SOFTHSM2_CONF"];
       await server.stop();

@@ -1,6 +1,5 @@
 import { existsSync } from "node:fs";
 import { connect } from "node:net";
-import { fileURLToPath } from "node:url";
 import type { Command } from "commander";
 import { EXIT } from "../failure.ts";
 import { printable } from "../printable.ts";
@@ -19,20 +18,16 @@ function encodedPath(path: string): string {
 interface EnvOptions {
   readonly moduleFile?: boolean;
   readonly direct?: boolean;
-}
-
-/** The command that p11-kit starts as bridge. It splits at spaces, so paths with spaces must be quoted for it. */
-function bridgeCommand(session: Session): string {
-  const bin = fileURLToPath(new URL("../bin/casemate.mjs", import.meta.url));
-  const word = (text: string): string => (/\s/.test(text) ? `"${text}"` : text);
-  return [process.execPath, bin, "pkcs11", "bridge", "--data", session.paths.root].map(word).join(" ");
+  readonly remote?: string;
 }
 
 async function showEnv(options: EnvOptions, session: Session): Promise<void> {
   const { installedClient } = await import("../pkcs11/client-version.ts");
+  const { bridgeAddress, checkEnvOptions } = await import("../pkcs11/bridge-command.ts");
+  checkEnvOptions(options);
   const client = installedClient();
   const address =
-    options.direct === true ? `unix:path=${encodedPath(session.paths.pkcs11)}` : `|${bridgeCommand(session)}`;
+    options.direct === true ? `unix:path=${encodedPath(session.paths.pkcs11)}` : bridgeAddress(session, options);
   if (options.moduleFile === true) {
     session.out.answer({ remote: address }, () => {
       session.out.line(
@@ -131,6 +126,7 @@ export function define(command: Command, session: Session): void {
     .description('print the environment that makes p11-kit\'s client use this server: eval "$(casemate pkcs11 env)"')
     .option("--direct", "connect to the socket without the bridge: faster, but a server restart kills applications")
     .option("--module-file", "print a p11-kit module file instead")
+    .option("--remote <host:port>", "a server elsewhere, by TLS; needs --token-file, and --ca-file for its certificate")
     .action((options: EnvOptions) => showEnv(options, session));
   command
     .command("bridge")

@@ -22,29 +22,42 @@ export function localFar(path: string): () => Promise<Far> {
     });
 }
 
-function tokenOf(session: Session): string {
-  const file = session.options.tokenFile ?? session.env["CASEMATE_TOKEN_FILE"];
-  if (file === undefined || file === "") {
+interface NamedFiles {
+  readonly tokenFile: string;
+  readonly caFile?: string;
+}
+
+/** The files that a bridge to a server elsewhere needs. @throws UNAUTHENTICATED when none is named for the token. */
+export function namedFiles({ options, env }: Session): NamedFiles {
+  const tokenFile = options.tokenFile ?? env["CASEMATE_TOKEN_FILE"];
+  if (tokenFile === undefined || tokenFile === "") {
     throw new CasemateError("UNAUTHENTICATED", "a remote server asks for an API token before it answers", {
       hint: "Name a file with one by --token-file or $CASEMATE_TOKEN_FILE.",
     });
   }
-  return readFileSync(file, "utf8").trim();
+  const caFile = options.caFile ?? env["CASEMATE_CA_FILE"];
+  return { tokenFile, ...(caFile === undefined || caFile === "" ? {} : { caFile }) };
+}
+
+/** @throws a usage error for what is not HOST:PORT. */
+export function remoteAddress(address: string): { readonly host: string; readonly port: number } {
+  const url = URL.canParse(`tls://${address}`) ? new URL(`tls://${address}`) : undefined;
+  if (url === undefined || url.port === "" || url.host !== address.toLowerCase())
+    throw usage(`${address} is not HOST:PORT`);
+  return { host: url.hostname.replace(/^\[|\]$/g, ""), port: Number(url.port) };
 }
 
 /** A server elsewhere: TLS 1.3, its certificate checked, an API token first. */
 export function remoteFar(session: Session, address: string): () => Promise<Far> {
-  const url = URL.canParse(`tls://${address}`) ? new URL(`tls://${address}`) : undefined;
-  if (url === undefined || url.port === "") throw usage(`${address} is not HOST:PORT`);
-  const token = tokenOf(session);
-  const caFile = session.options.caFile ?? session.env["CASEMATE_CA_FILE"];
-  const ca = caFile === undefined || caFile === "" ? {} : { ca: readFileSync(caFile, "utf8") };
-  const host = url.hostname.replace(/^\[|\]$/g, "");
+  const { host, port } = remoteAddress(address);
+  const { tokenFile, caFile } = namedFiles(session);
+  const token = readFileSync(tokenFile, "utf8").trim();
+  const ca = caFile === undefined ? {} : { ca: readFileSync(caFile, "utf8") };
   return () =>
     new Promise((resolve, reject) => {
       // RFC 6066 §3: a server name is never an address; the certificate is checked against the address all the same.
       const named = isIP(host) === 0 ? { servername: host } : {};
-      const stream = connectTls({ host, port: Number(url.port), ...named, minVersion: "TLSv1.3", ...ca });
+      const stream = connectTls({ host, port, ...named, minVersion: "TLSv1.3", ...ca });
       const timer = setTimeout(() => stream.destroy(new Error("no answer in time")), WAIT_MS);
       stream.once("error", reject);
       stream.once("secureConnect", () => stream.write(`${GREETING} ${token}\n`));

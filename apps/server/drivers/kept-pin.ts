@@ -11,6 +11,8 @@ import type { DeviceLog, FindVirtualHsm } from "./driver.ts";
 interface KeptPin {
   /** Id of the virtual HSM. */
   readonly root: string;
+  /** Label of the token whose PIN it is: an id may come to mean another one, and a wrong PIN is not to be tried there. */
+  readonly token: string;
   /** Reference of its key, base64. */
   readonly ref: string;
   /** Base64; absent until a person has unlocked the token. */
@@ -29,9 +31,9 @@ const PASSING: ReadonlySet<string> = new Set([
 function read(path: string): KeptPin | undefined {
   if (!existsSync(path)) return undefined;
   try {
-    const { root, ref, pin } = JSON.parse(readFileSync(path, "utf8")) as Partial<KeptPin>;
-    if (typeof root !== "string" || typeof ref !== "string") return undefined;
-    return { root, ref, ...(typeof pin === "string" ? { pin } : {}) };
+    const { root, token, ref, pin } = JSON.parse(readFileSync(path, "utf8")) as Partial<KeptPin>;
+    if (typeof root !== "string" || typeof token !== "string" || typeof ref !== "string") return undefined;
+    return { root, token, ref, ...(typeof pin === "string" ? { pin } : {}) };
   } catch {
     return undefined;
   }
@@ -47,6 +49,8 @@ function write(path: string, kept: KeptPin): void {
 export interface KeptPinOptions {
   /** The token's device. */
   readonly id: string;
+  /** The token's label. */
+  readonly token: string;
   /** The virtual HSM. */
   readonly root: string;
   readonly paths: DataPaths;
@@ -55,17 +59,17 @@ export interface KeptPinOptions {
 }
 
 export function keptPin(options: KeptPinOptions): Required<Pick<Pkcs11Options, "pin" | "keeper" | "pinSource">> {
-  const { id, root, paths, find, log } = options;
+  const { id, token, root, paths, find, log } = options;
   const path = paths.keptPin(id);
   const label = toUtf8(`casemate pin ${id}`);
-  const ofThisRoot = (): KeptPin | undefined => {
+  const ours = (): KeptPin | undefined => {
     const kept = read(path);
-    return kept?.root === root ? kept : undefined;
+    return kept?.root === root && kept.token === token ? kept : undefined;
   };
   return {
     pinSource: `PIN kept by ${root}`,
     async pin() {
-      const { ref, pin } = ofThisRoot() ?? {};
+      const { ref, pin } = ours() ?? {};
       if (ref === undefined || pin === undefined) return undefined;
       try {
         const device = await find(root);
@@ -85,7 +89,7 @@ export function keptPin(options: KeptPinOptions): Required<Pick<Pkcs11Options, "
       label,
       async recipient() {
         const { keys } = await find(root);
-        const kept = ofThisRoot();
+        const kept = ours();
         if (kept !== undefined) {
           try {
             return await keys.publicKey(fromBase64(kept.ref));
@@ -96,11 +100,11 @@ export function keptPin(options: KeptPinOptions): Required<Pick<Pkcs11Options, "
         }
         const spec = { algorithm: "rsa-2048", usages: ["encrypt"], exportable: false } as const;
         const { ref, publicKey } = await keys.generate({ ...spec, label: `casemate-pin-${id}` });
-        write(path, { root, ref: toBase64(ref) });
+        write(path, { root, token, ref: toBase64(ref) });
         return publicKey ?? keys.publicKey(ref);
       },
       keep(encrypted) {
-        const kept = ofThisRoot();
+        const kept = ours();
         if (kept === undefined) return Promise.reject(new CasemateError("CONFLICT", `${path} was changed meanwhile`));
         write(path, { ...kept, pin: toBase64(encrypted) });
         return Promise.resolve();

@@ -9,7 +9,8 @@ export const pkcs11: DriverRow = {
     const { id } = config;
     const row = Object.fromEntries(Object.entries(config).filter(([name]) => name !== "id" && name !== "driver"));
     const settings = parsePkcs11Settings(id, row);
-    const kept = settings.pinRoot === undefined ? {} : keptPin({ id, root: settings.pinRoot, paths, find, log });
+    const { token, pinRoot: root } = settings;
+    const kept = root === undefined ? {} : keptPin({ id, token, root, paths, find, log });
     return openPkcs11Device({ ...pkcs11Options(id, settings, process.env), ...kept, log });
   },
 };

@@ -2,50 +2,13 @@
 import { availableParallelism } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
 import { launchUnconfined, type UnconfinedProcess } from "@casemate/devices/boundary";
-import { CasemateError, asCasemateError, isCasemateError, type ErrorCode } from "@casemate/foundation/errors";
-import type { SecretBytes } from "@casemate/foundation/secrets";
+import { CasemateError, asCasemateError, isCasemateError, withHint, type ErrorCode } from "@casemate/foundation/errors";
+import type { ConnectionOptions } from "./connection-options.ts";
 import { createLanes, type Lanes } from "./lanes.ts";
 import { sealPin } from "./pin-message.ts";
+import { PinTries } from "./pin-tries.ts";
 import { createPlan, type Plan } from "./plan.ts";
 import type { OperationName, ReplyOf, RequestOf } from "./wire.ts";
-
-export interface TimeLimits {
-  /** One use of a key, or a batch of them. */
-  readonly useMs: number;
-  /** Making a key: smart cards take minutes for a large RSA key. */
-  readonly generateMs: number;
-  /** Loading the module, finding the token, logging in. */
-  readonly connectMs: number;
-}
-
-export type PinSource = () => Promise<SecretBytes | undefined>;
-
-/** Another device that keeps the PIN encrypted, so that it is known at the next start: nobody but the vendor host sees it plain meanwhile. */
-export interface PinKeeper {
-  /** SPKI of the device's RSA key. @throws when the device is not ready. */
-  recipient(): Promise<Uint8Array>;
-  /** OAEP label: what the PIN is for. */
-  readonly label: Uint8Array;
-  keep(encrypted: Uint8Array): Promise<void>;
-}
-
-export interface ConnectionOptions {
-  readonly entry: string;
-  readonly addon: string;
-  readonly module: string;
-  readonly token: string;
-  readonly threads: number;
-  readonly environment: Readonly<Record<string, string>>;
-  /** Asked for at every connection; absent, or undefined, when a person unlocks the token. */
-  readonly pin?: PinSource;
-  /** Gets the PIN of each unlocking by a person. */
-  readonly keeper?: PinKeeper;
-  readonly limits: TimeLimits;
-  readonly backoffMs: { readonly first: number; readonly most: number };
-  readonly healthEveryMs: number;
-  readonly log?: (line: string) => void;
-  onState(state: "operational" | "locked" | "absent", detail: string): void;
-}
 
 interface Host {
   readonly process: UnconfinedProcess;
@@ -67,28 +30,24 @@ const PIN_ERRORS: ReadonlySet<ErrorCode> = new Set<ErrorCode>(["PIN_WRONG", "PIN
 const STABLE_MS = 1_000;
 const CORES = availableParallelism();
 
-const locked = (what: string, hint: string): CasemateError => new CasemateError("DEVICE_LOCKED", what, { hint });
-
-const PIN_IN_DANGER: Readonly<Partial<Record<ReplyOf<"connect">["pin"], string>>> = {
-  final: "one more wrong PIN locks the token, so it was not tried by itself",
-  locked: "its PIN is locked",
-  unset: "it has no user PIN yet",
-};
-
 export class Connection {
   readonly #options: ConnectionOptions;
   readonly #stopping = new AbortController();
   #state: State;
   #running: Promise<void> = Promise.resolve();
-  /** False after a PIN was refused or a person locked the token: nothing is tried by itself then. */
-  #tryPin = true;
+  readonly #pins: PinTries;
   #current: UnconfinedProcess | undefined;
   #last: Pick<Host, "facts" | "plan"> | undefined;
+  /** Why the process that ends was given up. */
+  #lostBy: CasemateError | undefined;
   #connections = 0;
   #timeouts = 0;
+  /** In vain, since there was a token. */
+  #attempts = 0;
 
   private constructor(options: ConnectionOptions) {
     this.#options = options;
+    this.#pins = new PinTries(options.pin, options.pinMayChange === true);
     this.#state = { at: "connecting", settled: Promise.withResolvers() };
   }
 
@@ -110,12 +69,13 @@ export class Connection {
 
   get detail(): string | undefined {
     if (this.#state.at === "connecting") return "connecting";
-    return this.#state.at === "up" ? undefined : this.#state.reason.message;
+    return this.#state.at === "up" ? undefined : withHint(this.#state.reason);
   }
 
   get counters(): Readonly<Record<string, number>> {
     const { count, inFlight } = this.#state.at === "up" ? this.#state.host.lanes : { count: 0, inFlight: 0 };
-    return { sessions: count, inFlight, restarts: Math.max(0, this.#connections - 1), timeouts: this.#timeouts };
+    const restarts = Math.max(0, this.#connections - 1);
+    return { sessions: count, inFlight, restarts, timeouts: this.#timeouts, attempts: this.#attempts };
   }
 
   /** Of the last connection there was. */
@@ -175,21 +135,23 @@ export class Connection {
         const request = { sealed, recipient: await keeper.recipient(), label: keeper.label };
         const { pin } = await host.lanes.call("unlockKeeping", request, limits.connectMs, 0);
         await keeper.keep(pin.slice());
-        this.#tryPin = true;
+        this.#pins.forget();
       }
     } catch (error) {
       const reason = asCasemateError(error);
       if (PIN_ERRORS.has(reason.code)) this.#become({ at: "locked", host, reason });
       throw reason;
     }
+    this.#pins.unlockedByPerson();
     await this.#begin(host);
   }
 
   /** Ends the login, by ending the process that holds it. */
   async lock(): Promise<void> {
-    this.#tryPin = false;
+    this.#pins.lockedByPerson();
     if (this.#state.at !== "up") return;
-    this.#end(this.#state.host.process, locked("the token was locked", "unlock it with its PIN"));
+    const reason = new CasemateError("DEVICE_LOCKED", "the token was locked", { hint: "unlock it with its PIN" });
+    this.#end(this.#state.host.process, reason);
     await this.#lockable().catch(() => undefined);
   }
 
@@ -202,6 +164,7 @@ export class Connection {
     if (before.at === "up" || before.at === "locked") before.host.lanes.end();
     await this.#current?.stop();
     await this.#running;
+    this.#pins.forget();
   }
 
   #become(state: State, detail = ""): void {
@@ -234,11 +197,10 @@ export class Connection {
   }
 
   #absent(): CasemateError {
-    const { state } = { state: this.#state };
-    const cause = "reason" in state ? state.reason : undefined;
+    const cause = "reason" in this.#state ? this.#state.reason : undefined;
     return new CasemateError("DEVICE_ABSENT", `the token cannot be reached: ${cause?.message ?? "still connecting"}`, {
       ...(cause === undefined ? {} : { cause }),
-      hint: cause?.hint ?? "Casemate keeps trying",
+      hint: `${cause?.hint === undefined ? "" : `${cause.hint}; `}Casemate keeps trying`,
     });
   }
 
@@ -259,6 +221,7 @@ export class Connection {
   #lose(process: UnconfinedProcess, reason: CasemateError): void {
     if (this.#state.at !== "up" || this.#state.host.process !== process) return;
     this.#options.log?.(`lost the token: ${reason.message}`);
+    this.#lostBy = reason;
     this.#end(process, reason);
   }
 
@@ -301,6 +264,7 @@ export class Connection {
       const host: Host = { process, lanes, facts, plan: createPlan(facts.plan) };
       this.#last = host;
       this.#connections++;
+      this.#attempts = 0;
       const reason = facts.loginRequired ? await this.#login(host) : undefined;
       if (reason === undefined) await this.#begin(host);
       else this.#become({ at: "locked", host, reason });
@@ -315,23 +279,21 @@ export class Connection {
 
   /** Why the token stays locked; undefined when it is open. */
   async #login({ facts, lanes }: Host): Promise<CasemateError | undefined> {
-    const { pin, limits } = this.#options;
-    const danger = PIN_IN_DANGER[facts.pin];
-    if (danger !== undefined)
-      return locked(`the token waits for its PIN: ${danger}`, "unlock it by hand, or use the token's own tools");
-    if (pin === undefined) return locked("the token waits for its PIN", "casemate device unlock");
-    if (!this.#tryPin)
-      return locked("the token waits for its PIN, which is not tried by itself", "casemate device unlock");
+    const { limits } = this.#options;
+    const pin = await this.#pins.next(facts.pin);
+    if (isCasemateError(pin)) return pin;
     try {
-      using secret = await pin();
-      if (secret === undefined) return locked("the token waits for its PIN", "casemate device unlock");
       const { publicKey } = await lanes.call("challenge", {}, limits.connectMs, 0);
-      await lanes.call("unlock", { sealed: sealPin(publicKey, secret) }, limits.connectMs, 0);
+      await lanes.call("unlock", { sealed: sealPin(publicKey, pin) }, limits.connectMs, 0);
+      pin.dispose();
       return undefined;
     } catch (error) {
-      if (!isCasemateError(error) || !PIN_ERRORS.has(error.code)) throw error;
-      this.#tryPin = false;
-      return error;
+      if (isCasemateError(error) && PIN_ERRORS.has(error.code)) {
+        this.#pins.refuse(pin);
+        return error;
+      }
+      pin.dispose();
+      throw error;
     }
   }
 
@@ -355,17 +317,23 @@ export class Connection {
     const { backoffMs, log } = this.#options;
     const { signal } = this.#stopping;
     let outcome = first;
+    /** A token that is sought for days has one line for each reason. */
+    let said: string | undefined;
     let delay = backoffMs.first;
     while (!signal.aborted) {
       if (isCasemateError(outcome)) {
-        log?.(`cannot connect: ${outcome.message}`);
+        this.#attempts++;
+        if (outcome.message !== said) log?.(`cannot connect: ${outcome.message}`);
+        said = outcome.message;
         this.#become({ at: "absent", reason: outcome });
       } else {
+        said = undefined;
         const since = performance.now();
         await this.#watch(outcome);
         if (signal.aborted) return;
         if (performance.now() - since >= STABLE_MS) delay = backoffMs.first;
-        this.#options.onState("absent", "the vendor host ended; connecting again");
+        this.#options.onState("absent", this.#lostBy?.message ?? "the vendor host ended; connecting again");
+        this.#lostBy = undefined;
       }
       await sleep(delay, undefined, { signal }).catch(() => undefined);
       if (signal.aborted) return;
@@ -374,10 +342,19 @@ export class Connection {
     }
   }
 
-  /** Resolves when the process is gone; asks now and then whether the token still is. */
+  /** The next process begins with the PIN that is there now, and asks the token first how many tries it still bears. */
+  async #seekPin({ process }: Host): Promise<void> {
+    if (!(await this.#pins.changed()) || this.#state.at !== "locked" || this.#state.host.process !== process) return;
+    this.#lostBy = new CasemateError("DEVICE_LOCKED", "the PIN file was corrected; connecting again with its PIN");
+    this.#options.log?.(this.#lostBy.message);
+    this.#end(process, this.#lostBy);
+  }
+
+  /** Resolves when the process is gone; asks now and then whether the token still is, or its PIN is there now. */
   async #watch(host: Host): Promise<void> {
     const { healthEveryMs, limits } = this.#options;
     const timer = setInterval(() => {
+      if (this.#state.at === "locked") void this.#seekPin(host);
       if (this.#state.at !== "up" || host.lanes.firstBusy) return;
       host.lanes
         .call("health", {}, limits.useMs, 0)

@@ -18,7 +18,8 @@ import {
 import { CasemateError } from "@casemate/foundation/errors";
 import { LIMITS } from "@casemate/protocols/hsm";
 import { toHex } from "@casemate/foundation/bytes";
-import type { Connection, TimeLimits } from "./connection.ts";
+import type { Connection } from "./connection.ts";
+import type { TimeLimits } from "./connection-options.ts";
 import { sendMany, tooLarge } from "./many.ts";
 import { createTogether } from "./together.ts";
 import type { ReplyOf } from "./wire.ts";

@@ -1,10 +1,11 @@
 import { basename } from "node:path";
 import { fileURLToPath } from "node:url";
-import type { Device, DeviceEvent, DeviceIdentity } from "@casemate/devices/contract";
+import type { Device, DeviceEvent, DeviceIdentity, DeviceState } from "@casemate/devices/contract";
 import { CasemateError } from "@casemate/foundation/errors";
 import { LIMITS } from "@casemate/protocols/hsm";
 import { findAddon } from "./addon-package.ts";
-import { Connection, type PinKeeper, type PinSource, type TimeLimits } from "./connection.ts";
+import { Connection } from "./connection.ts";
+import type { PinKeeper, PinSource, TimeLimits } from "./connection-options.ts";
 import { vendorEnvironment } from "./environment.ts";
 import * as facets from "./facets.ts";
 
@@ -22,6 +23,8 @@ export interface Pkcs11Options {
   readonly token: string;
   /** The user PIN, asked for at every connection and wiped after use. Absent or undefined: a person unlocks the device. */
   readonly pin?: PinSource;
+  /** Whether the PIN source is asked again, now and then, after its PIN was refused. A refused PIN is never tried again. */
+  readonly pinMayChange?: boolean;
   readonly keeper?: PinKeeper;
   /** Where the PIN comes from, as `device show` says it. */
   readonly pinSource?: string;
@@ -69,7 +72,8 @@ export async function openPkcs11Device(options: Pkcs11Options): Promise<Device> 
   if (!Number.isInteger(sessions) || sessions < 1 || sessions > MOST_SESSIONS)
     throw new CasemateError("CONFIG_INVALID", `device ${id}: 1 to ${MOST_SESSIONS} sessions, not ${sessions}`);
   const limits = { ...DEFAULT_LIMITS, ...options.limits };
-  const listeners = new Set<(event: DeviceEvent) => void>();
+  /** With the state that each heard of last: a token that is sought in vain stays absent, and that is no news. */
+  const listeners = new Map<(event: DeviceEvent) => void, DeviceState | undefined>();
   const connection = await Connection.open({
     entry: fileURLToPath(new URL("./host/main.ts", import.meta.url)),
     addon: findAddon(options.addon),
@@ -81,10 +85,15 @@ export async function openPkcs11Device(options: Pkcs11Options): Promise<Device> 
     backoffMs: options.backoffMs ?? BACKOFF_MS,
     healthEveryMs: options.healthEveryMs ?? HEALTH_EVERY_MS,
     ...(options.pin === undefined ? {} : { pin: options.pin }),
+    ...(options.pinMayChange === undefined ? {} : { pinMayChange: options.pinMayChange }),
     ...(options.keeper === undefined ? {} : { keeper: options.keeper }),
     ...(options.log === undefined ? {} : { log: options.log }),
     onState(state, detail) {
-      for (const listener of listeners) listener({ kind: "state", state, detail });
+      for (const [listener, heard] of listeners) {
+        if (heard === state) continue;
+        listeners.set(listener, state);
+        listener({ kind: "state", state, detail });
+      }
     },
   });
   let closing: Promise<void> | undefined;
@@ -140,7 +149,7 @@ export async function openPkcs11Device(options: Pkcs11Options): Promise<Device> 
     },
     watch: {
       watch(listener) {
-        listeners.add(listener);
+        listeners.set(listener, undefined);
         return () => listeners.delete(listener);
       },
     },

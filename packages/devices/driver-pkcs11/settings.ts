@@ -97,7 +97,11 @@ export function pkcs11Options(
     token,
     ...(pinFile === undefined
       ? { pinSource: "pin, by hand" }
-      : { pin: () => Promise.resolve().then(() => readPin(id, pinFile)), pinSource: "pin-file" }),
+      : {
+          pin: () => Promise.resolve().then(() => readPin(id, pinFile)),
+          pinMayChange: true,
+          pinSource: "pin-file",
+        }),
     ...(sessions === undefined ? {} : { sessions }),
     ...(timeLimit === undefined ? {} : { limits: { useMs: timeLimit * 1000 } }),
     ...(addon === undefined ? {} : { addon }),

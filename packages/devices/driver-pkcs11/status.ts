@@ -7,8 +7,9 @@ export class ModuleError extends Error {
   readonly rv: number;
   readonly call: string;
 
-  constructor(rv: number, call: string) {
-    super(`${call} returned ${ckrName(rv)}`);
+  /** `said` is for a value that this side concluded from another one. */
+  constructor(rv: number, call: string, said = `${call} returned ${ckrName(rv)}`) {
+    super(said);
     this.rv = rv;
     this.call = call;
   }
@@ -35,7 +36,7 @@ const means = (code: ErrorCode, what: string, hint?: string): Meaning => ({
   ...(hint === undefined ? {} : { hint }),
 });
 
-const GONE = means("DEVICE_ABSENT", "the token is not there", "check its connection and power; Casemate keeps trying");
+const GONE = means("DEVICE_ABSENT", "the token is not there", "check its connection and power");
 const SESSION = means("DEVICE_ABSENT", "the token closed the session", "try again");
 const BAD_KEY = means("NOT_FOUND", "the token holds no such key");
 const PARAMETER = means("NOT_SUPPORTED", "the token refuses these parameters");
@@ -144,11 +145,20 @@ const SESSION_ENDED: ReadonlySet<number> = new Set([CKR.SESSION_CLOSED, CKR.SESS
 /** Return values that say nothing: the token may be gone or the call was bad. */
 const VAGUE: ReadonlySet<number> = new Set([CKR.GENERAL_ERROR, CKR.FUNCTION_FAILED, CKR.DEVICE_ERROR]);
 
+/** Return values about a handle that was good when it was found: somebody destroyed the object, or all of them went with the token. */
+export const STALE: readonly number[] = [
+  CKR.KEY_HANDLE_INVALID,
+  CKR.OBJECT_HANDLE_INVALID,
+  CKR.WRAPPING_KEY_HANDLE_INVALID,
+  CKR.UNWRAPPING_KEY_HANDLE_INVALID,
+];
+
 const rvOf = (error: unknown): number | undefined => (error instanceof ModuleError ? error.rv : undefined);
 
 export const isLost = (error: unknown): boolean => LOST.has(rvOf(error) ?? -1);
 export const sessionEnded = (error: unknown): boolean => SESSION_ENDED.has(rvOf(error) ?? -1);
 export const isVague = (error: unknown): boolean => VAGUE.has(rvOf(error) ?? -1);
+export const isStale = (error: unknown): boolean => STALE.includes(rvOf(error) ?? -1);
 export const hasRv = (error: unknown, ...values: readonly number[]): boolean => values.includes(rvOf(error) ?? -1);
 
 /** The driver's error for a module's; any other error as it is. `as` replaces the meaning where the call tells more than the value. */

@@ -14,6 +14,7 @@ import type { EcDigestCalls } from "@casemate/foundation/ffi";
 import type { CurveName, RequestOf } from "@casemate/protocols/session-keys";
 import type { HeldPrivate } from "./key-store.ts";
 import { attempt, refuse } from "./refuse.ts";
+import { withPrimes } from "./rsa-primes.ts";
 
 /** On a thread of its own. */
 function makePrivate(type: string, options: Readonly<Record<string, unknown>>): Promise<KeyObject> {
@@ -74,7 +75,7 @@ export function readPkcs8(pkcs8: Uint8Array): KeyObject {
 
 /** @throws BAD_REQUEST. */
 export function readRsa(request: RequestOf<"importRsa">): KeyObject {
-  const { n, e, d, p, q, dp, dq, qi } = request;
+  const { n, e, d, p, q, dp, dq, qi } = withPrimes(request);
   const text = (value: Uint8Array): string => toBase64Url(value);
   const jwk = { n: text(n), e: text(e), d: text(d), p: text(p), q: text(q), dp: text(dp), dq: text(dq), qi: text(qi) };
   const key = attempt("BAD_REQUEST", "these numbers are no RSA key", () =>

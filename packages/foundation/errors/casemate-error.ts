@@ -34,3 +34,8 @@ export function asCasemateError(value: unknown): CasemateError {
   if (isCasemateError(value)) return value;
   return new CasemateError("INTERNAL", "an unexpected error; the log has the details", { cause: value });
 }
+
+/** What happened and what to do, in one line: for a status that a person reads later. */
+export function withHint({ message, hint }: CasemateError): string {
+  return hint === undefined ? message : `${message}; ${hint}`;
+}

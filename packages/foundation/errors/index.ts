@@ -1,2 +1,2 @@
 export { ERROR_CODES, type ErrorCode } from "./codes.ts";
-export { CasemateError, asCasemateError, isCasemateError, type ErrorOptions } from "./casemate-error.ts";
+export { CasemateError, asCasemateError, isCasemateError, withHint, type ErrorOptions } from "./casemate-error.ts";

@@ -1,4 +1,5 @@
 // The way in from other machines: TLS 1.3, an API token first, then p11-kit's RPC as on the socket.
+import type { Server } from "node:net";
 import { createServer, type TLSSocket } from "node:tls";
 import { CasemateError, isCasemateError } from "@casemate/foundation/errors";
 import type { Ports } from "./context.ts";
@@ -22,7 +23,6 @@ export interface RemoteDoor {
 const GREETING = /^casemate-pkcs11 1 ([\x21-\x7e]{1,255})\n$/;
 const MAX_GREETING = 300;
 const WAIT_MS = 10_000;
-const MAX_CONNECTIONS = 4096;
 
 /** The socket belongs to the account; from elsewhere a token says that somebody may come in at all. PINs are asked for all the same. */
 function greet(socket: TLSSocket, ports: Ports, welcome: (socket: TLSSocket) => void): void {
@@ -62,6 +62,7 @@ export async function openRemote(
   options: RemoteOptions,
   ports: Ports,
   welcome: (socket: TLSSocket) => void,
+  limit: (server: Server) => void,
 ): Promise<RemoteDoor> {
   const { key, cert, host, port } = options;
   const held = new Set<TLSSocket>();
@@ -70,7 +71,7 @@ export async function openRemote(
     socket.once("close", () => held.delete(socket));
     greet(socket, ports, welcome);
   });
-  server.maxConnections = MAX_CONNECTIONS;
+  limit(server);
   server.on("tlsClientError", () => undefined);
   await new Promise<void>((resolve, reject) => {
     server.once("error", (cause) =>

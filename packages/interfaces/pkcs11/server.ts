@@ -9,6 +9,7 @@ import { Awake } from "./awake.ts";
 import { Catalogue, PIN_RECORD_CLASS, viewKey } from "./catalogue.ts";
 import { Connection } from "./connection.ts";
 import type { Pkcs11Log, Ports } from "./context.ts";
+import { dropped } from "./dropped.ts";
 import { openRemote, type RemoteOptions } from "./remote.ts";
 import { Pins } from "./pins.ts";
 import { SessionKeyring, type SessionKeyVault } from "./session-keyring.ts";
@@ -31,7 +32,7 @@ export interface Pkcs11ServerOptions {
   readonly service?: Caller;
   /** Also listen for bridges of other machines. */
   readonly remote?: RemoteOptions;
-  /** Connections held at once; the default is 4096. */
+  /** Connections held at once by the socket, and by TLS; the default is 4096. */
   readonly maxConnections?: number;
   readonly clock?: Clock;
   readonly random?: Random;
@@ -162,10 +163,15 @@ export async function createPkcs11Server(options: Pkcs11ServerOptions): Promise<
     });
   };
   const server = createServer({ noDelay: true }, welcome);
-  server.maxConnections = options.maxConnections ?? MAX_CONNECTIONS;
+  const most = options.maxConnections ?? MAX_CONNECTIONS;
+  const refusals = dropped(ports);
+  refusals.limit(server, "socket", most);
   await clearSocket(socketPath);
   await listen(server, socketPath);
-  const remote = options.remote === undefined ? undefined : await openRemote(options.remote, ports, welcome);
+  const remote =
+    options.remote === undefined
+      ? undefined
+      : await openRemote(options.remote, ports, welcome, (door) => refusals.limit(door, "tls", most));
   log.info({ socketPath, ...(remote === undefined ? {} : { port: remote.port }) }, "pkcs11: listening");
   return {
     socketPath,
@@ -176,6 +182,7 @@ export async function createPkcs11Server(options: Pkcs11ServerOptions): Promise<
     async close() {
       for (const connection of connections) connection.close();
       shared.catalogue.close();
+      refusals.close();
       await remote?.close();
       await new Promise<void>((resolve) => server.close(() => resolve()));
     },

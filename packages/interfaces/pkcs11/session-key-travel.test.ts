@@ -170,6 +170,24 @@ describe("session keys on their way", () => {
       attribute(CKA.EXPONENT_2, part(jwk.dq)),
       attribute(CKA.COEFFICIENT, part(jwk.qi)),
     ];
+    const PRIMES: ReadonlySet<number> = new Set([
+      CKA.PRIME_1,
+      CKA.PRIME_2,
+      CKA.EXPONENT_1,
+      CKA.EXPONENT_2,
+      CKA.COEFFICIENT,
+    ]);
+    const withoutPrimes = rsaTemplate.filter(({ type }) => !PRIMES.has(type));
+    for (const where of [[], token] as const) {
+      const [bare] = await client.call("C_CreateObject", session, [...withoutPrimes, ...where]);
+      assert.ok(verify("sha256", message, rsa.publicKey, await sign(CKM.SHA256_RSA_PKCS, bare, message)));
+    }
+    const withoutExponent = withoutPrimes.filter(({ type }) => type !== CKA.PUBLIC_EXPONENT);
+    assert.equal(await client.rv("C_CreateObject", session, withoutExponent), CKR.TEMPLATE_INCOMPLETE);
+    const wrongExponent = withoutPrimes.map((given) =>
+      given.type === CKA.PUBLIC_EXPONENT ? attribute(CKA.PUBLIC_EXPONENT, Uint8Array.of(3)) : given,
+    );
+    assert.equal(await client.rv("C_CreateObject", session, wrongExponent), CKR.ATTRIBUTE_VALUE_INVALID);
     for (const where of [[], token] as const) {
       const [ecKey] = await client.call("C_CreateObject", session, [...ecTemplate, ...where]);
       const signature = await sign(CKM.ECDSA_SHA256, ecKey, message);

@@ -44,7 +44,7 @@ import { exportKey, wrapKey } from "./use/wrap-key.ts";
 export function composeUseCases(
   core: Core,
   opened: () => Promise<void>,
-): Omit<Keyring, "alarm" | "subscribe" | "metrics" | "runSchedule" | "close"> {
+): Omit<Keyring, "alarm" | "subscribe" | "metrics" | "count" | "runSchedule" | "close"> {
   return {
     authenticate: authenticate(core),
     refused: refused(core),

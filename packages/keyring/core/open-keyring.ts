@@ -69,6 +69,8 @@ export interface OpenKeyring extends Keyring {
   readonly sealed: boolean;
   /** Resolves when every stored row was read and found untouched. @throws TAMPER_DETECTED naming the first bad one. */
   checkStorage(): Promise<void>;
+  /** To be called after devices were attached or taken away: their states are on record from then on. */
+  devicesChanged(): Promise<void>;
 }
 
 const CACHE_SIZE = 10_000;
@@ -99,7 +101,7 @@ export async function openKeyring(options: KeyringOptions): Promise<OpenKeyring>
   };
   await open();
   if (core.guard.sealed) core.log(core.guard.alarm ?? "sealed until a device is unlocked: only unlocking is answered");
-  const unwatch = watchDevices(core, async (state) => {
+  const watch = watchDevices(core, async (state) => {
     if (state === "operational") await reopen();
     else if (core.guard.sealed) core.guard.seal(await sealedBy(core));
   });
@@ -122,6 +124,7 @@ export async function openKeyring(options: KeyringOptions): Promise<OpenKeyring>
       return core.guard.sealed;
     },
     checkStorage: () => core.store.check(),
+    devicesChanged: () => watch.refresh(),
     metrics: () => ({
       ...core.metrics.read(),
       casemate_cached_keys: core.keys.size,
@@ -130,8 +133,9 @@ export async function openKeyring(options: KeyringOptions): Promise<OpenKeyring>
       casemate_sealed: core.guard.sealed ? 1 : 0,
       casemate_alarm: alarm() === undefined ? 0 : 1,
     }),
+    count: (series, amount) => core.metrics.add(series, amount),
     runSchedule: () => schedule.run(),
-    close: () => (closing ??= close(core, unwatch)),
+    close: () => (closing ??= close(core, () => watch.stop())),
   };
 }
 

@@ -387,6 +387,8 @@ export interface Keyring {
   readonly alarm: string | undefined;
   /** Counters and gauges for /metrics; no names of keys or people. */
   metrics(): Readonly<Record<string, number>>;
+  /** Adds to a counter of an interface that has no /metrics of its own. `series` names no keys and no people. */
+  count(series: string, amount?: number): void;
   /** Scheduled work due now: activations, deactivations, rotations, destructions. Called by the server's timer. */
   runSchedule(): Promise<void>;
   close(): Promise<void>;

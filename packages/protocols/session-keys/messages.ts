@@ -58,6 +58,7 @@ export const importSecretRequest = struct("import secret", SPEC, {
   value: bytes(u16, LIMITS.secret),
   ...grants,
 });
+/** Of the numbers after `d` any may be empty: they are found from the others. */
 export const importRsaRequest = struct("import RSA", SPEC, {
   n: number,
   e: number,

@@ -2,7 +2,7 @@ import { existsSync } from "node:fs";
 import type { Command } from "commander";
 import { setTimeout as sleep } from "node:timers/promises";
 import { CasemateError } from "@casemate/foundation/errors";
-import { prepareDataDirectory, readRunning } from "@casemate/server/data-directory";
+import { prepareDataDirectory, readRunning, type DataPaths } from "@casemate/server/data-directory";
 import { checkDeviceId, readDevices, writeDevices, type DeviceConfig } from "@casemate/server/devices-file";
 import { ADDABLE_DRIVERS, freeId, type AddableDriver } from "../../device-drivers.ts";
 import type { Session } from "../../session.ts";
@@ -28,6 +28,13 @@ async function devicesNow(session: Session): Promise<readonly Device[]> {
   return (await client.listDevices()).items;
 }
 
+/** What a device that is removed may leave in the data directory, for the case that it is added again. */
+const LEFT: readonly { readonly what: string; readonly at: (paths: DataPaths, id: string) => string }[] = [
+  { what: "Its sealed state", at: (paths, id) => paths.deviceState(id) },
+  { what: "Its key file", at: (paths, id) => paths.rootKey(id) },
+  { what: "Its PIN, encrypted,", at: (paths, id) => paths.keptPin(id) },
+];
+
 /** Waits until the running server has, or no longer has, the device. */
 async function waitFor(session: Session, id: string, present: boolean): Promise<Device | undefined> {
   for (const end = Date.now() + RELOAD_MS; Date.now() < end; await sleep(ASK_EVERY_MS)) {
@@ -48,7 +55,9 @@ async function add(session: Session, driver: AddableDriver, options: Record<stri
   if (devices.some((device) => device.id === id)) {
     throw new CasemateError("ALREADY_EXISTS", `there is a device ${id} already`, { hint: "Choose another --id." });
   }
-  const config: DeviceConfig = { id, driver: driver.name, ...driver.settings(options) };
+  const settings = driver.settings(options);
+  await driver.check?.(settings, devices);
+  const config: DeviceConfig = { id, driver: driver.name, ...settings };
   writeDevices(paths, [...devices, config]);
   out.progress(`opening ${id} …`);
   const device = askToReload(session) ? await waitFor(session, id, true) : undefined;
@@ -78,9 +87,11 @@ async function remove(session: Session, id: string, force: boolean): Promise<voi
     devices.filter((device) => device.id !== id),
   );
   if (askToReload(session)) await waitFor(session, id, false);
-  out.answer({ id, removed: true }, () =>
-    out.line(`Device ${id} is no longer used. Its sealed state is kept in ${paths.deviceState(id)}.`),
-  );
+  const kept = LEFT.map(({ what, at }) => ({ what, path: at(paths, id) })).filter(({ path }) => existsSync(path));
+  out.answer({ id, removed: true, kept: kept.map(({ path }) => path) }, () => {
+    out.line(`Device ${id} is no longer used. Nothing in it was changed.`);
+    for (const { what, path } of kept) out.line(`${what} is kept in ${path}.`);
+  });
 }
 
 export function defineDeviceAdd(command: Command, session: Session): void {

@@ -6,6 +6,7 @@ import { askSecret } from "../../prompt.ts";
 import { knownDevicesFile, openKnownDevices } from "../../known-devices.ts";
 import type { Session } from "../../session.ts";
 import { checkChallenge } from "../../unlock-key.ts";
+import { unlockQuestion } from "../../unlock-question.ts";
 import type { Device } from "@casemate/sdk";
 
 function report(session: Session, device: Device): void {
@@ -22,8 +23,9 @@ function secretFrom(file: string): SecretBytes {
 }
 
 /** Asks at the terminal; twice for a new device, since what is typed then is needed for ever. */
-async function typed(id: string, isNew: boolean): Promise<SecretBytes> {
-  const secret = await askSecret(isNew ? `New passphrase of ${id}: ` : `Passphrase of ${id}: `);
+async function typed(device: Device): Promise<SecretBytes> {
+  const { isNew, question } = unlockQuestion(device);
+  const secret = await askSecret(question);
   if (!isNew) return secret;
   using again = await askSecret("The same again: ");
   if (secret.equals(again)) return secret;
@@ -33,21 +35,24 @@ async function typed(id: string, isNew: boolean): Promise<SecretBytes> {
 
 interface UnlockOptions {
   readonly passphraseFile?: string;
+  readonly pinFile?: string;
   readonly trustKey?: string;
 }
 
-async function unlock(session: Session, id: string, { passphraseFile: file, trustKey }: UnlockOptions): Promise<void> {
+async function unlock(session: Session, id: string, options: UnlockOptions): Promise<void> {
+  const { passphraseFile, pinFile, trustKey } = options;
+  if (passphraseFile !== undefined && pinFile !== undefined) throw usage("one file, not two");
+  const file = passphraseFile ?? pinFile;
   const form = await import("@casemate/devices/driver-hsm");
   const { findServer } = await import("../../connection.ts");
   const client = await session.client();
   const before = await client.getDevice(id);
-  const isNew = before.status.detail?.startsWith("new") === true;
   const challenge = await client.challengeDevice(id);
   const known = openKnownDevices(knownDevicesFile(session.env));
   const name = `${findServer(session).where} ${id}`;
   const { remark, fingerprint } = checkChallenge(form, id, challenge, { known: known.get(name), trusted: trustKey });
   if (remark !== undefined) session.out.note(`Note: ${remark}`);
-  using secret = file === undefined ? await typed(id, isNew) : secretFrom(file);
+  using secret = file === undefined ? await typed(before) : secretFrom(file);
   if (fingerprint !== undefined && known.get(name) !== fingerprint) known.set(name, fingerprint);
   const sealed = form.sealPassphrase(challenge.publicKey, secret.reveal());
   session.out.progress(`unlocking ${id} …`);
@@ -59,8 +64,9 @@ async function unlock(session: Session, id: string, { passphraseFile: file, trus
 export function defineDeviceState(command: Command, session: Session): void {
   command
     .command("unlock <id>")
-    .description("give a device its passphrase, encrypted to the device")
+    .description("give a device its passphrase or PIN, encrypted to the device")
     .option("--passphrase-file <file>", "read it from a file instead of the terminal")
+    .option("--pin-file <file>", "the same, of a token's PIN")
     .option("--trust-key <fingerprint>", "the device's unlock key (SHA256:…), in place of the one remembered")
     .action((id: string, options: UnlockOptions) => unlock(session, id, options));
 

@@ -2,6 +2,7 @@
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { CasemateError } from "@casemate/foundation/errors";
+import { INSTALL } from "../addon-package.ts";
 import { ModuleError } from "../status.ts";
 
 export type Handle = Buffer;
@@ -178,7 +179,7 @@ export function loadAddon(directory: string): Addon {
   } catch (cause) {
     throw new CasemateError("CONFIG_INVALID", `pkcs11js in ${directory} cannot be loaded: ${message(cause)}`, {
       cause,
-      hint: "install it again with its build step: npm install --ignore-scripts=false pkcs11js",
+      hint: `install it again with its build step: \`${INSTALL}\``,
     });
   }
   return {

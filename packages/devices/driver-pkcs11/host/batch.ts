@@ -2,15 +2,8 @@
 import type { KeyRef } from "@casemate/devices/contract";
 import { CasemateError, isCasemateError } from "@casemate/foundation/errors";
 import { CKR } from "@casemate/protocols/p11-rpc";
-import { ModuleError, explained, hasRv, isLost } from "../status.ts";
+import { ModuleError, STALE, explained, hasRv, isLost, isStale } from "../status.ts";
 import type { Key, KeyStore } from "./keys.ts";
-
-const STALE = [
-  CKR.KEY_HANDLE_INVALID,
-  CKR.OBJECT_HANDLE_INVALID,
-  CKR.WRAPPING_KEY_HANDLE_INVALID,
-  CKR.UNWRAPPING_KEY_HANDLE_INVALID,
-] as const;
 
 /** Errors of the key or the token rather than of one item: the whole call fails with them. */
 const WHOLE = [
@@ -21,14 +14,14 @@ const WHOLE = [
   CKR.MECHANISM_INVALID,
   CKR.MECHANISM_PARAM_INVALID,
   CKR.FUNCTION_NOT_SUPPORTED,
-] as const;
+];
 
 /** Runs `work` with the key; once more when the token does not know its handle any more. */
 export function withKey<T>(keys: KeyStore, ref: KeyRef, work: (key: Key) => T): T {
   try {
     return work(keys.resolve(ref));
   } catch (error) {
-    if (!hasRv(error, ...STALE)) throw error;
+    if (!isStale(error)) throw error;
     keys.drop(ref);
     return work(keys.resolve(ref));
   }

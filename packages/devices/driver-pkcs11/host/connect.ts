@@ -4,7 +4,7 @@ import { isAbsolute } from "node:path";
 import { CasemateError } from "@casemate/foundation/errors";
 import { CKF, CKR, CKU } from "@casemate/protocols/p11-rpc";
 import { createPlan, type PlanFields } from "../plan.ts";
-import { hasRv, explained } from "../status.ts";
+import { explained, hasRv, isVague, type ModuleError } from "../status.ts";
 import type { ReplyOf, RequestOf } from "../wire.ts";
 import { findModule } from "./find-module.ts";
 import { loadAddon, type Cryptoki, type Handle, type TokenInfo } from "./addon.ts";
@@ -40,6 +40,14 @@ function initialize(cryptoki: Cryptoki): boolean {
     return true;
   } catch (error) {
     if (hasRv(error, CKR.CRYPTOKI_ALREADY_INITIALIZED)) return true;
+    if (isVague(error)) {
+      const { cause, details } = explained(error) as CasemateError;
+      throw new CasemateError("DEVICE_ABSENT", `the module does not start: ${(error as ModuleError).message}`, {
+        cause,
+        details,
+        hint: "check its configuration file, the variables that the server passes on to it, and that its HSM is connected",
+      });
+    }
     if (!hasRv(error, CKR.CANT_LOCK, CKR.ARGUMENTS_BAD, CKR.NEED_TO_CREATE_THREADS)) throw error;
     cryptoki.C_Initialize();
     return false;
@@ -87,6 +95,8 @@ export function pinState({ flags }: Pick<TokenInfo, "flags">): ReplyOf<"connect"
   return (flags & CKF.USER_PIN_COUNT_LOW) === 0 ? "fine" : "low";
 }
 
+const needsLogin = ({ flags }: TokenInfo): boolean => (flags & CKF.LOGIN_REQUIRED) !== 0;
+
 function sessionsFor(info: TokenInfo, wanted: number): number {
   const limits = [info.maxSessionCount, info.maxRwSessionCount].filter((most) => most > 0 && most < MAX_U32);
   return Math.max(1, Math.min(wanted, ...limits.map((most) => most - LEFT_TO_OTHERS)));
@@ -116,7 +126,7 @@ export function connect({ addon, module, token, threads }: RequestOf<"connect">)
   const manyThreads = initialize(cryptoki);
   const library = cryptoki.C_GetInfo();
   const { slot, info } = findToken(cryptoki, token);
-  const loginRequired = (info.flags & CKF.LOGIN_REQUIRED) !== 0;
+  const loginRequired = needsLogin(info);
   const plan = createPlan({
     library: `${trimmed(library.libraryDescription)} ${library.libraryVersion.major}.${library.libraryVersion.minor}`,
     manufacturer: trimmed(info.manufacturerID),
@@ -155,7 +165,9 @@ export function connect({ addon, module, token, threads }: RequestOf<"connect">)
 export function attach({ addon, module, token, slot, plan }: RequestOf<"attach">): Lane {
   const loaded = loadAddon(addon);
   const cryptoki = loaded.load(findModule(module));
-  const session = createSession(cryptoki, slotHandle(slot), () => true);
+  const handle = slotHandle(slot);
+  const loginRequired = needsLogin(cryptoki.C_GetTokenInfo(handle));
+  const session = createSession(cryptoki, handle, () => loginRequired);
   session.run(() => undefined);
   return { cryptoki, params: loaded.params, session, token, plan: createPlan(plan) };
 }

@@ -151,6 +151,8 @@ export function makeHandlers(
             (handle) => [objectClass, handle] as const,
           ),
         );
+        // A token that was taken out has none either.
+        if (handles.length === 0) session.check();
         const page = handles.slice(skip, skip + LIST_AT_ONCE);
         return {
           more: handles.length > skip + page.length,

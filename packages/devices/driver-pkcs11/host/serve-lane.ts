@@ -36,7 +36,6 @@ function handlersOf(): (name: OperationName) => (request: never) => unknown {
   const pins = createPinReceiver();
   let lane: Lane | undefined;
   let slot = 0n;
-  let loginRequired = true;
   let working: Working | undefined;
 
   const connected = (): Lane => {
@@ -50,7 +49,7 @@ function handlersOf(): (name: OperationName) => (request: never) => unknown {
   const first: Omit<Handlers, keyof Working> = {
     connect: (request) => {
       const { lane: fresh, reply } = connect(request);
-      ({ slot, loginRequired } = reply);
+      ({ slot } = reply);
       begin(fresh);
       return reply;
     },
@@ -72,7 +71,7 @@ function handlersOf(): (name: OperationName) => (request: never) => unknown {
     },
     probe: () => probe(connected()),
     health: () => {
-      connected().session.check(loginRequired);
+      connected().session.check();
       return {};
     },
   };

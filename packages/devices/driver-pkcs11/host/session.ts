@@ -1,21 +1,25 @@
 /** One thread's session at the token: opened when needed, opened again when the token ended it, cleared after mishaps. */
 import { isCasemateError } from "@casemate/foundation/errors";
 import { CKF, CKR, CKS } from "@casemate/protocols/p11-rpc";
-import { ModuleError, hasRv, isLost, isVague, sessionEnded } from "../status.ts";
+import { ModuleError, hasRv, isLost, isStale, isVague, sessionEnded } from "../status.ts";
 import type { Cryptoki, Handle } from "./addon.ts";
 
 export interface Session {
   /**
-   * Runs `work` with an open session. A session that the token ended is replaced and the work repeated once; an error that
-   * says nothing becomes CKR_DEVICE_REMOVED when the token turns out to be gone.
+   * Runs `work` with an open session. A session that the token ended is replaced and the work repeated once. An error that
+   * says nothing, and an object that is not found, become the reason why the token or the login turns out to be gone.
    * @throws ModuleError, and what `work` throws.
    */
   run<T>(work: (session: Handle) => T): T;
-  /** Whether token and session answer and, when `login` is needed, the user is logged in. */
-  check(login: boolean): void;
+  /** @throws when token or session do not answer, or the user is not logged in where that is needed. */
+  check(): void;
 }
 
 const USER_STATES: readonly number[] = [CKS.RO_USER_FUNCTIONS, CKS.RW_USER_FUNCTIONS];
+
+/** A token that was taken out takes its objects along: some modules then find nothing, and say no more than that. */
+const mayBeGone = (error: unknown): boolean =>
+  isVague(error) || isStale(error) || (isCasemateError(error) && error.code === "NOT_FOUND");
 
 export function createSession(cryptoki: Cryptoki, slot: Handle, needsLogin: () => boolean): Session {
   let open: Handle | undefined;
@@ -51,33 +55,36 @@ export function createSession(cryptoki: Cryptoki, slot: Handle, needsLogin: () =
     }
     close(old);
   };
-  const check = (login: boolean): void => {
-    cryptoki.C_GetTokenInfo(slot);
-    const { state } = cryptoki.C_GetSessionInfo(opened());
-    if (login && !USER_STATES.includes(state)) throw new ModuleError(CKR.USER_NOT_LOGGED_IN, "C_GetSessionInfo");
-  };
-  const stillThere = (): boolean => {
+  const attempt = <T>(work: (session: Handle) => T): T => {
     try {
-      check(needsLogin());
-      return true;
-    } catch {
-      return false;
+      return work(opened());
+    } catch (error) {
+      // Some modules leave an operation active after an error; a session that nothing was begun in helps there too.
+      if (!sessionEnded(error) && !hasRv(error, CKR.OPERATION_ACTIVE)) throw error;
+      replace();
+      return work(opened());
     }
+  };
+  const check = (): void => {
+    cryptoki.C_GetTokenInfo(slot);
+    const { state } = attempt((session) => cryptoki.C_GetSessionInfo(session));
+    if (needsLogin() && !USER_STATES.includes(state)) throw new ModuleError(CKR.USER_NOT_LOGGED_IN, "C_GetSessionInfo");
   };
 
   return {
     run(work) {
       try {
-        return work(opened());
+        return attempt(work);
       } catch (error) {
-        // Some modules leave an operation active after an error; a session that nothing was begun in helps there too.
-        if (sessionEnded(error) || hasRv(error, CKR.OPERATION_ACTIVE)) {
-          replace();
-          return work(opened());
-        }
         if (!(error instanceof ModuleError) && !isCasemateError(error)) replace();
-        if (isVague(error) && !isLost(error) && !stillThere())
-          throw new ModuleError(CKR.DEVICE_REMOVED, (error as ModuleError).call);
+        if (mayBeGone(error)) {
+          try {
+            check();
+          } catch (reason) {
+            if (isLost(reason) || !(reason instanceof ModuleError)) throw reason;
+            throw new ModuleError(CKR.DEVICE_REMOVED, reason.call, reason.message);
+          }
+        }
         throw error;
       }
     },

@@ -55,7 +55,8 @@ export function checkUseLimit(limit: number): void {
 /** @throws BAD_REQUEST, NOT_SUPPORTED naming what the device can do. */
 export function checkUsages(device: Device, algorithm: KeyAlgorithm, usages: readonly Usage[]): void {
   const row = ALGORITHMS[algorithm];
-  const support = supportOf(device, algorithm);
+  // A device that was not there since the start cannot be judged: asked to make the key, it says itself why it does not.
+  const support = isUnknown(device) ? row : supportOf(device, algorithm);
   if (usages.length === 0) throw new CasemateError("BAD_REQUEST", "a key needs at least one usage");
   for (const usage of usages) {
     if (!row.usages.includes(usage))
@@ -83,6 +84,9 @@ function checkExport(algorithm: KeyAlgorithm, usages: readonly Usage[], exportab
     });
 }
 
+/** Whether nothing is known yet of what the device can do. */
+const isUnknown = (device: Device): boolean => device.algorithms.length === 0;
+
 function supportOf(device: Device, algorithm: KeyAlgorithm): AlgorithmSupport {
   const support = device.algorithms.find((row) => row.algorithm === algorithm);
   if (support === undefined)
@@ -98,7 +102,14 @@ export function chooseDevice(core: Core, id: string | undefined, algorithm: KeyA
   for (const device of core.devices.values()) {
     if (device.algorithms.some((row) => row.algorithm === algorithm)) return device;
   }
-  throw new CasemateError("NOT_SUPPORTED", `no device has ${algorithm}`);
+  const unknown = [...core.devices].filter(([, device]) => isUnknown(device)).map(([name]) => name);
+  throw new CasemateError(
+    "NOT_SUPPORTED",
+    `no device has ${algorithm}`,
+    unknown.length === 0
+      ? {}
+      : { hint: `What these can do is unknown until they are there: ${unknown.join(", ")}. \`casemate device list\`.` },
+  );
 }
 
 /** The record of a key to be made, without its version, all fields checked. @throws BAD_REQUEST, NOT_FOUND, NOT_SUPPORTED. */

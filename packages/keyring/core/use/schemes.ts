@@ -5,7 +5,10 @@ import type { Selected } from "./select.ts";
 
 type SchemeColumn = "sign" | "cipher" | "mac" | "wrap";
 
-/** The scheme asked for, or the key's default on this device. @throws NOT_SUPPORTED naming what there is. */
+/**
+ * The scheme asked for, or the key's default on this device. A device that was not there since the start says itself why it does
+ * nothing; what it can do is unknown until then. @throws NOT_SUPPORTED naming what there is.
+ */
 export function schemeOf<C extends SchemeColumn>(
   selected: Selected,
   column: C,
@@ -13,7 +16,9 @@ export function schemeOf<C extends SchemeColumn>(
   preferred: readonly AlgorithmSupport[C][number][],
 ): AlgorithmSupport[C][number] {
   const { algorithm } = selected.record;
-  const support = selected.device.algorithms.find((row) => row.algorithm === algorithm);
+  const { algorithms } = selected.device;
+  const support =
+    algorithms.length === 0 ? ALGORITHMS[algorithm] : algorithms.find((row) => row.algorithm === algorithm);
   const there: readonly AlgorithmSupport[C][number][] = support?.[column] ?? [];
   if (wanted === undefined) {
     const scheme = preferred.find((candidate) => there.includes(candidate));

@@ -1,0 +1,83 @@
+/** SoftHSM behind a module that misbehaves on demand, and what its tests share. */
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type { TestContext } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Device, NewKey } from "@casemate/devices/contract";
+import type { Pkcs11Options } from "@casemate/devices/driver-pkcs11";
+import { isCasemateError, type ErrorCode } from "@casemate/foundation/errors";
+import { SOFTHSM, openSoftHsm, softHsm, type SoftHsm } from "./pkcs11-out-harness.ts";
+
+const DIGEST = new Uint8Array(32).fill(7);
+
+export const failsWith =
+  (code: ErrorCode, message: RegExp = /./) =>
+  (error: unknown): boolean => {
+    assert.ok(isCasemateError(error), String(error));
+    assert.equal(error.code, code, error.message);
+    assert.match(error.message, message);
+    return true;
+  };
+
+export interface Bad {
+  readonly hsm: SoftHsm;
+  /** What the module does at its next calls; `-` is well. */
+  act(action: string): void;
+  readonly logins: () => number;
+  readonly initializations: () => number;
+  open(more?: Partial<Pkcs11Options>): Promise<Device>;
+}
+
+/** SoftHSM behind a module that misbehaves on demand. */
+export function bad(t: TestContext): Bad {
+  const hsm = softHsm("t");
+  t.after(() => hsm[Symbol.dispose]());
+  const [library, control, counts] = ["shim.so", "control", "counts"].map((name) => join(hsm.directory, name)) as [
+    string,
+    string,
+    string,
+  ];
+  const source = join(import.meta.dirname, "pkcs11-out-shim.c");
+  const built = spawnSync("cc", ["-shared", "-fPIC", "-O1", "-w", "-o", library, source, "-ldl"], { encoding: "utf8" });
+  assert.equal(built.status, 0, built.stderr);
+  writeFileSync(control, "-");
+  const counted = (what: string): number =>
+    existsSync(counts)
+      ? readFileSync(counts, "utf8")
+          .split("\n")
+          .filter((line) => line === what).length
+      : 0;
+  return {
+    hsm,
+    act: (action) => writeFileSync(control, action),
+    logins: () => counted("login"),
+    initializations: () => counted("initialize"),
+    async open(more = {}) {
+      const device = await openSoftHsm(hsm, "t", {
+        module: library,
+        environment: { ...hsm.environment, SHIM_TARGET: SOFTHSM, SHIM_CONTROL: control, SHIM_COUNTS: counts },
+        ...more,
+      });
+      t.after(() => device.close());
+      return device;
+    },
+  };
+}
+
+export const generate = (device: Device): Promise<NewKey> =>
+  device.keys.generate({ algorithm: "ec-p256", usages: ["sign"], exportable: false });
+
+export async function sign(device: Device, key: NewKey): Promise<void> {
+  const [signature] = (await device.sign?.sign(key.ref, "ecdsa-sha256", "digest", [DIGEST])) ?? [];
+  if (signature instanceof Error) throw signature;
+  assert.ok(signature !== undefined && signature.length > 60);
+}
+
+export async function until(condition: () => boolean | Promise<boolean>, what: string, ms = 10_000): Promise<void> {
+  for (const end = performance.now() + ms; performance.now() < end; await sleep(20)) if (await condition()) return;
+  assert.fail(`${what} did not happen within ${ms} ms`);
+}
+
+export const stateOf = async (device: Device): Promise<string> => (await device.status()).state;
