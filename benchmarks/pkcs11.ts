@@ -13,6 +13,8 @@ import { compileLoop, loop, must, SOFTHSM, softhsmToken, TOKEN, type LoopMeasure
 const CLIENT = "/usr/lib/x86_64-linux-gnu/pkcs11/p11-kit-client.so";
 const PROGRAMS = ["cc", "softhsm2-util", "p11-kit"];
 const WARM_UP_SECONDS = 0.3;
+/** Before the first figure: until the compiler has made of the server what runs for the rest of its life. */
+const FIRST_WARM_UP_SECONDS = 20;
 /** Peers take turns, and medians are kept: a machine that drifts or is disturbed for a while favours none. */
 const ROUNDS = 5;
 
@@ -126,6 +128,8 @@ export async function pkcs11Figures(seconds: number, report: (row: Pkcs11Row) =>
         for (const { module, token, pinFile, env } of [casemate, soft.inProcess]) {
           must(program, ["make", module, token, pinFile, signing.name, signing.make], env);
         }
+        const warming = { processes: 8, threads: 1, warmUp: 0, seconds: FIRST_WARM_UP_SECONDS / SIGNINGS.length };
+        await sign(program, signing, casemate, warming);
         for (const shape of SHAPES) {
           const row = await measure(program, signing, shape, { casemate, ...soft }, server, seconds);
           rows.push(row);
@@ -152,6 +156,15 @@ interface Peers {
   readonly served: Peer;
 }
 
+function sign(
+  program: string,
+  signing: Signing,
+  { module, token, pinFile, env }: Peer,
+  load: Parameters<typeof loop>[2],
+): Promise<LoopMeasured> {
+  return loop(program, [module, token, pinFile, signing.name, String(signing.mechanismNumber)], load, env);
+}
+
 async function measure(
   program: string,
   signing: Signing,
@@ -161,22 +174,17 @@ async function measure(
   seconds: number,
 ): Promise<Pkcs11Row> {
   const each = seconds / ROUNDS;
-  const sign = ({ module, token, pinFile, env }: Peer): Promise<LoopMeasured> =>
-    loop(
-      program,
-      [module, token, pinFile, signing.name, String(signing.mechanismNumber)],
-      { ...shape, warmUp: WARM_UP_SECONDS, seconds: each },
-      env,
-    );
+  const run = (peer: Peer): Promise<LoopMeasured> =>
+    sign(program, signing, peer, { ...shape, warmUp: WARM_UP_SECONDS, seconds: each });
   const runs: Record<keyof Peers, LoopMeasured[]> = { casemate: [], inProcess: [], served: [] };
   const used = { server: 0, boundary: 0 };
   for (let round = 0; round < ROUNDS; round++) {
-    runs.inProcess.push(await sign(peers.inProcess));
+    runs.inProcess.push(await run(peers.inProcess));
     const before = { server: cpuSeconds(server.pid), boundary: cpuSeconds(server.boundary) };
-    runs.casemate.push(await sign(peers.casemate));
+    runs.casemate.push(await run(peers.casemate));
     used.server += cpuSeconds(server.pid) - before.server;
     used.boundary += cpuSeconds(server.boundary) - before.boundary;
-    runs.served.push(await sign(peers.served));
+    runs.served.push(await run(peers.served));
   }
   const middle = (peer: keyof Peers): LoopMeasured => {
     const of = (field: keyof LoopMeasured): number => Math.round(median(runs[peer].map((one) => one[field])));

@@ -4,15 +4,17 @@ import { Awake } from "./awake.ts";
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
+const application = {};
+
 /** An application that asks again after a time that depends on whether the loop stays awake; answers the share of that. */
 async function sign(awakeMs: number, asleepMs: number): Promise<number> {
   let time = 0;
-  const awake = new Awake(() => time);
+  const awake = new Awake(() => time, 2);
   let stayed = 0;
   let asked = 0;
   // The first trials do not count.
   while (time < 5000) {
-    awake.asked();
+    awake.asked(application);
     awake.answered();
     if (time > 1000) {
       asked++;
@@ -42,11 +44,28 @@ test("it never stays awake for applications that ask now and then", async () => 
   assert.equal(await sign(5, 5), 0);
 });
 
+test("applications that fill the processors find the loop asleep between their questions", () => {
+  let time = 0;
+  const awake = new Awake(() => time, 2);
+  const ask = (applications: readonly object[], ms: number): number => {
+    let stayed = 0;
+    for (const end = time + ms; time < end; time += 0.05) {
+      awake.asked(applications[Math.round(time / 0.05) % applications.length]!);
+      awake.answered();
+      if (awake.turning) stayed++;
+    }
+    return stayed;
+  };
+  assert.equal(ask([{}, {}], 40), 0);
+  // One that stays alone is served awake again.
+  assert.ok(ask([application], 40) > 0);
+});
+
 test("when nobody asks any more the loop sleeps after a moment", async () => {
   let time = 0;
-  const awake = new Awake(() => time);
+  const awake = new Awake(() => time, 2);
   for (; time < 40; time += 0.05) {
-    awake.asked();
+    awake.asked(application);
     awake.answered();
   }
   assert.equal(awake.turning, true);

@@ -69,7 +69,7 @@ export class Connection {
 
   #receive(chunk: Uint8Array): void {
     let rest = chunk;
-    this.application.shared.awake.asked();
+    this.application.shared.awake.asked(this);
     if (this.#version === undefined) {
       const offered = rest[0];
       if (offered === undefined) return;
