@@ -118,7 +118,9 @@ test(
     const before = shim.initializations();
     await sleep(1500);
     const attempts = shim.initializations() - before;
-    assert.ok(attempts >= 1 && attempts <= 5, `${attempts} attempts in 1.5 s`);
+    assert.ok(attempts <= 5, `${attempts} attempts in 1.5 s`);
+    // However slow the machine is, it goes on trying.
+    await until(async () => shim.initializations() > before, "another try");
     shim.act("-");
     await until(async () => (await stateOf(device)) === "operational", "coming back");
     await sign(device, key);
