@@ -4,8 +4,12 @@ import type { IncomingMessage } from "node:http";
 import { EXPECTATION } from "./transport-errors.ts";
 
 /** Fields of which Node keeps the first and drops the others without a word. */
-const ONCE: ReadonlySet<string> = new Set(["authorization", "host", "content-type"]);
-const LENGTHS: ReadonlySet<number> = new Set([...ONCE].map((name) => name.length));
+const ONCE = ["authorization", "host", "content-type"] as const;
+/** Where a name of that length stands in ONCE, which has no two of one length: most fields are passed over without a comparison. */
+const BY_LENGTH: readonly (number | undefined)[] = Array.from({ length: 16 }, (_, length) => {
+  const at = ONCE.findIndex((name) => name.length === length);
+  return at < 0 ? undefined : at;
+});
 const CONTINUE = /^100-continue$/i;
 
 /** @throws BAD_REQUEST for a field that must stand once and stands twice, a Host that is missing, and an expectation that is not met (417). */
@@ -18,17 +22,18 @@ export function checkHeaders({ rawHeaders, headers, httpVersionMinor }: Incoming
   if (headers.expect !== undefined && !CONTINUE.test(headers.expect)) {
     throw Object.assign(new Error(), { code: EXPECTATION });
   }
-  const seen = new Set<string>();
+  let seen = 0;
   for (let at = 0; at < rawHeaders.length; at += 2) {
-    const raw = rawHeaders[at] ?? "";
-    if (!LENGTHS.has(raw.length)) continue;
-    const name = raw.toLowerCase();
-    if (!ONCE.has(name)) continue;
-    if (seen.has(name)) {
+    const raw = rawHeaders[at] as string;
+    const index = raw.length < BY_LENGTH.length ? BY_LENGTH[raw.length] : undefined;
+    if (index === undefined) continue;
+    const name = ONCE[index] as string;
+    if (raw !== name && raw.toLowerCase() !== name) continue;
+    if ((seen & (1 << index)) !== 0) {
       throw new CasemateError("BAD_REQUEST", `there is more than one ${name} header`, {
         hint: "send it once: which of them counts is not the same for every program on the way",
       });
     }
-    seen.add(name);
+    seen |= 1 << index;
   }
 }
