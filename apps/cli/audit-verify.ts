@@ -93,8 +93,10 @@ export async function verifyLog(session: Session, options: VerifyLogOptions): Pr
       hint: "Name the data directory of a server with --data DIR, or the audit directory itself with --dir DIR.",
     });
   }
-  const witness = options.dir === undefined ? await witnessNow(session) : undefined;
+  // Before it signs anew, which makes a lost checkpoint again; the first one ever is only there afterwards.
+  let witness = options.dir === undefined ? await witnessNow(session) : undefined;
   if (options.dir === undefined) await signNow(session);
+  if (options.dir === undefined && witness === undefined) witness = await witnessNow(session);
   const { verifyAuditDirectory } = await import("@casemate/keyring/core");
   const found = await verifyAuditDirectory(directory, {
     ...(options.checkpoint === undefined ? {} : { checkpoint: contentOf(options.checkpoint).toString("utf8") }),

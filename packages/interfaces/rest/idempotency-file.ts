@@ -16,18 +16,21 @@ interface Row {
   readonly sealed: Uint8Array | null;
 }
 
+const KEEPING = "the idempotency key of the request could not be kept";
+const OPENING = "the file of idempotency keys could not be opened";
+
 /** Turns the storage's failures into ours. */
-function guarded<T>(action: () => T): T {
+function guarded<T>(action: () => T, failed = KEEPING): T {
   try {
     return action();
   } catch (cause) {
     if (FULL.has((cause as { readonly errcode?: number }).errcode)) {
-      throw new CasemateError("STORAGE_FULL", "the idempotency key could not be kept: the disk is full", {
+      throw new CasemateError("STORAGE_FULL", `${failed}: the disk is full`, {
         hint: MAKE_ROOM,
         cause,
       });
     }
-    throw new CasemateError("STORAGE_FAILED", "the idempotency key could not be kept", { cause });
+    throw new CasemateError("STORAGE_FAILED", failed, { cause });
   }
 }
 
@@ -38,20 +41,23 @@ export function openIdempotencyFile(path: string): IdempotencyStore {
     chmodSync(path, 0o600);
     opened.exec("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA busy_timeout=1000");
     return opened;
-  });
+  }, OPENING);
   const { user_version: found = 0 } = guarded(
     () => database.prepare("PRAGMA user_version").get() as { user_version?: number },
+    OPENING,
   );
   if (found > SCHEMA_VERSION) {
     database.close();
     throw new CasemateError("STORAGE_NEWER", `${path} was written by a newer version of Casemate`);
   }
-  guarded(() =>
-    database.exec(
-      `CREATE TABLE IF NOT EXISTS call (id BLOB PRIMARY KEY, fingerprint BLOB NOT NULL, run TEXT NOT NULL, at INTEGER NOT NULL, sealed BLOB) STRICT, WITHOUT ROWID;
+  guarded(
+    () =>
+      database.exec(
+        `CREATE TABLE IF NOT EXISTS call (id BLOB PRIMARY KEY, fingerprint BLOB NOT NULL, run TEXT NOT NULL, at INTEGER NOT NULL, sealed BLOB) STRICT, WITHOUT ROWID;
        CREATE INDEX IF NOT EXISTS call_at ON call (at);
        PRAGMA user_version = ${SCHEMA_VERSION}`,
-    ),
+      ),
+    OPENING,
   );
   const get = database.prepare("SELECT fingerprint, run, at, sealed FROM call WHERE id = ?");
   const put = database.prepare("INSERT OR REPLACE INTO call (id, fingerprint, run, at, sealed) VALUES (?, ?, ?, ?, ?)");

@@ -65,6 +65,8 @@ export interface AuditLog {
    * removed, or a device that is older than the log. @throws TAMPER_DETECTED when the records are not a continuation.
    */
   compare(witnessed: WitnessedLog, device: string): Promise<CasemateError | undefined>;
+  /** What is wrong with a device that keeps logs in mind, but not this one, for which it has that key (raw Ed25519). */
+  forgotten(publicKey: Uint8Array, device: string): CasemateError | undefined;
   records(
     query: Page & {
       readonly from?: number;

@@ -68,6 +68,7 @@ export function memoryAudit(): MemoryAudit {
         throw new CasemateError("TAMPER_DETECTED", `${device} has witnessed ${witnessed.size} records`);
       return undefined;
     },
+    forgotten: () => undefined,
     async records(query) {
       // Oldest first from an index on, newest first without, like the real log.
       const ordered = query.from === undefined ? views.toReversed() : views.slice(query.from);

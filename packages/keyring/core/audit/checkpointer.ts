@@ -104,8 +104,14 @@ export class Checkpointer {
     return gone === undefined ? undefined : tampered(gone, { witnessed: seen.size });
   }
 
+  /** What is wrong with a device that remembers nothing of this log, though it remembers others. */
+  forgotten(publicKey: Uint8Array, device: string): CasemateError | undefined {
+    const wrong = this.#aheadOf({ size: 0, publicKey }, device);
+    return wrong === undefined ? undefined : tampered(wrong, { witnessed: 0 });
+  }
+
   /** A device remembers before it signs: its signature under more than it remembers says that its memory is an old one. */
-  #aheadOf({ size, publicKey }: WitnessedLog, device: string): string | undefined {
+  #aheadOf({ size, publicKey }: Pick<WitnessedLog, "size" | "publicKey">, device: string): string | undefined {
     if (this.#last === undefined || this.#last.size <= size) return undefined;
     const id = noteKeyId({ name: device, publicKey });
     if (!parseCheckpoint(this.#last.note).signatures.some(({ keyId }) => equalBytes(keyId, id))) return undefined;

@@ -101,6 +101,10 @@ class AuditLogInDirectory implements FileAuditLog {
     return this.#checkpointer.compare(witnessed, device);
   }
 
+  forgotten(publicKey: Uint8Array, device: string): CasemateError | undefined {
+    return this.#checkpointer.forgotten(publicKey, device);
+  }
+
   async checkpoint(): Promise<Checkpoint> {
     await this.#writer.settled();
     return this.#checkpointer.checkpoint();

@@ -107,10 +107,14 @@ function signerOf(device: Device, ref: Uint8Array, publicKey: Uint8Array): Check
 async function askWitness(core: Core, device: Device, key: InternalKey): Promise<CasemateError | "later" | undefined> {
   const { id } = device.identity;
   let log: WitnessedLog | undefined;
+  let publicKey: Uint8Array;
+  let others: boolean;
   try {
     // A key that was destroyed has witnessed nothing any more: the reference must still be good.
     await device.keys.publicKey(key.ref);
-    log = await witnessedBy(device, await rawPublicKey(device, key));
+    publicKey = await rawPublicKey(device, key);
+    log = await witnessedBy(device, publicKey);
+    others = ((await device.witness?.logs()) ?? []).length > 0;
   } catch (error) {
     const known = asCasemateError(error);
     if (known.code === "NOT_FOUND")
@@ -123,7 +127,12 @@ async function askWitness(core: Core, device: Device, key: InternalKey): Promise
     core.log(`what ${id} has witnessed of the audit log is compared when it can be asked`, error);
     return "later";
   }
-  if (log === undefined) return undefined;
+  if (log === undefined) {
+    // Before there were witnesses keys signed unremembered: only a device that remembers others should know this one.
+    const forgotten = others ? core.audit.forgotten(publicKey, id) : undefined;
+    if (forgotten !== undefined) core.alarms.raise("audit.check", forgotten);
+    return undefined;
+  }
   try {
     const missing = await core.audit.compare(log, id);
     if (missing !== undefined) core.alarms.raise("audit.check", missing);

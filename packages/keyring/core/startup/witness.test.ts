@@ -209,6 +209,22 @@ test("a device that has forgotten what it signed is an alarm: its state was put 
   await keyring.close();
 });
 
+test("a device that remembers another log and not the one that it signed is an alarm", async () => {
+  using place = new Place();
+  await life(place, ["a"]);
+  const { witness } = place.device;
+  assert.ok(witness !== undefined);
+  const { size } = await witnessed(place.device);
+  const other = (await witness.logs()).map((log) => ({ ...log, publicKey: new Uint8Array(32).fill(7) }));
+  place.devices = new Map([["hsm-1", { ...place.device, witness: { ...witness, logs: async () => other } }]]);
+  const { keyring } = await place.open();
+  assert.match(
+    keyring.alarm ?? "",
+    new RegExp(`hsm-1 was put back to an older state: .* checkpoint of ${size} records and knows of 0$`),
+  );
+  await keyring.close();
+});
+
 test("verification that is told what the device has witnessed misses records, roots and checkpoints", async () => {
   using place = new Place();
   await life(place, ["a"]);
