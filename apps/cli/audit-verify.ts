@@ -94,9 +94,12 @@ export async function verifyLog(session: Session, options: VerifyLogOptions): Pr
     });
   }
   // Before it signs anew, which makes a lost checkpoint again; the first one ever is only there afterwards.
-  let witness = options.dir === undefined ? await witnessNow(session) : undefined;
-  if (options.dir === undefined) await signNow(session);
-  if (options.dir === undefined && witness === undefined) witness = await witnessNow(session);
+  let witness: VerifyAuditOptions["witness"];
+  if (options.dir === undefined) {
+    witness = await witnessNow(session);
+    await signNow(session);
+    witness ??= await witnessNow(session);
+  }
   const { verifyAuditDirectory } = await import("@casemate/keyring/core");
   const found = await verifyAuditDirectory(directory, {
     ...(options.checkpoint === undefined ? {} : { checkpoint: contentOf(options.checkpoint).toString("utf8") }),

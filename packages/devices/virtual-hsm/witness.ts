@@ -57,7 +57,7 @@ export class Witness {
   async #sign({ ref, origin, size, root, proof }: SignCheckpointRequest): Promise<Uint8Array> {
     const key = this.#options.open(ref);
     requireSigner(key);
-    // eslint-disable-next-line no-control-regex -- a line of the text that is signed
+    // oxlint-disable-next-line no-control-regex -- they are what is looked for: the origin is one line of the text that is signed
     if (origin === "" || /[\u0000-\u001f\u007f]/.test(origin))
       throw refuse("BAD_REQUEST", "the origin of a log is one line of text");
     if (size > MAX_SIZE) throw refuse("BAD_REQUEST", `a log has at most ${MAX_SIZE} records, not ${size}`);

@@ -18,7 +18,7 @@ type Phase = "try-awake" | "try-asleep" | "keep";
  * processor is stopped, above all in virtual machines, to sleep in between and be woken takes longer than the wait itself;
  * then the loop looks again instead, for a moment. Where other processes want the processor that only takes it from them.
  * Which of the two holds is found by trying: both for a little while, then the one under which more was asked.
- * Nothing is tried where applications and the device's process fill the processors: there the loop sleeps.
+ * Where applications and the device's process fill the processors the loop sleeps, whatever was found.
  */
 export class Awake {
   readonly #now: () => number;
