@@ -31,6 +31,14 @@ export interface Nonces {
   forget(keyId: string): void;
 }
 
+/** Big-endian. Without a DataView: asking a small array for its buffer moves it to memory of its own. */
+function writeCount(nonce: Uint8Array, count: number): void {
+  nonce[PREFIX_BYTES] = count >>> 24;
+  nonce[PREFIX_BYTES + 1] = count >>> 16;
+  nonce[PREFIX_BYTES + 2] = count >>> 8;
+  nonce[PREFIX_BYTES + 3] = count;
+}
+
 interface Options {
   readonly random: Random;
   /** Reserved so far, by key id: part of the sealed state. */
@@ -96,7 +104,7 @@ export function createNonces(options: Options): Nonces {
     Array.from({ length: count }, () => {
       const nonce = new Uint8Array(NONCE_BYTES);
       nonce.set(stock.prefix);
-      new DataView(nonce.buffer).setUint32(PREFIX_BYTES, stock.next);
+      writeCount(nonce, stock.next);
       stock.next += 1;
       return nonce;
     });

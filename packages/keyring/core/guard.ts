@@ -72,12 +72,26 @@ const USES: ReadonlySet<Action> = new Set<Action>([
   "random",
 ]);
 
+const seriesOf = (action: Action, outcome: string): string =>
+  `casemate_operations_total{action="${action}",outcome="${outcome}"}`;
+
+/** Names of the series of what went well, made once each: this is on the path of every request. */
+function successes(): (action: Action) => string {
+  const known = new Map<Action, string>();
+  return (action) => {
+    let series = known.get(action);
+    if (series === undefined) known.set(action, (series = seriesOf(action, "ok")));
+    return series;
+  };
+}
+
 /** Bounds what a start after a crash must compare between log and database. */
 const HEAD_EVERY = 20_000;
 
 /** The one way into every use case: authorize, act, record, and only then answer. */
 export class Guard {
   readonly #parts: GuardParts;
+  readonly #succeeded = successes();
   #sealed: SealedBy | undefined;
   #tampered: CasemateError | undefined;
   #sinceHead = 0;
@@ -245,7 +259,7 @@ export class Guard {
 
   #record(caller: Caller, action: Action, resource: string, outcome: string, note: Note): Promise<void> {
     this.#underWay -= 1;
-    this.#parts.metrics.add(`casemate_operations_total{action="${action}",outcome="${outcome}"}`, note.count);
+    this.#parts.metrics.add(outcome === "ok" ? this.#succeeded(action) : seriesOf(action, outcome), note.count);
     const entry: AuditEntry = {
       principal: caller.principal,
       source: caller.source,
