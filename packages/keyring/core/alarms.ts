@@ -29,7 +29,7 @@ export class Alarms {
         resource: "",
         outcome: found.code,
         count: 1,
-        details: { found: found.message.slice(0, 256) },
+        details: { found: found.message.slice(0, 256), ...found.details },
       })
       .catch((cause: unknown) => this.#log("the finding could not be recorded", cause));
   }

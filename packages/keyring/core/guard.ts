@@ -102,9 +102,14 @@ export class Guard {
     this.#parts = parts;
   }
 
-  /** All but unlocking is refused with this. */
+  /** All but unlocking is refused with this. What was found wrong stays: no state of a device ends it. */
   seal(by: SealedBy): void {
-    this.#sealed = by;
+    if (this.finding === undefined) this.#sealed = by;
+  }
+
+  /** What an unlocking found wrong. */
+  get finding(): CasemateError | undefined {
+    return this.#sealed?.code === "TAMPER_DETECTED" ? refusalOf(this.#sealed) : undefined;
   }
 
   unseal(): void {
@@ -229,10 +234,10 @@ export class Guard {
 
   #ready(caller: Caller, action: Action): Promise<void> | undefined {
     if (this.#tampered !== undefined) throw this.#tampered;
-    if (this.#sealed !== undefined && !WHILE_SEALED.has(action)) {
-      const { code, message, hint } = this.#sealed;
-      throw new CasemateError(code, message, { hint });
-    }
+    // Once something was found wrong, unlocking ends nothing.
+    const refusal = this.finding ?? (this.#sealed === undefined ? undefined : refusalOf(this.#sealed));
+    const answered = WHILE_SEALED.has(action) && !(action === "device.unlock" && this.finding !== undefined);
+    if (refusal !== undefined && !answered) throw refusal;
     const room = (): Promise<void> | undefined => (READS.has(action) ? undefined : this.#parts.recorder.ready());
     const token = this.#parts.stillValid(caller);
     return token === undefined ? room() : token.then(room);
@@ -283,4 +288,8 @@ export class Guard {
       ? recorder.appendIfRoom(entry, durability, this.#underWay)
       : recorder.append(entry, durability, this.#underWay);
   }
+}
+
+function refusalOf({ code, message, hint }: SealedBy): CasemateError {
+  return new CasemateError(code, message, hint === undefined ? {} : { hint });
 }

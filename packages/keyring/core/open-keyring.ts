@@ -94,6 +94,7 @@ export async function openKeyring(options: KeyringOptions): Promise<OpenKeyring>
   };
   /** After an unlocking, a restart or a zeroization of a device: what waits for one may go on. */
   const reopen = async (): Promise<void> => {
+    if (core.guard.finding !== undefined) throw core.guard.finding;
     if (core.guard.sealed) await open().catch((error: unknown) => alarmed(core, error));
     else if (core.store.state === "new") await rekey(core, signing);
     else return signing.late();
@@ -251,10 +252,14 @@ function checkAuditBeside(core: Core): void {
   });
 }
 
-/** Found at an unlocking, not at a start that could be refused: everything stays sealed, and says why. */
+/** Found at an unlocking, not at a start that could be refused: everything stays sealed, and every refusal says why. */
 function alarmed(core: Core, error: unknown): never {
   const known = asCasemateError(error);
-  if (known.code === "TAMPER_DETECTED") core.alarms.raise("storage.check", known);
+  const { code, message, hint } = known;
+  if (code === "TAMPER_DETECTED") {
+    core.guard.seal({ code, message, hint });
+    core.alarms.raise("storage.check", known);
+  }
   throw error;
 }
 

@@ -44,6 +44,8 @@ const CLOSING_MS = 5000;
 export class Checkpointer {
   readonly #options: CheckpointerOptions;
   readonly #history: AuditFile;
+  /** Records when the log was opened. */
+  readonly #began: number;
   /** Length of the whole lines in the history. */
   #historyBytes: number;
   #signer: CheckpointSigner | undefined;
@@ -61,6 +63,7 @@ export class Checkpointer {
   ) {
     this.#options = options;
     this.#history = history;
+    this.#began = options.size();
     this.#historyBytes = historyBytes;
     this.#last = last;
     this.#lastAt = options.clock.monotonic();
@@ -97,9 +100,17 @@ export class Checkpointer {
   async compare(witnessed: WitnessedLog, device: string): Promise<CasemateError | undefined> {
     const seen = { ...witnessed, device };
     const { origin } = this.#options;
-    const log = { origin, size: this.#options.size(), rootAt: (size: number) => this.#options.rootAt(size) };
+    const log = {
+      origin,
+      size: this.#options.size(),
+      began: this.#began,
+      rootAt: (size: number) => this.#options.rootAt(size),
+    };
     const wrong = await notContinued(log, seen);
-    if (wrong !== undefined) throw rolledBack(wrong, { witnessed: seen.size, records: log.size });
+    if (wrong !== undefined) {
+      const kept = this.#last?.size ?? 0;
+      throw rolledBack(wrong, { device, witnessed: seen.size, records: log.began, kept });
+    }
     const gone = notKept(this.#last?.size ?? 0, seen) ?? this.#aheadOf(witnessed, device);
     return gone === undefined ? undefined : tampered(gone, { witnessed: seen.size });
   }

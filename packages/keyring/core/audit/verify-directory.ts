@@ -17,7 +17,8 @@ import { EMPTY_HASH, parseLine } from "./record.ts";
 import { readHeader, readLines, segmentName, segmentsIn } from "./segment.ts";
 import { TreeComparison } from "./tree-comparison.ts";
 import type { AuditProblem, AuditVerification, VerifyAuditOptions } from "./verification.ts";
-import { notContinued, notKept } from "./witnessed.ts";
+import type { AuditRecordView } from "../types.ts";
+import { keepsFinding, notContinued, notKept, type Witnessed } from "./witnessed.ts";
 
 class Problem extends Error {
   readonly problem: AuditProblem;
@@ -31,6 +32,7 @@ class Problem extends Error {
 /** Ed25519. */
 const KEY_BYTES = 32;
 const PIN = Buffer.from(`"action":"${KEY_ACTION}"`);
+const FINDING = Buffer.from('"witnessed":');
 const SIGNED = Buffer.from('"action":"audit.checkpoint"');
 
 class DirectoryVerifier {
@@ -48,6 +50,8 @@ class DirectoryVerifier {
   /** The last record, acknowledged before the checkpoints were read, that says that one was signed on request. */
   #signedAt: number | undefined;
   #newest: AuditVerification["newestCheckpoint"];
+  /** Records that keep what a server found when it held the log against what the device has witnessed. */
+  readonly #findings: AuditRecordView[] = [];
   /** Over as many records as the device has witnessed. */
   #witnessedRoot: Uint8Array = EMPTY_ROOT;
   #tornBytes = 0;
@@ -198,6 +202,8 @@ class DirectoryVerifier {
       const bad = chain.accept(buffer, start, end);
       if (bad !== undefined) throw new Problem({ ...bad, segment });
       if (pins) this.#pin(buffer.subarray(start, end));
+      if (this.#options.witness !== undefined && buffer.subarray(start, end).includes(FINDING))
+        this.#findings.push(parseLine(buffer.subarray(start, end)));
       if (signs && chain.size <= (stored?.head?.size ?? 0)) this.#signed(buffer.subarray(start, end));
       this.#frontier.append(chain.leaf(), (node) => this.#tree.expect(node));
       if (chain.size === this.#options.witness?.size) this.#witnessedRoot = this.#frontier.root();
@@ -275,8 +281,21 @@ class DirectoryVerifier {
     if (witness === undefined) return;
     const { size } = this.#chain;
     const log = { origin: `casemate-audit/${this.#log}`, size, rootAt: () => this.#witnessedRoot };
-    const message = (await notContinued(log, witness)) ?? notKept(witness.kept ?? this.#newest?.size ?? 0, witness);
+    const older = await notContinued(log, witness);
+    const message =
+      older === undefined
+        ? notKept(witness.kept ?? this.#newest?.size ?? 0, witness)
+        : (this.#foundBefore(witness) ?? older);
     if (message !== undefined) throw new Problem({ kind: "witness", message });
+  }
+
+  /** A server that found the same has it on record, from before it added its refusals to the log. */
+  #foundBefore({ device, size }: Witnessed): string | undefined {
+    const since = this.#newest?.size ?? 0;
+    const first = this.#findings.find(
+      (record) => record.index >= since && keepsFinding(record, { device, witnessed: size }),
+    );
+    return first === undefined ? undefined : String(first.details["found"]);
   }
 
   #requireHead(stored: StoredHead | undefined): void {

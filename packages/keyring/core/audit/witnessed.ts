@@ -1,6 +1,7 @@
 import type { WitnessedLog } from "@casemate/devices/contract";
 import { equalBytes } from "@casemate/foundation/bytes";
 import { CasemateError } from "@casemate/foundation/errors";
+import type { AuditRecordView } from "../types.ts";
 
 /** What a device has witnessed of a log, without the key. */
 export type Witnessed = Omit<WitnessedLog, "publicKey"> & { readonly device: string };
@@ -10,6 +11,8 @@ export interface ComparedLog {
   readonly origin: string;
   /** Records. */
   readonly size: number;
+  /** Records when the server opened it: what a refusing server adds meanwhile makes no log longer. Absent for as many as `size`. */
+  readonly began?: number;
   rootAt(size: number): Promise<Uint8Array> | Uint8Array;
 }
 
@@ -21,11 +24,28 @@ export async function notContinued(log: ComparedLog, seen: Witnessed): Promise<s
   const { device, size } = seen;
   if (seen.origin !== log.origin)
     return `the audit log was replaced: the device ${device} has witnessed ${seen.origin}, this is ${log.origin}`;
-  if (size > log.size)
-    return `the audit log was rolled back: the device ${device} has witnessed ${size} records, it holds ${log.size}`;
-  if (!equalBytes(await log.rootAt(size), seen.root))
-    return `the audit log was rolled back or changed: its first ${size} records are not those that the device ${device} has witnessed`;
-  return undefined;
+  const began = log.began ?? log.size;
+  if (size <= log.size && equalBytes(await log.rootAt(size), seen.root)) return undefined;
+  if (size > began)
+    return `the audit log was rolled back: the device ${device} has witnessed ${size} records, it holds ${began}`;
+  return `the audit log was rolled back or changed: its first ${size} records are not those that the device ${device} has witnessed`;
+}
+
+/**
+ * Whether a record keeps the same finding: its words and numbers stand, since the log has grown by those who asked since. `found` is the
+ * device and how much it has witnessed.
+ */
+export function keepsFinding(
+  record: AuditRecordView,
+  found: { readonly device: unknown; readonly witnessed: unknown },
+): boolean {
+  const { source, outcome, details } = record;
+  return (
+    source === "keyring" &&
+    outcome === "TAMPER_DETECTED" &&
+    details["device"] === found.device &&
+    details["witnessed"] === found.witnessed
+  );
 }
 
 /**

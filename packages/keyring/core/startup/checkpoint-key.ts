@@ -1,8 +1,8 @@
 /** The key that signs the audit log's checkpoints, and what its device has witnessed of the log. */
 import type { Device, WitnessedLog } from "@casemate/devices/contract";
 import { equalBytes, toHex } from "@casemate/foundation/bytes";
-import { asCasemateError, isCasemateError, type CasemateError } from "@casemate/foundation/errors";
-import { rolledBack } from "../audit/witnessed.ts";
+import { asCasemateError, CasemateError, isCasemateError } from "@casemate/foundation/errors";
+import { keepsFinding, rolledBack } from "../audit/witnessed.ts";
 import type { Core } from "../core.ts";
 import type { CheckpointSigner } from "../ports.ts";
 import type { WitnessView } from "../types.ts";
@@ -139,9 +139,33 @@ async function askWitness(core: Core, device: Device, key: InternalKey): Promise
     return undefined;
   } catch (error) {
     const known = asCasemateError(error);
-    if (known.code === "TAMPER_DETECTED") return known;
+    if (known.code === "TAMPER_DETECTED") return (await firstFound(core, known)) ?? known;
     throw error;
   }
+}
+
+/** The same finding as it was put on record when it was made first: since then the log has grown by who asked in vain. */
+async function firstFound({ audit }: Core, { details, hint }: CasemateError): Promise<CasemateError | undefined> {
+  const { device, witnessed, kept } = details;
+  let cursor: string | undefined;
+  do {
+    const page = await audit.records({
+      from: typeof kept === "number" ? kept : 0,
+      outcome: "TAMPER_DETECTED",
+      limit: 1000,
+      ...(cursor === undefined ? {} : { cursor }),
+    });
+    const first = page.items.find((record) => keepsFinding(record, { device, witnessed }));
+    if (first !== undefined) {
+      const { found, ...numbers } = first.details;
+      return new CasemateError("TAMPER_DETECTED", String(found), {
+        ...(hint === undefined ? {} : { hint }),
+        details: numbers,
+      });
+    }
+    cursor = page.next;
+  } while (cursor !== undefined);
+  return undefined;
 }
 
 /** A database without a checkpoint key has no log that a device could have witnessed. @throws TAMPER_DETECTED */

@@ -4,9 +4,10 @@ import { storageKeyDevice } from "./internal-keys.ts";
 
 /** Why rows can be neither verified nor sealed now, and what to do about it. */
 export interface SealedBy {
-  readonly code: "DEVICE_LOCKED" | "DEVICE_TAMPERED" | "DEVICE_ABSENT";
+  /** TAMPER_DETECTED: what an unlocking found. */
+  readonly code: "DEVICE_LOCKED" | "DEVICE_TAMPERED" | "DEVICE_ABSENT" | "TAMPER_DETECTED";
   readonly message: string;
-  readonly hint: string;
+  readonly hint?: string | undefined;
 }
 
 /** Asks the device with the storage key itself what is wrong with it. */

@@ -321,8 +321,52 @@ test("where the witness holds the storage key too and is locked at the start, th
   await assert.rejects(keyring.unlockDevice(admin, "hsm-1", new TextEncoder().encode("open")), found);
   assert.equal(keyring.sealed, true);
   assert.match(keyring.alarm ?? "", /was rolled back: the device hsm-1 has witnessed/);
-  await assert.rejects(keyring.listKeys(admin, {}));
+  await assert.rejects(keyring.listKeys(admin, {}), found);
   await keyring.close();
+});
+
+test("what an unlocking found is repeated with the same words and numbers: by refusals, later starts, the verifier and the record of its acceptance", async () => {
+  using place = new Place();
+  const copy = await lived(place);
+  putBackBoth(place, copy);
+  const { records: held } = await verifyAuditDirectory(audit(place));
+  const [log] = (await place.device.witness?.logs()) ?? [];
+  assert.ok(log !== undefined && log.size > held);
+  const sentence = `the audit log was rolled back: the device hsm-1 has witnessed ${log.size} records, it holds ${held}`;
+  const found = (error: unknown): boolean => {
+    assert.ok(isCasemateError(error), String(error));
+    assert.deepEqual([error.code, error.message], ["TAMPER_DETECTED", sentence]);
+    assert.match(error.hint ?? "", /Restore database, audit log and devices.*--accept-older-log/);
+    return true;
+  };
+  const verified = async () =>
+    (await verifyAuditDirectory(audit(place), { witness: { ...log, device: "hsm-1" } })).problem;
+  const open = new TextEncoder().encode("open");
+  for (let start = 0; start < 2; start++) {
+    place.device.setState("locked");
+    const { keyring, admin } = await place.open();
+    await assert.rejects(keyring.unlockDevice(admin, "hsm-1", open), found);
+    // More refusals than the log lacks: it is longer than what was witnessed by then.
+    for (let n = 0; n < log.size; n++) await assert.rejects(keyring.listKeys(admin, {}), found);
+    await assert.rejects(keyring.deviceChallenge(admin, "hsm-1"), found);
+    place.device.setState("locked");
+    place.device.setState("operational");
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    await assert.rejects(keyring.listKeys(admin, {}), found);
+    assert.equal(keyring.alarm, sentence);
+    assert.equal((await keyring.auditRecords(admin, { outcome: "TAMPER_DETECTED", limit: 1 })).items.length, 1);
+    assert.equal((await verified())?.message, sentence);
+    await keyring.close();
+  }
+  place.device.setState("operational");
+  await assert.rejects(place.open(), found);
+  const { keyring, admin } = await place.open({ acceptOlderLog: true });
+  const [record] = (await keyring.auditRecords(admin, { principal: "owner", limit: 10 })).items;
+  assert.equal(record?.action, "audit.accept");
+  const { details } = record;
+  assert.deepEqual([details["found"], details["witnessed"], details["records"]], [sentence, log.size, held]);
+  await keyring.close();
+  await life(place);
 });
 
 test("a witness that is unlocked later and knows of more records is an alarm, and nothing is served any more", async () => {
