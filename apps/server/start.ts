@@ -1,4 +1,4 @@
-import { chmodSync, existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, rmSync, writeFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { systemClock } from "@casemate/foundation/effects";
 import { asCasemateError, CasemateError } from "@casemate/foundation/errors";
@@ -7,6 +7,7 @@ import type { Announcement } from "./announce.ts";
 import { readRunning, type DataPaths, type Running } from "./data-directory.ts";
 import { openDevices, type DeviceSet } from "./devices.ts";
 import { DEFAULT_DEVICE, readDevices, writeDevices } from "./devices-file.ts";
+import { firstRun } from "./first-run.ts";
 import { hardenServer } from "./harden.ts";
 import type { Log } from "./log.ts";
 import { isEveryAddress, type RunOptions } from "./options.ts";
@@ -97,24 +98,6 @@ async function openParts(paths: DataPaths, log: Log, { reseal, acceptOlderLog, p
   }
 }
 
-/** Writes the administrator's token once; whoever owns the data directory is the administrator. */
-async function firstRun(
-  paths: DataPaths,
-  keyring: { bootstrapAdmin(): Promise<{ readonly token: string }> },
-): Promise<boolean> {
-  if (existsSync(paths.adminToken) && readFileSync(paths.adminToken, "utf8").trim() !== "") return false;
-  const { token } = await keyring.bootstrapAdmin();
-  try {
-    writeFileSync(paths.adminToken, `${token}\n`, { mode: 0o600, flush: true });
-    chmodSync(paths.adminToken, 0o600);
-  } catch (error) {
-    // Half a token would be believed to be one.
-    rmSync(paths.adminToken, { force: true });
-    throw error;
-  }
-  return true;
-}
-
 async function reloadDevices(set: DeviceSet, parts: Awaited<ReturnType<typeof openParts>>, log: Log): Promise<void> {
   const { added, removed } = await set.reload();
   for (const [ids, action] of [
@@ -180,6 +163,7 @@ async function startParts(options: RunOptions, paths: DataPaths, log: Log): Prom
       allowOrigins: options.allowOrigins,
     });
     const first = await firstRun(paths, keyring);
+    if (first.remark !== undefined) remarks.push(first.remark);
     const { host, port } = options.listen;
     const tls = await tlsMaterial(options, paths);
     if (tls?.remark !== undefined) remarks.push(tls.remark);
@@ -216,7 +200,7 @@ async function startParts(options: RunOptions, paths: DataPaths, log: Log): Prom
         paths,
         devices: devices.map,
         program: process.env["npm_execpath"] === undefined ? "casemate" : "npx casemate",
-        firstRun: first,
+        firstRun: first.made,
         readyMs: performance.now(),
         remarks,
       },

@@ -1,6 +1,6 @@
 /** Parts of a data directory that were put back, lost or replaced: what a start says of them, and what it tells to do. */
 import assert from "node:assert/strict";
-import { cpSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { casemate, startServer, temporary } from "./harness.ts";
@@ -73,4 +73,30 @@ test("what unlocking a device with a passphrase found is repeated by every comma
   } finally {
     await accepting.stop();
   }
+});
+
+test("a new database beside a device that has witnessed an earlier one gets a token of its own, and the old token file is kept aside", async () => {
+  using directory = temporary();
+  const data = join(directory.path, "data");
+  await (await startServer(data)).stop();
+  const token = readFileSync(join(data, "admin.token"), "utf8");
+  for (const name of readdirSync(data))
+    if (name === "audit" || name.startsWith("casemate.db")) rmSync(join(data, name), { recursive: true });
+  const refused = await casemate(data, ["up", "--listen", "127.0.0.1:0"]);
+  assert.equal(refused.status, 1);
+  assert.match(refused.stderr, /TAMPER_DETECTED/);
+  assert.equal(readFileSync(join(data, "admin.token"), "utf8"), token, "a refused start changes nothing");
+  const server = await startServer(data, ["--accept-older-log"]);
+  try {
+    assert.ok(server.announced.remarks.some((remark) => remark.includes("admin.token.old")));
+    assert.equal(readFileSync(join(data, "admin.token.old"), "utf8"), token);
+    const { status, stderr } = await casemate(data, ["key", "list"]);
+    assert.equal(status, 0, stderr);
+  } finally {
+    await server.stop();
+  }
+  const again = await startServer(data);
+  assert.equal(again.announced.firstRun, false);
+  assert.ok(!readdirSync(data).includes("admin.token.old-2"));
+  await again.stop();
 });

@@ -65,6 +65,8 @@ export interface OpenKeyring extends Keyring {
   /** A caller for a part of the server itself. No token stands for it, and no interface hands it out. */
   serviceCaller(principal: string, roles: readonly Role[]): Promise<Caller>;
   bootstrapAdmin(principal?: string): Promise<{ readonly token: string; readonly view: TokenView }>;
+  /** Whether no token was ever made here: then none that is kept elsewhere belongs to this database. */
+  withoutTokens(): Promise<boolean>;
   /** Why all but unlocking is refused, while a locked device holds the storage key. */
   readonly sealed: boolean;
   /** Resolves when every stored row was read and found untouched. @throws TAMPER_DETECTED naming the first bad one. */
@@ -121,6 +123,7 @@ export async function openKeyring(options: KeyringOptions): Promise<OpenKeyring>
     subscribe: (listener) => core.changes.subscribe(listener),
     serviceCaller: serviceCaller(core),
     bootstrapAdmin: bootstrapAdmin(core),
+    withoutTokens: async () => (await core.store.count("token", {})) === 0,
     get sealed() {
       return core.guard.sealed;
     },
