@@ -3,7 +3,8 @@ import { existsSync } from "node:fs";
 import { CasemateError } from "@casemate/foundation/errors";
 import { fromHex } from "@casemate/foundation/bytes";
 import type { AuditVerification, VerifyAuditOptions } from "@casemate/keyring/core";
-import { usage } from "./failure.ts";
+import { anonymous, findServer } from "./connection.ts";
+import { EXIT, usage } from "./failure.ts";
 import { contentOf } from "./files.ts";
 import type { Session } from "./session.ts";
 
@@ -37,10 +38,10 @@ async function ed25519Key(file: string): Promise<Uint8Array> {
 async function witnessNow(session: Session): Promise<VerifyAuditOptions["witness"]> {
   if (!existsSync(session.paths.socket)) return undefined;
   try {
-    const { newestKept } = await import("@casemate/keyring/core");
+    const { newestKeptIn } = await import("@casemate/keyring/core");
     const client = await session.client();
     const { items } = await client.listDevices();
-    const kept = await newestKept(session.paths.audit);
+    const kept = await newestKeptIn(session.paths.audit);
     for (const { identity, witness } of items) {
       if (witness.log === undefined) continue;
       const { origin, records, before, rootHash } = witness.log;
@@ -60,6 +61,16 @@ async function signNow(session: Session): Promise<void> {
     await (await session.client()).createAuditCheckpoint();
   } catch {
     // As above.
+  }
+}
+
+/** What a running server of this data directory found beside what the files show. */
+async function alarmNow(session: Session): Promise<string | undefined> {
+  if (!existsSync(session.paths.socket)) return undefined;
+  try {
+    return (await anonymous(findServer(session)).health()).alarm;
+  } catch {
+    return undefined;
   }
 }
 
@@ -120,10 +131,13 @@ export async function verifyLog(session: Session, options: VerifyLogOptions): Pr
       },
     });
   }
-  out.answer({ directory, ...found }, () => {
+  const alarm = options.dir === undefined ? await alarmNow(session) : undefined;
+  if (alarm !== undefined) process.exitCode = EXIT.refused;
+  out.answer({ directory, ...found, ...(alarm === undefined ? {} : { alarm }) }, () => {
     out.line({ style: "green", text: sentence(found) });
     if (found.witness === undefined && options.checkpoint === undefined) out.note(UNWITNESSED);
     if (found.tornBytes > 0)
       out.note(`Note: ${found.tornBytes} bytes of an unfinished record at the end were never acknowledged.`);
+    if (alarm !== undefined) out.line({ style: "red", text: `Alarm: ${alarm}` });
   });
 }

@@ -182,6 +182,27 @@ describe("a data directory that was changed", () => {
     } finally {
       await server.stop();
     }
+    // The checkpoints were made again, and the alarm stays with every command that shows one.
+    const again = await startServer(data);
+    try {
+      for (const command of [["status"], ["doctor"], ["audit", "verify"]]) {
+        const { status, stdout } = await casemate(data, command);
+        assert.equal(status, 1, command.join(" "));
+        assert.match(stdout, REMOVED);
+        assert.match(stdout, /casemate up --accept-older-log/);
+      }
+    } finally {
+      await again.stop();
+    }
+    const accepting = await startServer(data, ["--accept-older-log"]);
+    try {
+      assert.equal((await casemate(data, ["status"])).status, 0);
+      assert.equal((await casemate(data, ["audit", "verify"])).status, 0);
+      const { stdout } = await casemate(data, ["audit", "list", "--principal", "owner", "--json"]);
+      assert.match(stdout, REMOVED);
+    } finally {
+      await accepting.stop();
+    }
   });
 
   test("checkpoints that are removed under a running server are missed by the verifier, which asks the device", async () => {
@@ -196,6 +217,9 @@ describe("a data directory that was changed", () => {
       const { status, stderr } = await casemate(data, ["audit", "verify"]);
       assert.equal(status, 1);
       assert.match(stderr, REMOVED);
+      const second = await casemate(data, ["audit", "verify"]);
+      assert.equal(second.status, 1);
+      assert.match(second.stdout, /Alarm: .*checkpoints were removed while the server ran/);
     } finally {
       await server.stop();
     }

@@ -62,7 +62,7 @@ export function define(command: Command, session: Session): void {
     .option("--reseal", "once, after the device with the storage key was zeroized: accept the records as they are")
     .option(
       "--accept-older-log",
-      "once, after database and audit log were restored to less than a device has witnessed",
+      "once: accept a log that is older than what a device has witnessed, or an alarm of removed checkpoints",
     )
     .action((options: UpOptions) => {
       const entry = fileURLToPath(import.meta.resolve("@casemate/server/process"));

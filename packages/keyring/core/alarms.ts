@@ -1,11 +1,11 @@
 import type { CasemateError } from "@casemate/foundation/errors";
 import type { Recorder } from "./recorder.ts";
 
-/** What is found wrong with the past while the keyring works: said until it ends, logged, and on record. */
+/** What is found wrong with the past while the keyring works: said until it ends and, where it is kept, longer; logged, and on record. */
 export class Alarms {
   readonly #recorder: Recorder;
   readonly #log: (message: string, error?: unknown) => void;
-  #first: string | undefined;
+  #first: { readonly message: string; readonly ending: string | undefined } | undefined;
 
   constructor(recorder: Recorder, log: (message: string, error?: unknown) => void) {
     this.#recorder = recorder;
@@ -14,12 +14,14 @@ export class Alarms {
 
   /** The first one, in one sentence. */
   get first(): string | undefined {
-    return this.#first;
+    const { message, ending } = this.#first ?? {};
+    return ending === undefined ? message : `${message}; ${ending}`;
   }
 
-  raise(action: string, found: CasemateError): void {
-    if (this.#first === found.message) return;
-    this.#first ??= found.message;
+  /** `ending` says what ends an alarm that outlives the server. */
+  raise(action: string, found: CasemateError, ending?: string): void {
+    if (this.#first?.message === found.message) return;
+    this.#first ??= { message: found.message, ending };
     this.#log(found.message, found);
     this.#recorder
       .append({

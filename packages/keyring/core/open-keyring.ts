@@ -16,6 +16,7 @@ import { openObjects } from "./open-objects.ts";
 import { loadPolicies } from "./policies/set-policy.ts";
 import type { AuditLog, PolicyEngine } from "./ports.ts";
 import { Recorder } from "./recorder.ts";
+import { recallFinding } from "./startup/findings.ts";
 import { Signing } from "./startup/signing.ts";
 import { dropInternalKeys, lostIn, storageKey } from "./startup/internal-keys.ts";
 import { checkHistory, checkUnkeyed, recordDrop } from "./startup/history.ts";
@@ -205,6 +206,7 @@ async function unseal(core: Core, schedule: Schedule, signing: Signing): Promise
   if (rows <= CHECK_AT_ONCE) await store.check();
   else checkLater(core);
   await loadPolicies(store, core.policy);
+  await recallFinding(core);
   await signing.begin();
   core.guard.unseal();
   core.changes.tell({ what: "all" });

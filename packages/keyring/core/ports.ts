@@ -37,6 +37,8 @@ export interface CheckpointSigner {
   sign(note: Uint8Array, checkpoint: UnsignedCheckpoint): Promise<Uint8Array>;
   /** The newest checkpoint that the device remembers having signed; absent where it remembers none, ever. */
   witnessed?(): Promise<WitnessedLog | undefined>;
+  /** Is told of checkpoints that are gone, before the next one covers that up. */
+  found?(error: CasemateError): Promise<void>;
 }
 
 export interface AuditHead {

@@ -4,3 +4,4 @@ export { rolePolicy } from "./role-policy.ts";
 export { fragileStore, type FragileStore } from "./fragile-store.ts";
 export { temporaryKeyring, type TemporaryKeyring, type TemporaryOptions } from "./temporary-keyring.ts";
 export { lived, Place } from "./place.ts";
+export { audit, inUse, life, putBackBoth, sizes, tampered, twoDevices, until, witnessed } from "./witnessed-place.ts";

@@ -43,7 +43,7 @@ const CLOSING_MS = 5000;
 /** Signs the tree from time to time, off the path of requests. */
 export class Checkpointer {
   readonly #options: CheckpointerOptions;
-  readonly #history: AuditFile;
+  #history: AuditFile;
   /** Records when the log was opened. */
   readonly #began: number;
   /** Length of the whole lines in the history. */
@@ -191,8 +191,30 @@ export class Checkpointer {
   async #sign(signer: CheckpointSigner): Promise<Checkpoint> {
     const size = this.#options.size();
     this.#lastAt = this.#options.clock.monotonic();
+    const removed = await this.#removed();
+    if (removed !== undefined) await signer.found?.(removed);
     const last = this.#lastOf(signer, size) ?? (await this.#catchUp(signer, size));
     return last ?? this.#signAt(signer, size);
+  }
+
+  /** What somebody took away while the server runs. A history that is gone begins anew: what is written to a removed file is lost. */
+  async #removed(): Promise<CasemateError | undefined> {
+    const { files } = this.#options;
+    if (this.#last === undefined) return undefined;
+    const { size } = this.#last;
+    const newest = (await newestKept(files)) ?? 0;
+    const history = (await files.list()).includes(HISTORY_FILE);
+    if (newest >= size && history) return undefined;
+    if (!history) {
+      const old = this.#history;
+      this.#history = await openHistory(files);
+      this.#historyBytes = await this.#history.size();
+      await old.close();
+    }
+    const kept = newest === 0 ? "none is kept" : `the newest kept is of ${newest}`;
+    const which =
+      newest >= size ? `the history audit/${HISTORY_FILE} is gone` : `the newest was of ${size} records, and ${kept}`;
+    return tampered(`checkpoints were removed while the server ran: ${which}`, { records: size });
   }
 
   #lastOf(signer: CheckpointSigner, size: number): Checkpoint | undefined {
@@ -250,6 +272,16 @@ async function openHistory(files: AuditFiles): Promise<AuditFile> {
   const end = from + (await history.read(from, size - from)).lastIndexOf(0x0a) + 1;
   if (end < size) await history.truncate(end);
   return history;
+}
+
+/** Size of the newest checkpoint kept now; 0 for none, undefined where it cannot be read. */
+export async function newestKept(files: Pick<AuditFiles, "load">): Promise<number | undefined> {
+  const bytes = await files.load(CHECKPOINT_FILE);
+  try {
+    return bytes === undefined ? 0 : parseCheckpoint(bytes.toString("utf8")).body.size;
+  } catch {
+    return undefined;
+  }
 }
 
 function readStored(bytes: Buffer): Checkpoint {

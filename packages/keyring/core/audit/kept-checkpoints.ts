@@ -1,6 +1,6 @@
 import { fromUtf8 } from "@casemate/foundation/bytes";
 import { CasemateError } from "@casemate/foundation/errors";
-import { CHECKPOINT_FILE, HISTORY_FILE, KEYS_FILE } from "./checkpointer.ts";
+import { CHECKPOINT_FILE, HISTORY_FILE, KEYS_FILE, newestKept } from "./checkpointer.ts";
 import { directoryFiles, type AuditFile, type AuditFiles } from "./files.ts";
 import { parseCheckpoint, parseNoteKey, type NoteKey } from "./note.ts";
 import { eachLine, readLines } from "./segment.ts";
@@ -89,14 +89,9 @@ export async function keptCheckpoints(
   return merged(past === undefined ? [] : history(past, bytes), single);
 }
 
-/** Size of the newest checkpoint in a log's directory as it is now; 0 for none, undefined where it cannot be read. */
-export async function newestKept(directory: string): Promise<number | undefined> {
-  const bytes = await (await directoryFiles(directory, { create: false })).load(CHECKPOINT_FILE);
-  try {
-    return bytes === undefined ? 0 : parseCheckpoint(bytes.toString("utf8")).body.size;
-  } catch {
-    return undefined;
-  }
+/** The same of a log's directory. */
+export async function newestKeptIn(directory: string): Promise<number | undefined> {
+  return newestKept(await directoryFiles(directory, { create: false }));
 }
 
 async function* merged(

@@ -6,6 +6,7 @@ import { keepsFinding, rolledBack } from "../audit/witnessed.ts";
 import type { Core } from "../core.ts";
 import type { CheckpointSigner } from "../ports.ts";
 import type { WitnessView } from "../types.ts";
+import { keepFinding, recordAcceptance, settleFinding } from "./findings.ts";
 import { readInternal, writeInternal, type InternalKey } from "./internal-keys.ts";
 
 const CHECKPOINT = "casemate-checkpoint";
@@ -36,7 +37,7 @@ export async function useCheckpointKey(core: Core, expectNone = false): Promise<
     if (found === "later") return "later";
     if (found !== undefined) key = await acceptOlder(core, device, key, found);
   }
-  audit.useSigner(signerOf(device, key.ref, await rawPublicKey(device, key)));
+  audit.useSigner(signerOf(core, device, key.ref, await rawPublicKey(device, key)));
   return "signs";
 }
 
@@ -80,9 +81,10 @@ async function witnessedBy(device: Device, publicKey: Uint8Array): Promise<Witne
   return logs.find((log) => equalBytes(log.publicKey, publicKey));
 }
 
-function signerOf(device: Device, ref: Uint8Array, publicKey: Uint8Array): CheckpointSigner {
+function signerOf(core: Core, device: Device, ref: Uint8Array, publicKey: Uint8Array): CheckpointSigner {
   const { sign, witness } = device;
-  const known = { name: device.identity.id, publicKey };
+  const { id } = device.identity;
+  const known = { name: id, publicKey, found: (error: CasemateError) => keepFinding(core, id, error) };
   if (witness !== undefined) {
     const witnessed = () => witnessedBy(device, publicKey);
     return {
@@ -130,12 +132,12 @@ async function askWitness(core: Core, device: Device, key: InternalKey): Promise
   if (log === undefined) {
     // Before there were witnesses keys signed unremembered: only a device that remembers others should know this one.
     const forgotten = others ? core.audit.forgotten(publicKey, id) : undefined;
-    if (forgotten !== undefined) core.alarms.raise("audit.check", forgotten);
+    if (forgotten !== undefined) await settleFinding(core, id, forgotten);
     return undefined;
   }
   try {
     const missing = await core.audit.compare(log, id);
-    if (missing !== undefined) core.alarms.raise("audit.check", missing);
+    if (missing !== undefined) await settleFinding(core, id, missing);
     return undefined;
   } catch (error) {
     const known = asCasemateError(error);
@@ -192,20 +194,6 @@ async function acceptOlder(core: Core, device: Device, key: InternalKey, found: 
     .destroy(key.ref)
     .catch((error: unknown) => core.log("the key that signed the newer log is not destroyed", error));
   return made;
-}
-
-async function recordAcceptance(core: Core, device: string, found: CasemateError): Promise<void> {
-  if (!core.acceptOlderLog) throw found;
-  core.log(`accepted: ${found.message}`);
-  await core.recorder.append({
-    principal: "owner",
-    source: "keyring",
-    action: "audit.accept",
-    resource: `device/${device}`,
-    outcome: "ok",
-    count: 1,
-    details: { found: found.message.slice(0, 256), ...found.details },
-  });
 }
 
 const NOT_READY: ReadonlySet<string> = new Set(["DEVICE_ABSENT", "DEVICE_LOCKED", "DEVICE_TAMPERED"]);

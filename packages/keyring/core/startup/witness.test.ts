@@ -3,43 +3,21 @@ import assert from "node:assert/strict";
 import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import type { Device } from "@casemate/devices/contract";
 import { CasemateError, isCasemateError } from "@casemate/foundation/errors";
-import { verifyAuditDirectory, type OpenKeyring } from "@casemate/keyring/core";
-import { lived, Place, softwareDevice, type SoftwareDevice } from "@casemate/testkit/fakes";
-
-const tampered = (message: RegExp) => (error: unknown) => {
-  assert.ok(isCasemateError(error), String(error));
-  assert.equal(error.code, "TAMPER_DETECTED", error.message);
-  assert.match(error.message, message);
-  return true;
-};
-const audit = (place: Place): string => join(place.data, "audit");
-const putBackBoth = (place: Place, copy: string): void => {
-  place.putBack(copy, "audit");
-  place.putBack(copy, "database");
-};
-async function witnessed(device: Device): Promise<{ readonly size: number; readonly before: number }> {
-  const [log, ...others] = (await device.witness?.logs()) ?? [];
-  assert.deepEqual(others, []);
-  return { size: log?.size ?? 0, before: log?.before ?? 0 };
-}
-async function life(place: Place, keys: readonly string[] = []): Promise<void> {
-  const { keyring, admin } = await place.open();
-  for (const name of keys) await keyring.createKey(admin, { name, algorithm: "ed25519" });
-  await keyring.close();
-}
-const until = async (what: () => boolean): Promise<void> => {
-  for (let tries = 0; !what(); tries++) {
-    assert.ok(tries < 2000, "it did not come about");
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
-};
-const sizes = async (place: Place): Promise<readonly number[]> =>
-  readFileSync(join(audit(place), "checkpoints"), "utf8")
-    .trimEnd()
-    .split("\n")
-    .map((line) => Number((JSON.parse(line) as string).split("\n")[1]));
+import { verifyAuditDirectory } from "@casemate/keyring/core";
+import {
+  audit,
+  inUse,
+  life,
+  lived,
+  Place,
+  putBackBoth,
+  sizes,
+  tampered,
+  twoDevices,
+  until,
+  witnessed,
+} from "@casemate/testkit/fakes";
 
 test("a clean end leaves no record that the device has not witnessed", async () => {
   using place = new Place();
@@ -169,62 +147,6 @@ test("a device that cannot save its state on a full disk signs no checkpoint, an
   await keyring.close();
 });
 
-test("removed checkpoints are an alarm at the next start, also where no record says that one was signed", async () => {
-  using place = new Place();
-  await life(place, ["a"]);
-  await life(place);
-  const { size, before } = await witnessed(place.device);
-  for (const name of ["checkpoint", "checkpoints"]) rmSync(join(audit(place), name));
-  assert.equal((await verifyAuditDirectory(audit(place))).problem, undefined, "the log alone does not show it");
-  const { keyring, admin } = await place.open();
-  assert.match(
-    keyring.alarm ?? "",
-    new RegExp(
-      `checkpoints were removed: the device hsm-1 signed those of ${before} and ${size} records, and none is kept`,
-    ),
-  );
-  const { items } = await keyring.auditRecords(admin, { outcome: "TAMPER_DETECTED", limit: 10 });
-  assert.deepEqual(
-    items.map(({ action }) => action),
-    ["audit.check"],
-  );
-  await keyring.sign(admin, "a", { kind: "message", inputs: [new Uint8Array(3)] });
-  await keyring.close();
-});
-
-test("a device that has forgotten what it signed is an alarm: its state was put back", async () => {
-  using place = new Place();
-  await life(place, ["a"]);
-  const { witness } = place.device;
-  assert.ok(witness !== undefined);
-  const older = await witness.logs();
-  await life(place);
-  const { size, before } = await witnessed(place.device);
-  place.devices = new Map([["hsm-1", { ...place.device, witness: { ...witness, logs: async () => older } }]]);
-  const { keyring } = await place.open();
-  assert.match(
-    keyring.alarm ?? "",
-    new RegExp(`hsm-1 was put back to an older state: .* checkpoint of ${size} records and knows of ${before}$`),
-  );
-  await keyring.close();
-});
-
-test("a device that remembers another log and not the one that it signed is an alarm", async () => {
-  using place = new Place();
-  await life(place, ["a"]);
-  const { witness } = place.device;
-  assert.ok(witness !== undefined);
-  const { size } = await witnessed(place.device);
-  const other = (await witness.logs()).map((log) => ({ ...log, publicKey: new Uint8Array(32).fill(7) }));
-  place.devices = new Map([["hsm-1", { ...place.device, witness: { ...witness, logs: async () => other } }]]);
-  const { keyring } = await place.open();
-  assert.match(
-    keyring.alarm ?? "",
-    new RegExp(`hsm-1 was put back to an older state: .* checkpoint of ${size} records and knows of 0$`),
-  );
-  await keyring.close();
-});
-
 test("verification that is told what the device has witnessed misses records, roots and checkpoints", async () => {
   using place = new Place();
   await life(place, ["a"]);
@@ -272,24 +194,6 @@ test("a device that is no witness signs as before, and what is put back beside i
   assert.equal((await keyring.auditCheckpoint(admin)).signedBy, "hsm-1");
   await keyring.close();
 });
-
-/** The storage key in one device, the key of the checkpoints in another. */
-function twoDevices(place: Place): SoftwareDevice {
-  const { witness: _, ...first } = place.device;
-  const second = softwareDevice("hsm-2");
-  const without = { ...first, algorithms: first.algorithms.filter(({ algorithm }) => algorithm !== "ed25519") };
-  place.devices = new Map<string, Device>([
-    ["hsm-1", without],
-    ["hsm-2", second],
-  ]);
-  return second;
-}
-
-const inUse = async (keyring: OpenKeyring, device: SoftwareDevice): Promise<void> => {
-  const records = keyring.metrics()["casemate_audit_records"] ?? 0;
-  device.setState("operational");
-  await until(() => (keyring.metrics()["casemate_audit_records"] ?? 0) > records);
-};
 
 test("a witness that is locked at the start is asked when it is unlocked, and signs then", async () => {
   using place = new Place();

@@ -1,0 +1,109 @@
+/** What a witness finds beside the records: an alarm that the next checkpoint does not cover up. */
+import assert from "node:assert/strict";
+import { rmSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { verifyAuditDirectory } from "@casemate/keyring/core";
+import { audit, life, Place, sizes, witnessed } from "@casemate/testkit/fakes";
+
+test("removed checkpoints are an alarm at the next start, also where no record says that one was signed", async () => {
+  using place = new Place();
+  await life(place, ["a"]);
+  await life(place);
+  const { size, before } = await witnessed(place.device);
+  for (const name of ["checkpoint", "checkpoints"]) rmSync(join(audit(place), name));
+  assert.equal((await verifyAuditDirectory(audit(place))).problem, undefined, "the log alone does not show it");
+  const { keyring, admin } = await place.open();
+  assert.match(
+    keyring.alarm ?? "",
+    new RegExp(
+      `checkpoints were removed: the device hsm-1 signed those of ${before} and ${size} records, and none is kept`,
+    ),
+  );
+  const { items } = await keyring.auditRecords(admin, { outcome: "TAMPER_DETECTED", limit: 10 });
+  assert.deepEqual(
+    items.map(({ action }) => action),
+    ["audit.check"],
+  );
+  await keyring.sign(admin, "a", { kind: "message", inputs: [new Uint8Array(3)] });
+  await keyring.close();
+});
+
+test("the alarm of removed checkpoints is there again at every start, until the owner accepts it, which is on record with the same words", async () => {
+  using place = new Place();
+  await life(place, ["a"]);
+  await life(place);
+  const { size, before } = await witnessed(place.device);
+  for (const name of ["checkpoint", "checkpoints"]) rmSync(join(audit(place), name));
+  const found = `audit log: checkpoints were removed: the device hsm-1 signed those of ${before} and ${size} records, and none is kept`;
+  for (let start = 0; start < 3; start++) {
+    const { keyring, admin } = await place.open();
+    assert.ok(keyring.alarm?.startsWith(`${found}; `), String(keyring.alarm));
+    assert.match(keyring.alarm ?? "", /--accept-older-log/);
+    await keyring.auditCheckpoint(admin);
+    await keyring.close();
+  }
+  const { keyring, admin } = await place.open({ acceptOlderLog: true });
+  assert.equal(keyring.alarm, undefined);
+  const { items } = await keyring.auditRecords(admin, { principal: "owner", limit: 10 });
+  assert.deepEqual(
+    items.map(({ action, resource, details }) => [action, resource, details["found"]]),
+    [["audit.accept", "device/hsm-1", found]],
+  );
+  await keyring.close();
+  const after = await place.open();
+  assert.equal(after.keyring.alarm, undefined);
+  await after.keyring.close();
+});
+
+test("checkpoints that are removed under a running server are an alarm before the next one covers that up, and the history goes on", async () => {
+  for (const names of [["checkpoint"], ["checkpoints"], ["checkpoint", "checkpoints"]]) {
+    using place = new Place();
+    await life(place, ["a"]);
+    const { keyring, admin } = await place.open();
+    await keyring.auditCheckpoint(admin);
+    assert.equal(keyring.alarm, undefined);
+    for (const name of names) rmSync(join(audit(place), name));
+    const { size } = await keyring.auditCheckpoint(admin);
+    assert.match(keyring.alarm ?? "", /checkpoints were removed while the server ran: the (newest was|history)/);
+    assert.ok((await sizes(place)).includes(size));
+    await keyring.close();
+    const again = await place.open();
+    assert.match(again.keyring.alarm ?? "", /checkpoints were removed while the server ran/);
+    await again.keyring.close();
+    assert.equal((await verifyAuditDirectory(audit(place))).problem, undefined);
+  }
+});
+
+test("a device that has forgotten what it signed is an alarm: its state was put back", async () => {
+  using place = new Place();
+  await life(place, ["a"]);
+  const { witness } = place.device;
+  assert.ok(witness !== undefined);
+  const older = await witness.logs();
+  await life(place);
+  const { size, before } = await witnessed(place.device);
+  place.devices = new Map([["hsm-1", { ...place.device, witness: { ...witness, logs: async () => older } }]]);
+  const { keyring } = await place.open();
+  assert.match(
+    keyring.alarm ?? "",
+    new RegExp(`hsm-1 was put back to an older state: .* checkpoint of ${size} records and knows of ${before};`),
+  );
+  await keyring.close();
+});
+
+test("a device that remembers another log and not the one that it signed is an alarm", async () => {
+  using place = new Place();
+  await life(place, ["a"]);
+  const { witness } = place.device;
+  assert.ok(witness !== undefined);
+  const { size } = await witnessed(place.device);
+  const other = (await witness.logs()).map((log) => ({ ...log, publicKey: new Uint8Array(32).fill(7) }));
+  place.devices = new Map([["hsm-1", { ...place.device, witness: { ...witness, logs: async () => other } }]]);
+  const { keyring } = await place.open();
+  assert.match(
+    keyring.alarm ?? "",
+    new RegExp(`hsm-1 was put back to an older state: .* checkpoint of ${size} records and knows of 0;`),
+  );
+  await keyring.close();
+});

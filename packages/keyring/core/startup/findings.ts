@@ -1,0 +1,61 @@
+/**
+ * What is wrong beside the records, such as checkpoints that were removed. The next checkpoint covers it up, so it is kept in the
+ * database and is an alarm at every start, until the owner accepts it.
+ */
+import { asCasemateError, CasemateError } from "@casemate/foundation/errors";
+import type { Core } from "../core.ts";
+
+const FINDING = "casemate-finding";
+const ENDING = "`casemate up --accept-older-log`, once, ends this alarm when it is settled";
+
+/** Not `device`: what is kept under that name goes with a zeroized device. */
+interface Kept {
+  readonly about: string;
+  readonly found: string;
+  readonly details: CasemateError["details"];
+}
+
+/** Raises the alarm, now and at later starts. A second finding does not take the place of the first. */
+export async function keepFinding(core: Core, about: string, found: CasemateError): Promise<void> {
+  core.alarms.raise("audit.check", found, ENDING);
+  try {
+    if ((await core.store.get("internal", "id", FINDING)) !== undefined) return;
+    const kept: Kept = { about, found: found.message, details: found.details };
+    const row = { id: FINDING, revision: 1, body: JSON.stringify(kept), index: {} };
+    await core.store.commit([{ kind: "put", collection: "internal", row }], core.audit.head);
+  } catch (error) {
+    core.log(`a finding is an alarm until the server ends only: ${asCasemateError(error).message}`, error);
+  }
+}
+
+/** At a start: the alarm again, or what the owner who accepts it puts on record. */
+export async function recallFinding(core: Core): Promise<void> {
+  const row = await core.store.get("internal", "id", FINDING);
+  if (row === undefined) return;
+  const { about, found, details } = JSON.parse(row.body) as Kept;
+  const finding = new CasemateError("TAMPER_DETECTED", found, { details });
+  if (!core.acceptOlderLog) return core.alarms.raise("audit.check", finding, ENDING);
+  await recordAcceptance(core, about, finding);
+  const { id, revision } = row;
+  await core.store.commit([{ kind: "delete", collection: "internal", id, revision }], core.audit.head);
+}
+
+/** A finding at a start that can accept it. */
+export async function settleFinding(core: Core, about: string, found: CasemateError): Promise<void> {
+  await (core.acceptOlderLog ? recordAcceptance(core, about, found) : keepFinding(core, about, found));
+}
+
+/** @throws the finding unless its owner accepts it. */
+export async function recordAcceptance(core: Core, device: string, found: CasemateError): Promise<void> {
+  if (!core.acceptOlderLog) throw found;
+  core.log(`accepted: ${found.message}`);
+  await core.recorder.append({
+    principal: "owner",
+    source: "keyring",
+    action: "audit.accept",
+    resource: `device/${device}`,
+    outcome: "ok",
+    count: 1,
+    details: { found: found.message.slice(0, 256), ...found.details },
+  });
+}
