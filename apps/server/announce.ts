@@ -9,6 +9,8 @@ export interface Announcement {
   readonly firstRun: boolean;
   readonly readyMs: number;
   readonly remarks: readonly string[];
+  /** What is wrong already at the start, and what to do. */
+  readonly alarm: string | undefined;
   /** How the program is called here: `casemate`, or through npx inside the repository. */
   readonly program: string;
 }
@@ -35,7 +37,8 @@ function table(rows: readonly Row[]): string[] {
   );
 }
 
-function nextSteps(locked: readonly Row[], firstRun: boolean): string[] {
+function nextSteps(locked: readonly Row[], firstRun: boolean, alarm: string | undefined): string[] {
+  if (alarm !== undefined) return ["status", "doctor"];
   const unlock = locked.map(({ id }) => `device unlock ${id}`);
   if (!firstRun) return [...unlock, "key list", "audit verify"];
   return [
@@ -48,7 +51,7 @@ function nextSteps(locked: readonly Row[], firstRun: boolean): string[] {
 
 /** What `casemate up` prints once requests are answered. */
 export async function announce({ json, ...facts }: Announcement & { readonly json: boolean }): Promise<string> {
-  const { url, socket, paths, devices, firstRun, readyMs, remarks } = facts;
+  const { url, socket, paths, devices, firstRun, readyMs, remarks, alarm } = facts;
   const rows = await Promise.all([...devices.values()].map(rowOf));
   if (json) {
     const line = {
@@ -60,6 +63,7 @@ export async function announce({ json, ...facts }: Announcement & { readonly jso
       readyMs,
       firstRun,
       remarks,
+      alarm,
     };
     return `${JSON.stringify(line)}\n`;
   }
@@ -72,9 +76,10 @@ export async function announce({ json, ...facts }: Announcement & { readonly jso
     "",
     ...table(rows),
     "",
+    ...(alarm === undefined ? [] : [`Alarm: ${alarm}`]),
     ...remarks.map((remark) => `Note: ${remark}`),
     "Type next, in another terminal:",
-    ...nextSteps(locked, firstRun).map((step) => `  ${facts.program} ${step}`),
+    ...nextSteps(locked, firstRun, alarm).map((step) => `  ${facts.program} ${step}`),
     "",
   ];
   return lines.join("\n");

@@ -63,7 +63,10 @@ function openOnceUnsealed(keyring: OpenKeyring, paths: DataPaths, log: Log, opti
     door.catch((error: unknown) => log.error({ err: error }, "the PKCS#11 socket could not be opened"));
   }, LOOK_AGAIN_MS);
   return {
-    remark: "PKCS#11 applications can connect once a device is unlocked",
+    remark:
+      keyring.alarm === undefined
+        ? "PKCS#11 applications can connect once a device is unlocked"
+        : "PKCS#11 applications can connect once the alarm is settled",
     async close() {
       clearInterval(timer);
       const opened = await door?.catch(() => undefined);

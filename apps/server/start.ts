@@ -135,6 +135,18 @@ function writeRunning(paths: DataPaths, running: Running): string | undefined {
   }
 }
 
+/** What is wrong with devices beyond the one that the alarm is about. */
+async function broken(devices: DeviceSet, alarm: string | undefined): Promise<string[]> {
+  const remarks: string[] = [];
+  for (const [id, device] of devices.map) {
+    const status = await device.status().catch(() => undefined);
+    const { state, detail = "it does not say why", files } = status ?? {};
+    if ((state === "tampered" || state === "error") && alarm?.includes(detail) !== true)
+      remarks.push(`device ${id} is ${state}: ${detail}${files === undefined ? "" : ` (${files})`}`);
+  }
+  return remarks;
+}
+
 async function startParts(options: RunOptions, paths: DataPaths, log: Log): Promise<Server> {
   const { version } = manifest;
   const remarks = [...hardenServer()];
@@ -182,6 +194,7 @@ async function startParts(options: RunOptions, paths: DataPaths, log: Log): Prom
       startedAt: new Date().toISOString(),
       version,
     };
+    remarks.push(...(await broken(devices, keyring.alarm)));
     const unwritten = writeRunning(paths, running);
     if (unwritten !== undefined) remarks.push(unwritten);
     const timer = setInterval(() => {
@@ -203,6 +216,7 @@ async function startParts(options: RunOptions, paths: DataPaths, log: Log): Prom
         firstRun: first.made,
         readyMs: performance.now(),
         remarks,
+        alarm: keyring.warning ?? keyring.alarm,
       },
       reload: () => reloadDevices(devices, parts, log),
       async close() {

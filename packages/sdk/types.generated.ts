@@ -81,6 +81,8 @@ export interface Device {
     readonly state: "operational" | "locked" | "tampered" | "error" | "absent";
     /** More about the state. */
     readonly detail?: string;
+    /** Files of the server that this is about. */
+    readonly files?: string;
     readonly counters: Readonly<Record<string, number>>;
     readonly isolation?: readonly {
       /** Hardening step. */

@@ -75,6 +75,7 @@ export interface Announced {
   readonly readyMs: number;
   readonly firstRun: boolean;
   readonly remarks: readonly string[];
+  readonly alarm?: string;
   readonly devices: readonly { readonly id: string; readonly kind: string; readonly state: string }[];
 }
 

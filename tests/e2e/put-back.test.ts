@@ -1,6 +1,6 @@
 /** Parts of a data directory that were put back, lost or replaced: what a start says of them, and what it tells to do. */
 import assert from "node:assert/strict";
-import { cpSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { casemate, startServer, temporary } from "./harness.ts";
@@ -99,4 +99,88 @@ test("a new database beside a device that has witnessed an earlier one gets a to
   assert.equal(again.announced.firstRun, false);
   assert.ok(!readdirSync(data).includes("admin.token.old-2"));
   await again.stop();
+});
+
+/** A directory with a past, and a copy from before its last key. */
+async function past(path: string): Promise<{ readonly data: string; readonly older: string }> {
+  const [data, older] = [join(path, "data"), join(path, "older")];
+  await (await startServer(data)).stop();
+  cpSync(data, older, WITHOUT_SOCKETS);
+  const server = await startServer(data);
+  assert.equal((await casemate(data, ["key", "create", "a", "--algorithm", "ed25519"])).status, 0);
+  await server.stop();
+  return { data, older };
+}
+
+test("an older data directory beside a newer key file says at the start what was found and what to do, on the console, in the log, and without contradiction", async () => {
+  using directory = temporary();
+  const { data, older } = await past(directory.path);
+  const key = join(older, "roots", "hsm-1.key");
+  cpSync(join(data, "roots", "hsm-1.key"), key);
+  const found =
+    /hsm-1, .* is tampered: the sealed state is an older one: save \d+, while the key file has seen save \d+/;
+  const server = await startServer(older);
+  try {
+    const alarm = server.announced.alarm ?? "";
+    assert.match(alarm, found);
+    assert.match(alarm, /restore the newest state, .* cut the key file to its first 32 bytes.*Stop the server/);
+    assert.ok(alarm.includes(key), alarm);
+    assert.ok(readFileSync(join(older, "server.log"), "utf8").includes(alarm));
+    assert.doesNotMatch(server.announced.remarks.join(), /unlocked/);
+    const { stderr } = await casemate(older, ["key", "list"]);
+    assert.match(stderr, found);
+    assert.ok(stderr.includes(key), stderr);
+    assert.doesNotMatch(stderr, /an older one is refused/);
+    const { stdout } = await casemate(older, ["status"]);
+    assert.match(stdout, found);
+    assert.ok(!stdout.split("DEVICE")[0]?.includes(key), "health, which anybody may ask, names no files");
+    assert.match(
+      (await casemate(older, ["doctor"])).stdout,
+      /audit log: not known while the device is tampered: hsm-1/,
+    );
+  } finally {
+    await server.stop();
+  }
+  // What it tells to do: the older state, database and log belong together.
+  truncateSync(key, 32);
+  const again = await startServer(older);
+  assert.equal((await casemate(older, ["status"])).status, 0);
+  await again.stop();
+});
+
+test("a key file that was overwritten or is another one is said to be that, with its path, and the right one is all that it takes", async () => {
+  using directory = temporary();
+  const { data } = await past(directory.path);
+  const key = join(data, "roots", "hsm-1.key");
+  const right = readFileSync(key);
+  for (const [bytes, words] of [
+    [Buffer.alloc(40), /the key file is empty or was overwritten with zeros.*restore the key file from its backup/],
+    [
+      Buffer.alloc(10, 1),
+      /the key file has 10 bytes; a root key file has 32 or 40; restore the key file from its backup/,
+    ],
+  ] as const) {
+    writeFileSync(key, bytes);
+    for (const more of [[], ["--reseal"]]) {
+      const { status, stderr } = await casemate(data, ["up", "--listen", "127.0.0.1:0", ...more]);
+      assert.equal(status, 1);
+      assert.match(stderr, words);
+      assert.match(stderr, /CONFIG_INVALID/);
+      assert.ok(stderr.includes(key), stderr);
+      assert.doesNotMatch(stderr, /does not know the storage key/);
+    }
+  }
+  writeFileSync(key, Buffer.alloc(40, 7));
+  const other = await startServer(data);
+  try {
+    assert.match(other.announced.alarm ?? "", /the key file does not belong to the sealed state.*restore the key file/);
+    assert.ok(other.announced.alarm?.includes(key));
+  } finally {
+    await other.stop();
+  }
+  writeFileSync(key, right);
+  const server = await startServer(data);
+  assert.equal((await casemate(data, ["status"])).status, 0);
+  assert.match((await casemate(data, ["key", "list"])).stdout, /ed25519/);
+  await server.stop();
 });

@@ -20,6 +20,9 @@ export const witness: Check = {
             ? {}
             : { hint: "The server has an alarm, which says whether the log is still that one." }),
         }));
+      const silent = items.find(({ witness, status }) => witness.supported && status.state !== "operational");
+      if (silent !== undefined)
+        return [{ about: "audit log", state: "note", found: `${witnessOf(silent)}: ${silent.identity.id}` }];
       const found = "no device has witnessed the audit log: database and log put back together would not be noticed";
       return [
         {

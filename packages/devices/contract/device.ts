@@ -47,6 +47,8 @@ export interface IsolationStep {
 export interface DeviceStatus {
   readonly state: DeviceState;
   readonly detail?: string;
+  /** The files that `detail` means: apart from it, since an alarm repeats that to everybody. */
+  readonly files?: string;
   readonly counters: Readonly<Record<string, number>>;
   /** Virtual devices: what isolates the boundary process on this machine. */
   readonly isolation?: readonly IsolationStep[];

@@ -39,6 +39,12 @@ function noRoomFor({ id, stateDirectory }: VirtualHsmOptions): CasemateError {
   });
 }
 
+/** What a device means that cannot open its state: it knows files by descriptors alone. */
+function filesOf({ root, stateDirectory }: VirtualHsmOptions, state: WireState): { readonly files?: string } {
+  if (state !== "tampered" && state !== "error") return {};
+  return { files: `${root.kind === "key-file" ? `key file ${root.path}, ` : ""}sealed state in ${stateDirectory}` };
+}
+
 const contractState = (state: WireState): DeviceState => (state === "starting" ? "absent" : state);
 
 /**
@@ -163,6 +169,7 @@ export async function openVirtualHsm(options: VirtualHsmOptions): Promise<Device
       return {
         state: contractState(status.state),
         ...(status.detail === "" ? {} : { detail: status.detail }),
+        ...filesOf(options, status.state),
         counters: {
           ...Object.fromEntries(status.counters.map(({ name, value }) => [name, Number(value)])),
           ...counters,

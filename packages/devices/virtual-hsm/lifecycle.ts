@@ -215,13 +215,17 @@ export class Lifecycle {
       return;
     }
     if (content === undefined)
-      throw refuse("CONFIG_INVALID", "the key file is empty but sealed state exists", "restore the key file");
+      throw refuse(
+        "CONFIG_INVALID",
+        "the key file is empty or was overwritten with zeros, and nothing else opens the sealed state",
+        "restore the key file from its backup",
+      );
     const { envelope, state } = openNewest(envelopes, deriveRootKeys(content.root).state);
     if (envelope.counter < content.counter)
       throw refuse(
         "TAMPER_DETECTED",
-        `the sealed state is an old one: save ${envelope.counter}, but save ${content.counter} was kept before`,
-        "restore the newest state; to accept the old one on purpose, cut the key file to its first 32 bytes",
+        `the sealed state is an older one: save ${envelope.counter}, while the key file has seen save ${content.counter}`,
+        "restore the newest state, or state and key file from the same backup; to go on with the older state on purpose, cut the key file to its first 32 bytes",
       );
     if (envelope !== newest) this.notes.push("the newest saved state did not open; the one before it is in use");
     this.#counter = envelope.counter;
@@ -361,5 +365,12 @@ function openNewest(envelopes: readonly Envelope[], key: Uint8Array): { envelope
       first ??= error;
     }
   }
-  throw first;
+  throw Object.assign(
+    refuse(
+      "TAMPER_DETECTED",
+      "the key file does not belong to the sealed state: it is another one or was overwritten, or the state was changed",
+      "restore the key file of this state from its backup, or state and key file from the same one",
+    ),
+    { cause: first },
+  );
 }

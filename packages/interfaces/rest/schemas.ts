@@ -195,6 +195,7 @@ const device = Type.Object({
   status: Type.Object({
     state: choice(["operational", "locked", "tampered", "error", "absent"], "State of the device."),
     detail: Type.Optional(text("More about the state.")),
+    files: Type.Optional(text("Files of the server that this is about.")),
     counters: Type.Record(Type.String(), Type.Number()),
     isolation: Type.Optional(
       Type.Array(

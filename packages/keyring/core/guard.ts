@@ -125,6 +125,12 @@ export class Guard {
     return this.#sealed === undefined || this.#sealed.code === "DEVICE_LOCKED" ? undefined : this.#sealed.message;
   }
 
+  /** The same with what to do about it. */
+  get warning(): string | undefined {
+    const { alarm } = this;
+    return alarm === undefined || this.#sealed?.hint === undefined ? alarm : `${alarm}. ${this.#sealed.hint}`;
+  }
+
   /** From now on everything is refused with this. */
   condemn(error: CasemateError): void {
     this.#tampered = error;

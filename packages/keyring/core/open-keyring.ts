@@ -68,6 +68,8 @@ export interface OpenKeyring extends Keyring {
   bootstrapAdmin(principal?: string): Promise<{ readonly token: string; readonly view: TokenView }>;
   /** Whether no token was ever made here: then none that is kept elsewhere belongs to this database. */
   withoutTokens(): Promise<boolean>;
+  /** What is wrong with the storage key's device beyond being locked, and what to do about it: for whoever starts the server. */
+  readonly warning: string | undefined;
   /** Why all but unlocking is refused, while a locked device holds the storage key. */
   readonly sealed: boolean;
   /** Resolves when every stored row was read and found untouched. @throws TAMPER_DETECTED naming the first bad one. */
@@ -104,7 +106,8 @@ export async function openKeyring(options: KeyringOptions): Promise<OpenKeyring>
     if (core.store.state === "open") await core.recorder.append(system("storage.open", await standing(core)));
   };
   await open();
-  if (core.guard.sealed) core.log(core.guard.alarm ?? "sealed until a device is unlocked: only unlocking is answered");
+  if (core.guard.sealed)
+    core.log(core.guard.warning ?? "sealed until a device is unlocked: only unlocking is answered");
   const watch = watchDevices(core, async (state) => {
     if (state === "operational") await reopen();
     else if (core.guard.sealed) core.guard.seal(await sealedBy(core));
@@ -125,6 +128,9 @@ export async function openKeyring(options: KeyringOptions): Promise<OpenKeyring>
     serviceCaller: serviceCaller(core),
     bootstrapAdmin: bootstrapAdmin(core),
     withoutTokens: async () => (await core.store.count("token", {})) === 0,
+    get warning() {
+      return core.guard.warning;
+    },
     get sealed() {
       return core.guard.sealed;
     },

@@ -36,6 +36,7 @@ function printDevice(session: Session, device: Device): void {
     ["device", identity.id],
     ["kind", kindOf(device)],
     ["state", status.detail === undefined ? status.state : `${status.state}: ${status.detail}`],
+    ["files", status.files],
     ["maker", identity.maker],
     ["model", identity.model],
     ["serial", identity.serial],

@@ -58,7 +58,7 @@ export async function storageKey(
     const device = devices.get(known.device);
     const recipe = RECIPES.get(known.recipe ?? "hmac");
     if (device === undefined || recipe === undefined) return undefined;
-    return derive(await recipe.answer(device, known.ref).catch(lost(known.device)), known.device);
+    return derive(await recipe.answer(device, known.ref).catch(lost(device)), known.device);
   }
   let absent = false;
   for (const [name, recipe] of RECIPES) {
@@ -107,21 +107,32 @@ const PASSING: ReadonlySet<string> = new Set([
   "DEVICE_FULL",
 ]);
 
-function lost(device: string): (error: unknown) => never {
-  return (error) => {
+/** A device that cannot work at all, as with another's key file, may well hold the key. */
+function lost(device: Device): (error: unknown) => Promise<never> {
+  return async (error) => {
     if (isCasemateError(error) && PASSING.has(error.code)) throw error;
-    throw new CasemateError("DEVICE_FAILED", `device ${device} does not know the storage key any more`, {
-      hint: "Restore the state of the device from the same backup as the database.",
+    const { id } = device.identity;
+    const { state, detail = "it does not say why", files } = await device.status();
+    if (state !== "error") throw lostKey(id, error);
+    throw new CasemateError("CONFIG_INVALID", `${id}, the storage key's device, cannot work: ${detail}`, {
+      hint: `Put that right and start again. Nothing was changed.${files === undefined ? "" : ` The files: ${files}.`}`,
       cause: error,
-      details: { lostStorageKey: device },
     });
   };
+}
+
+function lostKey(device: string, cause: unknown): CasemateError {
+  return new CasemateError("DEVICE_FAILED", `device ${device} does not know the storage key any more`, {
+    hint: "Restore the state of the device from the same backup as the database.",
+    cause,
+    details: { lostStorageKey: device },
+  });
 }
 
 function derive(answer: unknown, device: string): Uint8Array {
   if (answer instanceof Uint8Array)
     return new Uint8Array(hkdfSync("sha256", answer, new Uint8Array(0), "casemate row mac v1", 32));
-  return lost(device)(answer ?? new TypeError("the storage key gave no answer"));
+  throw lostKey(device, answer ?? new TypeError("the storage key gave no answer"));
 }
 
 /**

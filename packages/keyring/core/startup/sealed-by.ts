@@ -1,3 +1,4 @@
+import type { DeviceStatus } from "@casemate/devices/contract";
 import type { Core } from "../core.ts";
 import { statusOf } from "../devices/device-view.ts";
 import { storageKeyDevice } from "./internal-keys.ts";
@@ -5,7 +6,7 @@ import { storageKeyDevice } from "./internal-keys.ts";
 /** Why rows can be neither verified nor sealed now, and what to do about it. */
 export interface SealedBy {
   /** TAMPER_DETECTED: what an unlocking found. */
-  readonly code: "DEVICE_LOCKED" | "DEVICE_TAMPERED" | "DEVICE_ABSENT" | "TAMPER_DETECTED";
+  readonly code: "DEVICE_LOCKED" | "DEVICE_TAMPERED" | "DEVICE_ABSENT" | "DEVICE_FAILED" | "TAMPER_DETECTED";
   readonly message: string;
   readonly hint?: string | undefined;
 }
@@ -21,19 +22,28 @@ export async function sealedBy({ store, devices }: Pick<Core, "store" | "devices
     };
   const who = `${id}, the storage key's device,`;
   const device = devices.get(id);
-  const { state, detail } = device === undefined ? { state: "absent", detail: undefined } : await statusOf(device);
+  const { state, detail, files }: Pick<DeviceStatus, "state" | "detail" | "files"> =
+    device === undefined ? { state: "absent" } : await statusOf(device);
   const why = detail === undefined ? "" : `: ${detail}`;
+  const meant = files === undefined ? "" : ` The files: ${files}.`;
   if (state === "tampered")
     return {
       code: "DEVICE_TAMPERED",
       message: `${who} is tampered${why}`,
-      hint: "Stop the server and put the device's newest state back; an older one is refused.",
+      // What to put back, the device says itself.
+      hint: `Stop the server before anything is put back, and start it again then.${meant}`,
     };
   if (state === "absent")
     return {
       code: "DEVICE_ABSENT",
       message: `${who} is not attached${why}`,
       hint: "Attach it, or start the server with the device that holds the storage key.",
+    };
+  if (state === "error")
+    return {
+      code: "DEVICE_FAILED",
+      message: `${who} cannot work${why}`,
+      hint: `Stop the server, put that right, and start it again.${meant}`,
     };
   return {
     code: "DEVICE_LOCKED",
