@@ -61,6 +61,8 @@ export interface AuditLog {
   append(entry: AuditEntry, durability?: Durability, following?: number): Promise<number>;
   /** Newest durable record. */
   readonly head: AuditHead;
+  /** What there was when it was opened: records, and those that the newest kept checkpoint covers. */
+  readonly opened: { readonly records: number; readonly checkpoint: number };
   useSigner(signer: CheckpointSigner): void;
   /**
    * Holds the log against what a device has witnessed of it. Resolves with what is wrong beside the records: checkpoints that were

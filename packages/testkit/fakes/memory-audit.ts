@@ -60,6 +60,9 @@ export function memoryAudit(): MemoryAudit {
     get head() {
       return { size: views.length, hash: hashAt(views.length) };
     },
+    get opened() {
+      return { records: views.length, checkpoint: 0 };
+    },
     useSigner(next) {
       signer = next;
     },

@@ -3,7 +3,7 @@ import type { WitnessedLog } from "@casemate/devices/contract";
 import { equalBytes, fromUtf8, toBase64, toHex, toUtf8 } from "@casemate/foundation/bytes";
 import type { Clock } from "@casemate/foundation/effects";
 import { CasemateError } from "@casemate/foundation/errors";
-import type { AuditEntry, CheckpointSigner } from "../ports.ts";
+import type { AuditEntry, AuditLog, CheckpointSigner } from "../ports.ts";
 import type { Checkpoint } from "../types.ts";
 import type { AuditFile, AuditFiles } from "./files.ts";
 import { AUDIT_LIMITS } from "./limits.ts";
@@ -44,8 +44,8 @@ const CLOSING_MS = 5000;
 export class Checkpointer {
   readonly #options: CheckpointerOptions;
   #history: AuditFile;
-  /** Records when the log was opened. */
-  readonly #began: number;
+  /** What there was when the log was opened. */
+  readonly opened: AuditLog["opened"];
   /** Length of the whole lines in the history. */
   #historyBytes: number;
   #signer: CheckpointSigner | undefined;
@@ -63,7 +63,7 @@ export class Checkpointer {
   ) {
     this.#options = options;
     this.#history = history;
-    this.#began = options.size();
+    this.opened = { records: options.size(), checkpoint: last?.size ?? 0 };
     this.#historyBytes = historyBytes;
     this.#last = last;
     this.#lastAt = options.clock.monotonic();
@@ -103,7 +103,7 @@ export class Checkpointer {
     const log = {
       origin,
       size: this.#options.size(),
-      began: this.#began,
+      began: this.opened.records,
       rootAt: (size: number) => this.#options.rootAt(size),
     };
     const wrong = await notContinued(log, seen);

@@ -80,6 +80,10 @@ class AuditLogInDirectory implements FileAuditLog {
     return this.#writer.head;
   }
 
+  get opened(): AuditLog["opened"] {
+    return this.#checkpointer.opened;
+  }
+
   append(entry: AuditEntry, durability?: Durability, following?: number): Promise<number> {
     if (entry.source === OWN_SOURCE) {
       return Promise.reject(new CasemateError("BAD_REQUEST", `the source ${OWN_SOURCE} is the log's own`));

@@ -17,7 +17,7 @@ export interface ComparedLog {
 }
 
 export const WITNESS_HINT =
-  "Restore database, audit log and devices from the same backup. To go on with the older log on purpose: casemate up --accept-older-log, once.";
+  "Restore database, audit log and devices from the same backup. To go on with this log on purpose: casemate up --accept-older-log, once.";
 
 /** Why the records are not a continuation of what was witnessed; undefined when they are. */
 export async function notContinued(log: ComparedLog, seen: Witnessed): Promise<string | undefined> {

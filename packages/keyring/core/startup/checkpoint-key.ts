@@ -119,13 +119,10 @@ async function askWitness(core: Core, device: Device, key: InternalKey): Promise
     others = ((await device.witness?.logs()) ?? []).length > 0;
   } catch (error) {
     const known = asCasemateError(error);
-    if (known.code === "NOT_FOUND")
-      return rolledBack(
-        `the device ${id} has no longer the key that signs this audit log: database and log are older`,
-        {
-          device: id,
-        },
-      );
+    if (known.code === "NOT_FOUND") {
+      const found = await keyIsGone(core, device);
+      return (await firstFound(core, found)) ?? found;
+    }
     core.log(`what ${id} has witnessed of the audit log is compared when it can be asked`, error);
     return "later";
   }
@@ -144,6 +141,19 @@ async function askWitness(core: Core, device: Device, key: InternalKey): Promise
     if (known.code === "TAMPER_DETECTED") return (await firstFound(core, known)) ?? known;
     throw error;
   }
+}
+
+/** The device destroyed the key when another log was accepted in place of this one, be it older or newer; or it is empty. */
+async function keyIsGone({ audit }: Core, device: Device): Promise<CasemateError> {
+  const { id } = device.identity;
+  const { records, checkpoint } = audit.opened;
+  const logs = (await device.witness?.logs()) ?? [];
+  const [longest] = logs.toSorted((a, b) => b.size - a.size);
+  const found =
+    longest === undefined
+      ? `database and audit log do not belong to the device ${id}: it neither has the key that signs these ${records} records nor remembers any log, so it was zeroized or is another one`
+      : `database and audit log were put back to a state that was given up: the device ${id} destroyed the key that signs these ${records} records when another log was accepted, of which it has witnessed ${longest.size} records`;
+  return rolledBack(found, { device: id, witnessed: longest?.size ?? 0, records, kept: checkpoint });
 }
 
 /** The same finding as it was put on record when it was made first: since then the log has grown by who asked in vain. */

@@ -82,18 +82,44 @@ test("a database and a log that begin anew beside a device that has witnessed on
   await life(place);
 });
 
-test("what was accepted stays: the newer log that comes back is an older one for the device", async () => {
+test("what was accepted stays: the newer log that comes back, and the older one, are named as given up, with the numbers of both", async () => {
   using place = new Place();
   const older = await lived(place);
   const newer = place.copy("newer");
   putBackBoth(place, older);
   await (await place.open({ acceptOlderLog: true })).keyring.close();
   const accepted = place.copy("accepted");
+  const { size } = await witnessed(place.device);
   for (const back of [newer, older]) {
     putBackBoth(place, back);
-    await assert.rejects(place.open(), tampered(/hsm-1 has no longer the key that signs this audit log/));
+    const { records } = await verifyAuditDirectory(audit(place));
+    const given = `put back to a state that was given up: the device hsm-1 destroyed the key that signs these ${records} records when another log was accepted, of which it has witnessed ${size} records`;
+    await assert.rejects(place.open(), tampered(new RegExp(given)));
+    // Found only at an unlocking, it is said with the same numbers, and again at the next start.
+    place.device.setState("locked");
+    const { keyring, admin } = await place.open();
+    const unlocking = keyring.unlockDevice(admin, "hsm-1", new TextEncoder().encode("open"));
+    await assert.rejects(unlocking, tampered(new RegExp(given)));
+    await keyring.close();
+    await assert.rejects(place.open(), tampered(new RegExp(given)));
   }
   putBackBoth(place, accepted);
+  await life(place);
+});
+
+test("a device that was emptied outside is not said to have witnessed anything", async () => {
+  using place = new Place();
+  const second = twoDevices(place);
+  await life(place);
+  await second.zeroize?.zeroize();
+  second.setState("operational");
+  await assert.rejects(
+    place.open(),
+    tampered(/do not belong to the device hsm-2: .* these \d+ records nor remembers any log, so it was zeroized/),
+  );
+  const { keyring, admin } = await place.open({ acceptOlderLog: true });
+  await keyring.auditCheckpoint(admin);
+  await keyring.close();
   await life(place);
 });
 
