@@ -40,10 +40,16 @@ import { sign } from "./use/sign.ts";
 import { verify } from "./use/verify.ts";
 import { exportKey, wrapKey } from "./use/wrap-key.ts";
 
-/** `opened` is called when a device was unlocked, or took the storage key with it. */
+interface Waiting {
+  /** To be called when a device was unlocked. */
+  readonly opened: () => Promise<void>;
+  /** To be called when keys of Casemate's own went with a zeroized device. */
+  readonly zeroized: () => Promise<void>;
+}
+
 export function composeUseCases(
   core: Core,
-  opened: () => Promise<void>,
+  { opened, zeroized }: Waiting,
 ): Omit<Keyring, "alarm" | "subscribe" | "metrics" | "count" | "runSchedule" | "close"> {
   return {
     authenticate: authenticate(core),
@@ -80,7 +86,7 @@ export function composeUseCases(
     deviceChallenge: deviceChallenge(core),
     unlockDevice: unlockDevice(core, opened),
     lockDevice: lockDevice(core),
-    zeroizeDevice: zeroizeDevice(core, opened),
+    zeroizeDevice: zeroizeDevice(core, zeroized),
     createToken: createToken(core),
     listTokens: listTokens(core),
     revokeToken: revokeToken(core),

@@ -105,6 +105,10 @@ export async function openKeyring(options: KeyringOptions): Promise<OpenKeyring>
     else return signing.late();
     if (core.store.state === "open") await core.recorder.append(system("storage.open", await standing(core)));
   };
+  const zeroized = (): Promise<void> => {
+    signing.lost();
+    return reopen();
+  };
   await open();
   if (core.guard.sealed)
     core.log(core.guard.warning ?? "sealed until a device is unlocked: only unlocking is answered");
@@ -119,7 +123,7 @@ export async function openKeyring(options: KeyringOptions): Promise<OpenKeyring>
   checkAuditBeside(core);
   let closing: Promise<void> | undefined;
   return {
-    ...composeUseCases(core, reopen),
+    ...composeUseCases(core, { opened: reopen, zeroized }),
     get alarm() {
       return alarm();
     },
@@ -222,7 +226,8 @@ async function unseal(core: Core, schedule: Schedule, signing: Signing): Promise
 /** The storage key went with a zeroized device: a new one, as soon as a device can hold it. Until then rows have no MAC. */
 async function rekey(core: Core, signing: Signing): Promise<void> {
   if (!(await keyStore(core))) return;
-  await signing.begin(true);
+  signing.lost();
+  await signing.begin();
 }
 
 /** False while the device with the storage key cannot be asked. */

@@ -13,7 +13,7 @@ const SLICE = 200;
 
 /**
  * The device first; then every key of it is marked destroyed. Interrupted in between, it can be asked again.
- * `rekey` is told when the storage key went with it.
+ * `rekey` is told when keys of Casemate's own went with it.
  */
 export function zeroizeDevice(core: Core, rekey: () => Promise<void>): Keyring["zeroizeDevice"] {
   return (caller, id) =>
@@ -24,7 +24,7 @@ export function zeroizeDevice(core: Core, rekey: () => Promise<void>): Keyring["
       note.details = { keys };
       const dropped = () => recordDrop(core, `device ${id} was zeroized`);
       if (await dropInternalKeys(core.store, core.audit, id, dropped))
-        await rekey().catch((error: unknown) => core.log("the storage key could not be replaced yet", error));
+        await rekey().catch((error: unknown) => core.log("Casemate's own keys could not be replaced yet", error));
       return deviceView(core, device);
     });
 }

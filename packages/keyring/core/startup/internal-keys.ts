@@ -137,7 +137,7 @@ function derive(answer: unknown, device: string): Uint8Array {
 
 /**
  * Forgets Casemate's own keys in a device that was zeroized or lost them. Where the storage key was among them,
- * `dropped` is awaited first, then rows lose their MACs in the same transaction. True in that case.
+ * `dropped` is awaited first, then rows lose their MACs in the same transaction. Answers whether any was in it.
  */
 export async function dropInternalKeys(
   store: Store,
@@ -156,7 +156,7 @@ export async function dropInternalKeys(
     await dropped();
     await store.dropKey(changes, audit.head);
   } else if (changes.length > 0) await store.commit(changes, audit.head);
-  return storage;
+  return changes.length > 0;
 }
 
 /** The device that should know the storage key and does not; undefined when the error says something else. */

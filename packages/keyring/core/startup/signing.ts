@@ -11,6 +11,8 @@ const UNSIGNED: Readonly<Record<Exclude<SignerState, "signs">, string>> = {
 export class Signing {
   readonly #core: Core;
   #state: SignerState = "none";
+  /** Then what devices have witnessed says nothing against a log without a key. */
+  #zeroized = false;
   #late: Promise<void> | undefined;
 
   constructor(core: Core) {
@@ -18,14 +20,20 @@ export class Signing {
   }
 
   /** @throws TAMPER_DETECTED: then nothing may be served. */
-  async begin(zeroized = false): Promise<void> {
-    this.#state = await useCheckpointKey(this.#core, zeroized);
+  async begin(): Promise<void> {
+    this.#state = await useCheckpointKey(this.#core, this.#zeroized);
     if (this.#state !== "signs") this.#core.log(UNSIGNED[this.#state]);
+  }
+
+  /** Keys of Casemate's own went with a zeroized device: another one signs from now on, or the first that can. */
+  lost(): void {
+    this.#state = "none";
+    this.#zeroized = true;
   }
 
   /** What a device says only now about a log and a database that are in use: if they are older ones, nothing more is served. */
   late(): Promise<void> {
-    if (this.#state !== "later") return Promise.resolve();
+    if (this.#state === "signs") return Promise.resolve();
     this.#late ??= this.begin()
       .catch((error: unknown) => {
         const known = asCasemateError(error);

@@ -107,6 +107,48 @@ test("what was accepted stays: the newer log that comes back, and the older one,
   await life(place);
 });
 
+test("a zeroized device that held the checkpoint key alone is followed by another at once, or by the first that can sign", async () => {
+  using place = new Place();
+  const second = twoDevices(place);
+  const { keyring, admin } = await place.open();
+  assert.equal((await keyring.auditCheckpoint(admin)).signedBy, "hsm-2");
+  await keyring.zeroizeDevice(admin, "hsm-2");
+  assert.equal((await keyring.auditCheckpoint(admin)).signedBy, "hsm-2", "with a new key");
+  // As a virtual HSM is: locked until its process starts anew.
+  const zeroize = {
+    async zeroize() {
+      await second.zeroize?.zeroize();
+      second.setState("locked");
+    },
+  };
+  await keyring.close();
+  place.devices = new Map([...place.devices, ["hsm-2", { ...second, zeroize }]]);
+  const again = await place.open();
+  await again.keyring.zeroizeDevice(again.admin, "hsm-2");
+  assert.ok(place.said.some((line) => line.includes("are not signed")));
+  second.setState("operational");
+  const signed = (): Promise<string | undefined> =>
+    again.keyring.auditCheckpoint(again.admin).then(
+      ({ signedBy }) => signedBy,
+      () => undefined,
+    );
+  let signer = await signed();
+  for (let tries = 0; signer === undefined && tries < 200; tries++) {
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    signer = await signed();
+  }
+  assert.equal(signer, "hsm-2");
+  place.devices = new Map([...place.devices, ["hsm-1", place.device]]);
+  await again.keyring.close();
+  const third = await place.open();
+  await third.keyring.zeroizeDevice(third.admin, "hsm-2");
+  assert.equal((await third.keyring.auditCheckpoint(third.admin)).signedBy, "hsm-1");
+  assert.equal(third.keyring.alarm, undefined);
+  await third.keyring.close();
+  assert.equal((await verifyAuditDirectory(audit(place))).problem, undefined);
+  await life(place);
+});
+
 test("a device that was emptied outside is not said to have witnessed anything", async () => {
   using place = new Place();
   const second = twoDevices(place);
