@@ -138,6 +138,10 @@ export async function verifyLog(session: Session, options: VerifyLogOptions): Pr
     if (found.witness === undefined && options.checkpoint === undefined) out.note(UNWITNESSED);
     if (found.tornBytes > 0)
       out.note(`Note: ${found.tornBytes} bytes of an unfinished record at the end were never acknowledged.`);
+    if (found.gone.length > 0) {
+      const files = found.gone.map((name) => `audit/${name}`).join(", ");
+      out.note(`Note: gone, and made again from the records at the next start: ${files}.`);
+    }
     if (alarm !== undefined) out.line({ style: "red", text: `Alarm: ${alarm}` });
   });
 }

@@ -194,6 +194,11 @@ async function startParts(options: RunOptions, paths: DataPaths, log: Log): Prom
       startedAt: new Date().toISOString(),
       version,
     };
+    const { remade } = parts.audit.recovery;
+    if (remade.length > 0)
+      remarks.push(
+        `made again from the audit log's records, since gone or unfit: ${remade.map((name) => `audit/${name}`).join(", ")}`,
+      );
     remarks.push(...(await broken(devices, keyring.alarm)));
     const unwritten = writeRunning(paths, running);
     if (unwritten !== undefined) remarks.push(unwritten);

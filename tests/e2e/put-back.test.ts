@@ -184,3 +184,26 @@ test("a key file that was overwritten or is another one is said to be that, with
   assert.match((await casemate(data, ["key", "list"])).stdout, /ed25519/);
   await server.stop();
 });
+
+test("files beside the log that were taken away are made again from its records, and the verifier and the start say which", async () => {
+  using directory = temporary();
+  const { data } = await past(directory.path);
+  for (const name of ["checkpoint-key", "saved", "tree"]) {
+    rmSync(join(data, "audit", name));
+    const verified = await casemate(data, ["audit", "verify"]);
+    assert.equal(verified.status, 0, verified.stderr);
+    assert.match(verified.stderr, new RegExp(`gone, and made again .*: audit/${name}\\.`));
+    const server = await startServer(data);
+    const said = `made again from the audit log's records, since gone or unfit: audit/${name}`;
+    try {
+      assert.ok(server.announced.remarks.includes(said), server.announced.remarks.join());
+      assert.ok(readFileSync(join(data, "server.log"), "utf8").includes(said));
+      const { stdout } = await casemate(data, ["audit", "list", "--json"]);
+      assert.ok(stdout.includes(`"remade":"${name}"`) || stdout.includes(`"remade": "${name}"`), name);
+    } finally {
+      await server.stop();
+    }
+    assert.ok(readdirSync(join(data, "audit")).includes(name));
+    assert.doesNotMatch((await casemate(data, ["audit", "verify"])).stderr, /gone/);
+  }
+});

@@ -9,15 +9,12 @@ import type { AuditFile, AuditFiles } from "./files.ts";
 import { AUDIT_LIMITS } from "./limits.ts";
 import { checkpointText, formatNoteKey, noteKeyId, parseCheckpoint, sealNote } from "./note.ts";
 import { tampered } from "./segment.ts";
+import { CHECKPOINT_FILE, KEYS_FILE } from "./sidecars.ts";
 import { storageError } from "./storage-error.ts";
 import { notContinued, notKept, rolledBack } from "./witnessed.ts";
 
-/** The newest checkpoint, as a note. */
-export const CHECKPOINT_FILE = "checkpoint";
 /** Every checkpoint ever signed: one JSON string a line. */
 export const HISTORY_FILE = "checkpoints";
-/** Verifier keys that sign or signed here, one a line, newest last. */
-export const KEYS_FILE = "checkpoint-key";
 /** The action of the records that pin those keys. */
 export const KEY_ACTION = "audit.key";
 /** The source of records that the log writes about itself; nobody else's have it. */
@@ -158,6 +155,17 @@ export class Checkpointer {
     });
     const others = lines.filter((text) => text !== line);
     await files.replace(KEYS_FILE, toUtf8(`${[...others, line].join("\n")}\n`));
+  }
+
+  /** Puts back what the file of keys lacks of those that records pin, oldest first. */
+  async nameKeys(pinned: readonly string[]): Promise<void> {
+    await this.#pinned;
+    const { files } = this.#options;
+    const lines = fromUtf8((await files.load(KEYS_FILE)) ?? new Uint8Array()).split("\n");
+    if (pinned.every((key) => lines.includes(key))) return;
+    // Who signed last is named last, however often the key was pinned.
+    const newest = pinned.filter((key, at) => pinned.lastIndexOf(key) === at);
+    await files.replace(KEYS_FILE, toUtf8(`${newest.join("\n")}\n`));
   }
 
   #perhaps(): void {

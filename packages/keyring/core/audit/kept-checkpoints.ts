@@ -1,8 +1,9 @@
 import { fromUtf8 } from "@casemate/foundation/bytes";
 import { CasemateError } from "@casemate/foundation/errors";
-import { CHECKPOINT_FILE, HISTORY_FILE, KEYS_FILE, newestKept } from "./checkpointer.ts";
+import { HISTORY_FILE, newestKept } from "./checkpointer.ts";
 import { directoryFiles, type AuditFile, type AuditFiles } from "./files.ts";
 import { parseCheckpoint, parseNoteKey, type NoteKey } from "./note.ts";
+import { CHECKPOINT_FILE, KEYS_FILE } from "./sidecars.ts";
 import { eachLine, readLines } from "./segment.ts";
 
 /** A checkpoint to hold against the records. */

@@ -80,7 +80,7 @@ test("a log goes on where it ended, whatever the saved point", async () => {
         for (const appends of runs) {
           const log = await openMemory(files, { recordsPerSave, segmentBytes });
           assert.equal(log.head.size, size);
-          assert.deepEqual(log.recovery, { cutBytes: 0, rebuilt: false, verifiedFrom: size });
+          assert.deepEqual(log.recovery, { cutBytes: 0, remade: [], verifiedFrom: size });
           for (let i = 0; i < appends; i++) assert.equal(await log.append(entry()), size++);
           await log.close();
         }

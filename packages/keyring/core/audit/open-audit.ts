@@ -39,8 +39,8 @@ export interface OpenAuditOptions {
 export interface AuditRecovery {
   /** Bytes of an incomplete last record that were cut off: written by a process that was killed, never acknowledged. */
   readonly cutBytes: number;
-  /** Whether the Merkle tree was made again from the records. */
-  readonly rebuilt: boolean;
+  /** Files beside the records that were gone or did not fit, and are made again. */
+  readonly remade: readonly string[];
   /** Index of the first record verified at start-up; all before were verified earlier. */
   readonly verifiedFrom: number;
 }
@@ -68,8 +68,8 @@ class AuditLogInDirectory implements FileAuditLog {
     checkpointer: Checkpointer,
   ) {
     this.#files = files;
-    const { cutBytes, rebuilt, verifiedFrom } = recovered;
-    this.recovery = { cutBytes, rebuilt, verifiedFrom };
+    const { cutBytes, remade, verifiedFrom } = recovered;
+    this.recovery = { cutBytes, remade, verifiedFrom };
     this.#recovered = recovered;
     this.#writer = writer;
     this.#reader = reader;
@@ -162,8 +162,8 @@ class AuditLogInDirectory implements FileAuditLog {
   async check(): Promise<void> {
     const first = await verifyAuditFiles(pacedFiles(this.#files, CHECK_PAUSE_MS, this.#ending.signal));
     // The log is written on meanwhile: only what is found twice is told.
-    const { problem } = first.problem === undefined ? first : await verifyAuditFiles(this.#files);
-    if (problem === undefined) return;
+    const { problem, keys } = first.problem === undefined ? first : await verifyAuditFiles(this.#files);
+    if (problem === undefined) return this.#checkpointer.nameKeys(keys);
     throw tampered(problem.message, problem.index === undefined ? {} : { record: problem.index });
   }
 
@@ -226,7 +226,8 @@ async function openLog(files: AuditFiles, options: OpenAuditOptions): Promise<Fi
       },
     );
   }
-  if (recovered.cutBytes > 0) {
+  const { cutBytes, remade } = recovered;
+  if (cutBytes > 0 || remade.length > 0) {
     await writer.append({
       principal: "casemate",
       source: OWN_SOURCE,
@@ -234,7 +235,7 @@ async function openLog(files: AuditFiles, options: OpenAuditOptions): Promise<Fi
       resource: "",
       outcome: "ok",
       count: 1,
-      details: { cutBytes: recovered.cutBytes },
+      details: { cutBytes, ...(remade.length === 0 ? {} : { remade: remade.join() }) },
     });
   }
   return log;

@@ -100,30 +100,6 @@ test("start-up reads the end of the log, not all of it", async () => {
   await again.close();
 });
 
-test("lost or damaged derived files are made again from the records", async () => {
-  const files = await builtLog(25);
-  const { rootHash } = await verifyAuditFiles(files);
-  const damage: readonly ((copy: MemoryFiles) => void)[] = [
-    (copy) => copy.content.delete("saved"),
-    (copy) => copy.content.delete("tree"),
-    (copy) => copy.content.get("saved")!.write("X", 10),
-    (copy) => copy.content.set("tree", copy.content.get("tree")!.subarray(0, 40)),
-    (copy) => copy.content.get("tree")!.fill(0),
-    (copy) => copy.content.set("tree", Buffer.alloc(0)),
-  ];
-  for (const change of damage) {
-    const copy = files.copy();
-    change(copy);
-    const log = await openMemory(copy);
-    assert.equal(log.recovery.verifiedFrom, 0);
-    assert.equal((await log.inclusion(3)).rootHash, rootHash);
-    await log.close();
-    const result = await verifyAuditFiles(copy);
-    assert.equal(result.problem, undefined);
-    assert.equal(result.rootHash, rootHash);
-  }
-});
-
 test("a missing head file, or one with neither slot whole, stops the start", async () => {
   const files = await builtLog(5);
   for (const change of [

@@ -18,7 +18,8 @@ import {
   segmentsIn,
   tampered,
 } from "./segment.ts";
-import { TREE_FILE, TreeStore } from "./tree-store.ts";
+import { CHECKPOINT_FILE, goneSidecars, SAVED_FILE, sidecarsIn, TREE_FILE } from "./sidecars.ts";
+import { TreeStore } from "./tree-store.ts";
 
 /** The segment that is written to. */
 export interface OpenSegment {
@@ -35,8 +36,8 @@ export interface RecoveredLog {
   readonly tree: TreeStore;
   /** Bytes of an incomplete last record that were cut off. */
   readonly cutBytes: number;
-  /** Whether the tree had to be made again from all records. */
-  readonly rebuilt: boolean;
+  /** Files beside the records that were gone or did not fit, and are made again. */
+  readonly remade: readonly string[];
   /** Where start-up began to verify. */
   readonly verifiedFrom: number;
 }
@@ -186,8 +187,8 @@ async function openTree(files: AuditFiles, start: SavedPoint | undefined): Promi
  * @throws TAMPER_DETECTED naming the first bad record.
  */
 export async function recoverLog(files: AuditFiles, newLogId: () => string): Promise<RecoveredLog> {
-  const names = await files.list();
-  const firsts = [...segmentsIn(names)];
+  const beside = await sidecarsIn(files);
+  const firsts = [...segmentsIn([...beside.names])];
   const stored = await readHead(files);
   let cutBytes = await dropUnfinishedSegment(files, firsts);
   const head = stored?.head ?? { size: 0, hash: EMPTY_HASH };
@@ -201,7 +202,10 @@ export async function recoverLog(files: AuditFiles, newLogId: () => string): Pro
   const log = await requireJoined(files, firsts);
   let start = await startingPoint(files, firsts);
   let tree = await openTree(files, start);
-  const rebuilt = tree === undefined && names.includes(TREE_FILE);
+  const unfit = [
+    ...(start === undefined && beside.names.has(SAVED_FILE) ? [SAVED_FILE] : []),
+    ...(start !== undefined && tree === undefined && beside.names.has(TREE_FILE) ? [TREE_FILE] : []),
+  ];
   if (tree === undefined) {
     start = undefined;
     tree = await TreeStore.empty(files);
@@ -233,7 +237,9 @@ export async function recoverLog(files: AuditFiles, newLogId: () => string): Pro
       index: chain.size,
     });
   }
-  return { log, segment, chain, tree, cutBytes, rebuilt, verifiedFrom: start?.size ?? 0 };
+  const signed = beside.names.has(CHECKPOINT_FILE);
+  const remade = [...goneSidecars(beside, { records: chain.size, signed }), ...unfit];
+  return { log, segment, chain, tree, cutBytes, remade, verifiedFrom: start?.size ?? 0 };
 }
 
 /** Makes the present state the point where the next start begins. */

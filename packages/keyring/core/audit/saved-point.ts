@@ -1,8 +1,7 @@
 import { hash } from "node:crypto";
 import { fromUtf8, toUtf8 } from "@casemate/foundation/bytes";
 import type { AuditFiles } from "./files.ts";
-
-const SAVED_FILE = "saved";
+import { SAVED_FILE } from "./sidecars.ts";
 
 /** A place that was verified and whose tree nodes are in the file: start-up begins here. Lost or damaged, it is made again. */
 export interface SavedPoint {

@@ -1,6 +1,6 @@
 import type { AuditFile, AuditFiles } from "./files.ts";
 import { storedCount } from "./merkle.ts";
-import { TREE_FILE } from "./tree-store.ts";
+import { TREE_FILE } from "./sidecars.ts";
 
 const NODE = 32;
 

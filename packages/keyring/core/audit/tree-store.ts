@@ -1,9 +1,9 @@
 import { CasemateError } from "@casemate/foundation/errors";
 import { equalBytes } from "@casemate/foundation/bytes";
 import type { AuditFile, AuditFiles } from "./files.ts";
+import { TREE_FILE } from "./sidecars.ts";
 import { Frontier, peaksOf, storedCount, storedIndex, subtreeRoot } from "./merkle.ts";
 
-export const TREE_FILE = "tree";
 const NODE = 32;
 
 /**

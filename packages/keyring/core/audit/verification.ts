@@ -52,5 +52,7 @@ export interface AuditVerification {
   readonly keys: readonly string[];
   /** Bytes of an incomplete last record; the next start of the server removes them. */
   readonly tornBytes: number;
+  /** Files that can be made again from the records and are not there; the next start of the server does. */
+  readonly gone: readonly string[];
   readonly problem?: AuditProblem;
 }

@@ -15,6 +15,7 @@ import { EMPTY_ROOT, Frontier } from "./merkle.ts";
 import { formatNoteKey, parseCheckpoint, verifyCheckpoint, type NoteKey } from "./note.ts";
 import { EMPTY_HASH, parseLine } from "./record.ts";
 import { readHeader, readLines, segmentName, segmentsIn } from "./segment.ts";
+import { goneSidecars, sidecarsIn } from "./sidecars.ts";
 import { TreeComparison } from "./tree-comparison.ts";
 import type { AuditProblem, AuditVerification, VerifyAuditOptions } from "./verification.ts";
 import type { AuditRecordView } from "../types.ts";
@@ -64,6 +65,7 @@ class DirectoryVerifier {
 
   async run(): Promise<AuditVerification> {
     const { witness } = this.#options;
+    const beside = await sidecarsIn(this.#files);
     let problem: AuditProblem | undefined;
     try {
       await this.#verify();
@@ -79,6 +81,7 @@ class DirectoryVerifier {
       checkpoints: this.#checkpoints,
       keys: this.#keys.map(formatNoteKey),
       tornBytes: this.#tornBytes,
+      gone: goneSidecars(beside, { records: this.#chain.size, signed: this.#keys.length > 0 }),
       ...(this.#newest === undefined ? {} : { newestCheckpoint: this.#newest }),
       ...(witness === undefined ? {} : { witness: { device: witness.device, records: witness.size } }),
       ...(problem === undefined ? {} : { problem }),
