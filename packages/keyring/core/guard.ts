@@ -240,10 +240,11 @@ export class Guard {
 
   #ready(caller: Caller, action: Action): Promise<void> | undefined {
     if (this.#tampered !== undefined) throw this.#tampered;
-    // Once something was found wrong, unlocking ends nothing.
-    const refusal = this.finding ?? (this.#sealed === undefined ? undefined : refusalOf(this.#sealed));
-    const answered = WHILE_SEALED.has(action) && !(action === "device.unlock" && this.finding !== undefined);
-    if (refusal !== undefined && !answered) throw refusal;
+    if (this.#sealed !== undefined) {
+      // Once something was found wrong, unlocking ends nothing.
+      const answered = WHILE_SEALED.has(action) && !(action === "device.unlock" && this.finding !== undefined);
+      if (!answered) throw refusalOf(this.#sealed);
+    }
     const room = (): Promise<void> | undefined => (READS.has(action) ? undefined : this.#parts.recorder.ready());
     const token = this.#parts.stillValid(caller);
     return token === undefined ? room() : token.then(room);

@@ -43,6 +43,8 @@ export class Checkpointer {
   #history: AuditFile;
   /** What there was when the log was opened. */
   readonly opened: AuditLog["opened"];
+  /** Whether the history was gone when the log was opened, though there is a checkpoint: it is always written first. */
+  readonly #historyGone: boolean;
   /** Length of the whole lines in the history. */
   #historyBytes: number;
   #signer: CheckpointSigner | undefined;
@@ -56,23 +58,27 @@ export class Checkpointer {
     options: CheckpointerOptions,
     history: AuditFile,
     historyBytes: number,
+    historyGone: boolean,
     last: Checkpoint | undefined,
   ) {
     this.#options = options;
     this.#history = history;
     this.opened = { records: options.size(), checkpoint: last?.size ?? 0 };
     this.#historyBytes = historyBytes;
+    this.#historyGone = historyGone && last !== undefined;
     this.#last = last;
     this.#lastAt = options.clock.monotonic();
   }
 
   static async open(options: CheckpointerOptions): Promise<Checkpointer> {
     const stored = await options.files.load(CHECKPOINT_FILE);
+    const historyGone = !(await options.files.list()).includes(HISTORY_FILE);
     const history = await openHistory(options.files);
     return new Checkpointer(
       options,
       history,
       await history.size(),
+      historyGone,
       stored === undefined ? undefined : readStored(stored),
     );
   }
@@ -108,7 +114,10 @@ export class Checkpointer {
       const kept = this.#last?.size ?? 0;
       throw rolledBack(wrong, { device, witnessed: seen.size, records: log.began, kept });
     }
-    const gone = notKept(this.#last?.size ?? 0, seen) ?? this.#aheadOf(witnessed, device);
+    const gone =
+      notKept(this.#last?.size ?? 0, seen) ??
+      (this.#historyGone ? `checkpoints were removed: the history audit/${HISTORY_FILE} is gone` : undefined) ??
+      this.#aheadOf(witnessed, device);
     return gone === undefined ? undefined : tampered(gone, { witnessed: seen.size });
   }
 

@@ -29,6 +29,17 @@ test("removed checkpoints are an alarm at the next start, also where no record s
   await keyring.close();
 });
 
+test("a history of checkpoints that was removed alone is an alarm at the next start", async () => {
+  using place = new Place();
+  await life(place, ["a"]);
+  rmSync(join(audit(place), "checkpoints"));
+  for (let start = 0; start < 2; start++) {
+    const { keyring } = await place.open();
+    assert.match(keyring.alarm ?? "", /checkpoints were removed: the history audit\/checkpoints is gone/);
+    await keyring.close();
+  }
+});
+
 test("the alarm of removed checkpoints is there again at every start, until the owner accepts it, which is on record with the same words", async () => {
   using place = new Place();
   await life(place, ["a"]);
