@@ -28,8 +28,8 @@ export interface Shared {
   readonly held: { bytes: number };
   /** The interface's own caller, for what is public; undefined when it was given no token. */
   service(): Promise<Caller | undefined>;
-  /** Open sessions of all applications by slot: read-only and writable. */
-  readonly sessionCounts: Map<number, { all: number; writable: number }>;
+  /** Open sessions of all applications by slot. */
+  readonly sessionCounts: Map<number, number>;
   /** Session objects live as long as this process; their ids never repeat in it. */
   nextUid(): string;
 }
@@ -87,6 +87,11 @@ export class Application {
     return login?.role === "user" ? login.caller : undefined;
   }
 
+  /** Whether the security officer is logged in here, who alone says what is trusted. */
+  trusts(session: Session): boolean {
+    return this.#logins.get(session.slot)?.role === "so";
+  }
+
   /** Who keeps, changes and removes this token object: the user; a public one, whoever may write in this session. */
   async keeper(session: Session, isPublic: boolean): Promise<Caller> {
     const user = this.user(session);
@@ -122,22 +127,28 @@ export class Application {
     if (this.sessions.size >= MAX_SESSIONS) throw failure("SESSION_COUNT");
     const session = new Session(this.#nextSession++, slot, flags, writable, this.version === 0);
     this.sessions.set(session.handle, session);
-    const counts = this.shared.sessionCounts.get(slot) ?? { all: 0, writable: 0 };
-    counts.all++;
-    if (writable) counts.writable++;
-    this.shared.sessionCounts.set(slot, counts);
+    this.shared.sessionCounts.set(slot, (this.shared.sessionCounts.get(slot) ?? 0) + 1);
     return session;
   }
 
   close(session: Session): void {
     if (!this.sessions.delete(session.handle)) return;
     for (const uid of session.objects) this.forgetSessionObject(uid);
-    const counts = this.shared.sessionCounts.get(session.slot);
-    if (counts !== undefined) {
-      counts.all--;
-      if (session.writable) counts.writable--;
-    }
+    const { sessionCounts } = this.shared;
+    sessionCounts.set(session.slot, (sessionCounts.get(session.slot) ?? 1) - 1);
     if (![...this.sessions.values()].some((other) => other.slot === session.slot)) this.logout(session.slot);
+  }
+
+  /** How many sessions of this application are open with the token, and how many of these may write. */
+  countSessions(slot: number): { all: number; writable: number } {
+    let all = 0;
+    let writable = 0;
+    for (const session of this.sessions.values()) {
+      if (session.slot !== slot) continue;
+      all++;
+      if (session.writable) writable++;
+    }
+    return { all, writable };
   }
 
   closeAll(slot?: number): void {

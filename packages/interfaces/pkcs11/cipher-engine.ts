@@ -29,8 +29,8 @@ export interface BlockCipher {
 export interface WholeCipher {
   /** The most that comes out for this much input. */
   size(inputLength: number): number;
-  /** @throws CKR_DATA_LEN_RANGE for an input that does not fit. */
-  check?(input: Uint8Array): void;
+  /** @throws CKR_DATA_LEN_RANGE, CKR_ENCRYPTED_DATA_LEN_RANGE for an input of a length that does not fit. */
+  check?(length: number): void;
   run(input: Uint8Array): Maybe<Uint8Array>;
 }
 
@@ -89,8 +89,8 @@ function publicCipher(
     case "rsa-pkcs1":
       return {
         size,
-        check(input) {
-          if (input.length > bytes - 11) throw failure("DATA_LEN_RANGE");
+        check(length) {
+          if (length > bytes - 11) throw failure("DATA_LEN_RANGE");
         },
         run: (input) => publicEncrypt({ key, padding: constants.RSA_PKCS1_PADDING }, input),
       };
@@ -98,8 +98,8 @@ function publicCipher(
       const { hash, label } = oaep(parameter);
       return {
         size,
-        check(input) {
-          if (input.length > bytes - 2 * HASH_BYTES[hash] - 2) throw failure("DATA_LEN_RANGE");
+        check(length) {
+          if (length > bytes - 2 * HASH_BYTES[hash] - 2) throw failure("DATA_LEN_RANGE");
         },
         run(input) {
           const options = { key, padding: constants.RSA_PKCS1_OAEP_PADDING, oaepHash: hash, oaepLabel: label };
@@ -157,6 +157,13 @@ export function rsaPadding(spec: CipherSpec, parameter: MechanismParameter | und
   }
 }
 
+/** The check of a ciphertext that has one length. */
+function exactly(bytes: number): (length: number) => void {
+  return (length) => {
+    if (length !== bytes) throw failure("ENCRYPTED_DATA_LEN_RANGE");
+  };
+}
+
 function sessionDecrypt(
   { sessionKeys }: Ports,
   caller: Caller | undefined,
@@ -169,8 +176,8 @@ function sessionDecrypt(
   const details = { operation: "decrypt", mechanism: spec.kind };
   return {
     size: () => bytes,
+    check: exactly(bytes),
     async run(input) {
-      if (input.length !== bytes) throw failure("ENCRYPTED_DATA_LEN_RANGE");
       return (await sessionKeys.use(caller, key, details, "decrypt", { id: key.id, padding, input })).bytes;
     },
   };
@@ -191,8 +198,8 @@ function deviceDecrypt(
   const scheme: CipherScheme = named === undefined ? "rsa-pkcs1" : deviceOaep(named);
   return {
     size: () => bytes,
+    check: exactly(bytes),
     async run(data) {
-      if (data.length !== bytes) throw failure("ENCRYPTED_DATA_LEN_RANGE");
       const item = named === undefined || named.label.length === 0 ? { data } : { data, context: named.label };
       const { results } = await ports.keyring.decrypt(caller, key.name, {
         scheme,
@@ -221,8 +228,10 @@ function gcm(
   const details = { operation: encrypt ? "encrypt" : "decrypt", mechanism: "aes-gcm" };
   return {
     size: (length) => (encrypt ? length + tagLength : Math.max(0, length - tagLength)),
+    check(length) {
+      if (!encrypt && length < tagLength) throw failure("ENCRYPTED_DATA_LEN_RANGE");
+    },
     async run(input) {
-      if (!encrypt && input.length < tagLength) throw failure("ENCRYPTED_DATA_LEN_RANGE");
       const request = { id: key.id, encrypt, nonce, context, tagLength, input };
       return (await sessionKeys.use(caller, key, details, "gcm", request)).bytes;
     },
@@ -244,6 +253,9 @@ function deviceGcm(
   const { iv, aad } = parameter;
   return {
     size: (length) => Math.max(0, length - 16),
+    check(length) {
+      if (length < 16) throw failure("ENCRYPTED_DATA_LEN_RANGE");
+    },
     async run(input) {
       const { results } = await ports.keyring.decrypt(caller, key.name, {
         scheme: "aes-gcm",

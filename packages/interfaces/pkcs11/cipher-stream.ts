@@ -1,14 +1,18 @@
 // Implements: NIST SP 800-38A modes, its addendum's CBC-CS1, and PKCS#7 padding over whole blocks, in any cutting of the input.
 import { concat } from "@casemate/foundation/bytes";
+import { LIMITS } from "@casemate/protocols/session-keys";
 import { nextChain, xor } from "./chaining.ts";
-import type { BlockCipher } from "./cipher-engine.ts";
+import type { BlockCipher, WholeCipher } from "./cipher-engine.ts";
 import type { Maybe } from "./context.ts";
 import { failure } from "./status.ts";
 
 /** A running encryption or decryption. Sizes are upper bounds, exact unless padding is to be removed. */
 export interface CipherStream {
+  /** @throws CKR_DATA_LEN_RANGE, CKR_ENCRYPTED_DATA_LEN_RANGE for more than the operation can take. */
   updateSize(length: number): number;
   finalSize(): number;
+  /** Whether all input may end after this much more. @throws CKR_DATA_LEN_RANGE, CKR_ENCRYPTED_DATA_LEN_RANGE. */
+  mayEnd(length: number): void;
   update(data: Uint8Array): Maybe<Uint8Array>;
   final(): Maybe<Uint8Array>;
 }
@@ -89,6 +93,16 @@ function blockStream(
   return {
     updateSize: (length) => ready(held.length + length),
     finalSize: () => (mode === "cts" ? held.length : padded ? (encrypt ? blockSize : held.length) : 0),
+    mayEnd(length) {
+      const all = held.length + length;
+      const fits =
+        mode === "cts"
+          ? all >= blockSize
+          : padded && !encrypt
+            ? all > 0 && all % blockSize === 0
+            : padded || all % blockSize === 0;
+      if (!fits) throw failure(encrypt ? "DATA_LEN_RANGE" : "ENCRYPTED_DATA_LEN_RANGE");
+    },
     update(data) {
       const all = held.length === 0 ? data : concat(held, data);
       const now = ready(all.length);
@@ -111,13 +125,18 @@ function blockStream(
   };
 }
 
-function counterStream(cipher: BlockCipher, first: Uint8Array, bits: number): CipherStream {
+function counterStream(cipher: BlockCipher, encrypt: boolean, first: Uint8Array, bits: number): CipherStream {
   let counter = BigInt(`0x${first.toHex()}`);
   const low = (1n << BigInt(bits)) - 1n;
   let blocksLeft = low + 1n;
   let leftover = EMPTY;
+  const needed = (length: number): number => Math.ceil(Math.max(0, length - leftover.length) / 16);
+  const check = (count: number): void => {
+    if (BigInt(count) <= blocksLeft) return;
+    throw failure(encrypt ? "DATA_LEN_RANGE" : "ENCRYPTED_DATA_LEN_RANGE", "the counter would repeat");
+  };
   const blocks = (count: number): Uint8Array => {
-    if (BigInt(count) > blocksLeft) throw failure("DATA_LEN_RANGE", "the counter would repeat");
+    check(count);
     blocksLeft -= BigInt(count);
     const out = new Uint8Array(count * 16);
     for (let i = 0; i < count; i++) {
@@ -127,11 +146,15 @@ function counterStream(cipher: BlockCipher, first: Uint8Array, bits: number): Ci
     return out;
   };
   return {
-    updateSize: (length) => length,
+    updateSize(length) {
+      check(needed(length));
+      return length;
+    },
     finalSize: () => 0,
+    mayEnd: (length) => check(needed(length)),
     update(data) {
-      const missing = Math.max(0, data.length - leftover.length);
-      const stream = missing === 0 ? EMPTY : cipher.ecb(true, blocks(Math.ceil(missing / 16)));
+      const count = needed(data.length);
+      const stream = count === 0 ? EMPTY : cipher.ecb(true, blocks(count));
       return then(stream, (fresh) => {
         const key = concat(leftover, fresh);
         leftover = key.slice(data.length);
@@ -152,6 +175,7 @@ function feedbackStream(cipher: BlockCipher, mode: Feedback, encrypt: boolean, i
   return {
     updateSize: (length) => length,
     finalSize: () => 0,
+    mayEnd: () => undefined,
     async update(data) {
       if (data.length === 0) return EMPTY;
       const all = begun.length === 0 ? data : concat(begun, data);
@@ -166,6 +190,26 @@ function feedbackStream(cipher: BlockCipher, mode: Feedback, encrypt: boolean, i
   };
 }
 
+/** Gathers the parts of an input that goes through in one piece, and puts out nothing before the end. */
+export function gatheringStream(whole: WholeCipher): CipherStream {
+  const parts: Uint8Array[] = [];
+  let gathered = 0;
+  return {
+    updateSize(length) {
+      if (gathered + length > LIMITS.data) throw failure("DATA_LEN_RANGE");
+      return 0;
+    },
+    finalSize: () => whole.size(gathered),
+    mayEnd: (length) => whole.check?.(gathered + length),
+    update(data) {
+      gathered += data.length;
+      parts.push(data.slice());
+      return EMPTY;
+    },
+    final: () => whole.run(concat(...parts)),
+  };
+}
+
 /** @param bits of the counter, for CTR. */
 export function cipherStream(
   cipher: BlockCipher,
@@ -174,6 +218,6 @@ export function cipherStream(
   first: Uint8Array,
   bits: number,
 ): CipherStream {
-  if (mode === "ctr") return counterStream(cipher, first, bits);
+  if (mode === "ctr") return counterStream(cipher, encrypt, first, bits);
   return isFeedback(mode) ? feedbackStream(cipher, mode, encrypt, first) : blockStream(cipher, mode, encrypt, first);
 }

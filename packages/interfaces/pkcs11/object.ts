@@ -106,8 +106,17 @@ const ONE_WAY: ReadonlyMap<number, boolean> = new Map([
   [CKA.DESTROYABLE, false],
 ]);
 
-/** Throws what C_SetAttributeValue and C_CopyObject answer to a change that is not allowed. */
-export function checkChange(object: P11Object, changes: Template, copying: boolean): void {
+/** Whether an object is one half of a key in a device. Nobody says that such a key is trusted: its labels are open to more than the security officer. */
+function inDevice({ material }: P11Object): boolean {
+  return material?.kind === "device" || (material?.kind === "public" && material.device !== undefined);
+}
+
+/** Throws what C_SetAttributeValue and C_CopyObject answer to a change that is not allowed; `trusts` is who is security officer. */
+export function checkChange(
+  object: P11Object,
+  changes: Template,
+  { copying, trusts }: { readonly copying: boolean; readonly trusts: boolean },
+): void {
   if (!copying && booleanOf(object.attributes, CKA.MODIFIABLE) === false) throw failure("ACTION_PROHIBITED");
   for (const [type, value] of changes) {
     const before = object.attributes.get(type);
@@ -116,6 +125,7 @@ export function checkChange(object: P11Object, changes: Template, copying: boole
     if (copying && (type === CKA.TOKEN || type === CKA.PRIVATE || type === CKA.MODIFIABLE)) continue;
     // A copy is an object of its own, and what a data object holds is all its application's.
     if (copying && type === CKA.VALUE && classOf(object) === CKO.DATA) continue;
+    if (trusts && type === CKA.TRUSTED && !inDevice(object) && typeof value === "boolean") continue;
     const only = ONE_WAY.get(type);
     if (only !== undefined && (copying ? value === only || before === value : value === only && before !== only))
       continue;

@@ -35,6 +35,8 @@ const SECRECY: Defaults = [
   [CKA.WRAP_WITH_TRUSTED, false],
 ];
 
+const NO_TEMPLATE: Template = new Map();
+
 /** What an object of a class has when nothing is said. Usage is granted only where it is asked for, except where the standard's users rely on it. */
 const DEFAULTS: ReadonlyMap<number, Defaults> = new Map<number, Defaults>([
   [CKO.DATA, [...STORAGE, [CKA.PRIVATE, false], [CKA.APPLICATION, EMPTY], [CKA.OBJECT_ID, EMPTY], [CKA.VALUE, EMPTY]]],
@@ -69,6 +71,7 @@ const DEFAULTS: ReadonlyMap<number, Defaults> = new Map<number, Defaults>([
       [CKA.VERIFY, false],
       [CKA.VERIFY_RECOVER, false],
       [CKA.WRAP, false],
+      [CKA.WRAP_TEMPLATE, NO_TEMPLATE],
     ],
   ],
   [
@@ -82,6 +85,8 @@ const DEFAULTS: ReadonlyMap<number, Defaults> = new Map<number, Defaults>([
       [CKA.SIGN, false],
       [CKA.SIGN_RECOVER, false],
       [CKA.UNWRAP, false],
+      [CKA.UNWRAP_TEMPLATE, NO_TEMPLATE],
+      [CKA.DERIVE_TEMPLATE, NO_TEMPLATE],
     ],
   ],
   [
@@ -96,6 +101,9 @@ const DEFAULTS: ReadonlyMap<number, Defaults> = new Map<number, Defaults>([
       [CKA.VERIFY, false],
       [CKA.WRAP, false],
       [CKA.UNWRAP, false],
+      [CKA.WRAP_TEMPLATE, NO_TEMPLATE],
+      [CKA.UNWRAP_TEMPLATE, NO_TEMPLATE],
+      [CKA.DERIVE_TEMPLATE, NO_TEMPLATE],
     ],
   ],
 ]);
@@ -145,7 +153,6 @@ const VALUES: ReadonlyMap<number, ReadonlySet<number>> = new Map([
       CKA.EC_POINT,
       CKA.PUBLIC_KEY_INFO,
       CKA.CHECK_VALUE,
-      CKA.WRAP_TEMPLATE,
     ]),
   ],
   [
@@ -164,29 +171,20 @@ const VALUES: ReadonlyMap<number, ReadonlySet<number>> = new Map([
       CKA.EC_POINT,
       CKA.VALUE,
       CKA.PUBLIC_KEY_INFO,
-      CKA.UNWRAP_TEMPLATE,
-      CKA.DERIVE_TEMPLATE,
     ]),
   ],
-  [
-    CKO.SECRET_KEY,
-    new Set([
-      CKA.KEY_TYPE,
-      CKA.VALUE,
-      CKA.VALUE_LEN,
-      CKA.CHECK_VALUE,
-      CKA.WRAP_TEMPLATE,
-      CKA.UNWRAP_TEMPLATE,
-      CKA.DERIVE_TEMPLATE,
-    ]),
-  ],
+  [CKO.SECRET_KEY, new Set([CKA.KEY_TYPE, CKA.VALUE, CKA.VALUE_LEN, CKA.CHECK_VALUE])],
 ]);
 
 export interface Origin {
   /** The mechanism that made it inside the token; undefined for a value that came from outside. */
   readonly generatedBy?: number;
+  /** The key from which it is derived: what was never shown of that was never shown of this. */
+  readonly derivedFrom?: Template;
   /** Whether the user is logged in: private objects are the default then. */
   readonly loggedIn: boolean;
+  /** Whether the security officer is, who alone says what is trusted. */
+  readonly trusts?: boolean;
 }
 
 /**
@@ -208,7 +206,8 @@ export function complete(objectClass: number, template: Template, origin: Origin
     const before = attributes.get(type);
     if (before === undefined && !values.has(type)) throw failure("ATTRIBUTE_TYPE_INVALID", `0x${type.toString(16)}`);
     if (type === CKA.CLASS && value !== objectClass) throw failure("TEMPLATE_INCONSISTENT");
-    if (type === CKA.TRUSTED && value === true) throw failure("ATTRIBUTE_READ_ONLY", "only a security officer trusts");
+    if (type === CKA.TRUSTED && value === true && origin.trusts !== true)
+      throw failure("ATTRIBUTE_READ_ONLY", "only a security officer trusts");
     if (before !== undefined && typeof before !== typeof value) throw failure("ATTRIBUTE_VALUE_INVALID");
     attributes.set(type, value);
   }
@@ -217,8 +216,12 @@ export function complete(objectClass: number, template: Template, origin: Origin
     attributes.set(CKA.LOCAL, local);
     attributes.set(CKA.KEY_GEN_MECHANISM, origin.generatedBy ?? CK_UNAVAILABLE);
     if (objectClass !== CKO.PUBLIC_KEY) {
-      attributes.set(CKA.ALWAYS_SENSITIVE, local && attributes.get(CKA.SENSITIVE) === true);
-      attributes.set(CKA.NEVER_EXTRACTABLE, local && attributes.get(CKA.EXTRACTABLE) === false);
+      // PKCS #11 v3.0, CKM_ECDH1_DERIVE and the derivations by a hash: as far as it is true of the base key.
+      const base = origin.derivedFrom;
+      const hidden = local || base?.get(CKA.ALWAYS_SENSITIVE) === true;
+      const kept = local || base?.get(CKA.NEVER_EXTRACTABLE) === true;
+      attributes.set(CKA.ALWAYS_SENSITIVE, hidden && attributes.get(CKA.SENSITIVE) === true);
+      attributes.set(CKA.NEVER_EXTRACTABLE, kept && attributes.get(CKA.EXTRACTABLE) === false);
     }
   }
   return attributes;

@@ -3,14 +3,14 @@ import { concat } from "@casemate/foundation/bytes";
 import { CKA, type ByteArray, type Mechanism } from "@casemate/protocols/p11-rpc";
 import type { Application } from "../application.ts";
 import { blockCipher, initialBlock, wholeCipher } from "../cipher-engine.ts";
-import { cipherStream, type CipherStream } from "../cipher-stream.ts";
+import { cipherStream, gatheringStream, type CipherStream } from "../cipher-stream.ts";
 import type { Maybe } from "../context.ts";
 import type { CipherSpec } from "../mechanisms.ts";
 import type { Material } from "../object.ts";
-import type { CipherOperation } from "../session.ts";
+import type { CipherOperation, Session } from "../session.ts";
 import { failure } from "../status.ts";
 import { cancels, keyFor, mechanismRow } from "./init.ts";
-import { deliver, fresh, input, part, whole } from "./output.ts";
+import { deliver, fresh, input, part, step, whole } from "./output.ts";
 import type { Calls } from "./types.ts";
 
 type Kind = "encrypt" | "decrypt";
@@ -26,7 +26,10 @@ export function startCipher(
 ): Pick<CipherOperation, "stream" | "whole"> {
   const { ports } = application;
   const { parameter } = mechanism;
-  if (spec.kind !== "block") return { whole: wholeCipher(ports, caller, material, spec, encrypt, parameter) };
+  if (spec.kind !== "block") {
+    const all = wholeCipher(ports, caller, material, spec, encrypt, parameter);
+    return spec.kind === "gcm" ? { whole: all, stream: gatheringStream(all) } : { whole: all };
+  }
   const blocks = blockCipher(ports, caller, material, spec.cipher);
   const first = spec.mode === "ecb" ? new Uint8Array(0) : initialBlock(mechanism.type, parameter, blocks.blockSize);
   const bits = parameter?.kind === "ctr" ? parameter.bits : 0;
@@ -36,7 +39,7 @@ export function startCipher(
 /** All of a message at once. */
 export function runCipher(cipher: Pick<CipherOperation, "stream" | "whole">, data: Uint8Array): Maybe<Uint8Array> {
   if (cipher.whole !== undefined) {
-    cipher.whole.check?.(data);
+    cipher.whole.check?.(data.length);
     return cipher.whole.run(data);
   }
   const stream = cipher.stream as CipherStream;
@@ -74,11 +77,17 @@ function sizeOfWhole(operation: CipherOperation, length: number): number {
   return operation.encrypt ? stream.updateSize(length) + stream.finalSize() : length;
 }
 
+/** A length that cannot be is refused when its size is asked, too. The operation ends then. */
+function mayEnd(session: Session, kind: Kind, { stream, whole: all }: CipherOperation, length: number): void {
+  step(session, kind, () => (all === undefined ? stream?.mayEnd(length) : all.check?.(length)));
+}
+
 function one(application: Application, handle: number, given: ByteArray, capacity: number, kind: Kind) {
   const session = application.session(handle);
   const operation = session.running(kind);
   whole(session, kind, operation);
   const data = input(session, kind, given);
+  if (operation.kept === undefined) mayEnd(session, kind, operation, data.length);
   const size = sizeOfWhole(operation, data.length);
   // The size of a ciphertext is exact: with too little room nothing has happened yet, and the caller may come with another text.
   if (operation.encrypt && capacity >= 0 && capacity < size && operation.kept === undefined) return [size] as [number];
@@ -95,7 +104,7 @@ function update(application: Application, handle: number, given: ByteArray, capa
     session.operations[kind] = undefined;
     throw failure("FUNCTION_NOT_SUPPORTED", "this mechanism takes its input in one piece");
   }
-  const size = stream.updateSize(data.length);
+  const size = step(session, kind, () => stream.updateSize(data.length));
   // Asked with too little room, nothing has happened yet: the caller comes again with the same input.
   if (capacity >= 0 && capacity < size && operation.kept === undefined) return [size] as [number];
   return deliver(session, kind, operation, capacity, size, false, () => stream.update(data));
@@ -110,6 +119,7 @@ function final(application: Application, handle: number, capacity: number, kind:
     session.operations[kind] = undefined;
     throw failure("FUNCTION_NOT_SUPPORTED", "this mechanism takes its input in one piece");
   }
+  if (operation.kept === undefined) step(session, kind, () => stream.mayEnd(0));
   return deliver(session, kind, operation, capacity, stream.finalSize(), true, () => stream.final());
 }
 

@@ -164,7 +164,7 @@ function wipeValues(template: Template): void {
 async function create(application: Application, session: Session, template: Template): Promise<number> {
   required(template, CKA.CLASS);
   const objectClass = numberOf(template, CKA.CLASS);
-  const origin = { loggedIn: application.user(session) !== undefined };
+  const origin = { loggedIn: application.user(session) !== undefined, trusts: application.trusts(session) };
   switch (objectClass) {
     case CKO.DATA:
       return place(application, session, complete(objectClass, template, origin), undefined);
@@ -197,7 +197,7 @@ async function create(application: Application, session: Session, template: Temp
 
 async function copy(application: Application, session: Session, object: P11Object, changes: Template): Promise<number> {
   if (object.attributes.get(CKA.COPYABLE) === false) throw failure("ACTION_PROHIBITED");
-  checkChange(object, changes, true);
+  checkChange(object, changes, { copying: true, trusts: application.trusts(session) });
   const attributes = new Map<number, Value>([...object.attributes, ...changes]);
   if (object.attributes.get(CKA.PRIVATE) === true && attributes.get(CKA.PRIVATE) === false) {
     throw failure("TEMPLATE_INCONSISTENT");

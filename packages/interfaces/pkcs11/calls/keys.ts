@@ -6,7 +6,7 @@ import { need } from "../context.ts";
 import { curveByParams } from "../curves.ts";
 import { generateInDevice, pairAlgorithm, secretAlgorithm } from "../device-keys.ts";
 import { publicAttributes } from "../key-object.ts";
-import { classOf } from "../object.ts";
+import { classOf, SECRETS } from "../object.ts";
 import type { Session } from "../session.ts";
 import { failure } from "../status.ts";
 import { grantsOf } from "../session-keyring.ts";
@@ -16,8 +16,14 @@ import { mayMake, place, placeKey } from "./create.ts";
 import { mechanismRow } from "./init.ts";
 import type { Calls } from "./types.ts";
 
-/** @throws CKR_TEMPLATE_INCONSISTENT when the template says another class or key type than the mechanism makes. */
+/** What the mechanism makes, and no template gives (PKCS #11 v3.0 §5.18.1 and §5.18.2). */
+const MADE_HERE: ReadonlySet<number> = new Set([...SECRETS, CKA.MODULUS, CKA.EC_POINT]);
+
+/** @throws CKR_TEMPLATE_INCONSISTENT when the template says another class or key type than the mechanism makes, or a value. */
 function mustAgree(template: Template, objectClass: number, keyType: number): void {
+  for (const type of template.keys()) {
+    if (MADE_HERE.has(type)) throw failure("TEMPLATE_INCONSISTENT", `0x${type.toString(16)} is made here`);
+  }
   const given = template.get(CKA.CLASS);
   if (given !== undefined && given !== objectClass) throw failure("TEMPLATE_INCONSISTENT");
   const type = template.get(CKA.KEY_TYPE);
@@ -53,7 +59,6 @@ async function generate(
   const keyType = row.generate;
   if (keyType === undefined) throw failure("MECHANISM_INVALID");
   mustAgree(template, CKO.SECRET_KEY, keyType);
-  if (template.has(CKA.VALUE)) throw failure("TEMPLATE_INCONSISTENT", "the value is made here");
   const length = secretLength(template, keyType, row.sizes);
   const origin = { generatedBy: mechanism.type, loggedIn: application.user(session) !== undefined };
   const attributes = complete(CKO.SECRET_KEY, withKeyType(template, keyType), origin);
@@ -157,6 +162,8 @@ async function generatePair(
     return [handle(CKO.PUBLIC_KEY), handle(CKO.PRIVATE_KEY)];
   }
   mayMake(application, session, false, privatePart.get(CKA.PRIVATE) === true);
+  // Before anything is made: of a pair there are both halves or none.
+  mayMake(application, session, publicPart.get(CKA.TOKEN) === true, publicPart.get(CKA.PRIVATE) === true);
   const details = { operation: "generate", mechanism: `CKM_${row.name}` };
   const grants = grantsOf(privatePart);
   const maker = application.maker(session);
@@ -167,7 +174,12 @@ async function generatePair(
       : await sessionKeys.make(maker, pair.name, { ...pair.request, ...grants }, details);
   for (const [attribute, value] of publicAttributes(key.public, key.spki)) publicPart.set(attribute, value);
   const privateHandle = await placeKey(application, session, privatePart, key);
-  return [await place(application, session, publicPart, { kind: "public", key: key.public }), privateHandle];
+  try {
+    return [await place(application, session, publicPart, { kind: "public", key: key.public }), privateHandle];
+  } catch (error) {
+    application.forgetSessionObject(application.object(session, privateHandle).uid);
+    throw error;
+  }
 }
 
 export const keyCalls: Calls<"C_GenerateKey" | "C_GenerateKeyPair"> = {

@@ -24,12 +24,19 @@ interface NewSecret {
   place(key: SessionSecret): Promise<number>;
 }
 
-export function newSecret(application: Application, session: Session, template: Template): NewSecret {
+/** @param derivedFrom the attributes of the key from which it is derived. */
+export function newSecret(
+  application: Application,
+  session: Session,
+  template: Template,
+  derivedFrom?: Template,
+): NewSecret {
   const keyType = keyTypeIn(template);
   checkSecret(keyType, 0);
   const device = template.get(CKA.TOKEN) === true;
   const loggedIn = application.user(session) !== undefined;
-  const attributes = device ? new Map(template) : complete(CKO.SECRET_KEY, template, { loggedIn });
+  const origin = { loggedIn, ...(derivedFrom === undefined ? {} : { derivedFrom }) };
+  const attributes = device ? new Map(template) : complete(CKO.SECRET_KEY, template, origin);
   mayMake(application, session, device, device || attributes.get(CKA.PRIVATE) === true);
   return {
     to: application.maker(session, device),

@@ -195,7 +195,7 @@ export const objectCalls: Calls<
     const object = application.object(session, objectHandle);
     mustWrite(session, object);
     const changes = fromWireTemplate(template);
-    checkChange(object, changes, false);
+    checkChange(object, changes, { copying: false, trusts: application.trusts(session) });
     await change(application, session, object, changes);
     return [];
   },

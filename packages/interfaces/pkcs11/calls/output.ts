@@ -91,6 +91,8 @@ export function part(session: Session, kind: Kind, operation: Progress): void {
 }
 
 /** Runs a step that ends the operation when it fails. */
+export function step<T>(session: Session, kind: Kind, run: () => T): T;
+export function step<T>(session: Session, kind: Kind, run: () => Maybe<T>): Maybe<T>;
 export function step<T>(session: Session, kind: Kind, run: () => Maybe<T>): Maybe<T> {
   try {
     const result = run();

@@ -50,11 +50,11 @@ export const slotCalls: Calls<
   async C_GetTokenInfo(application, id) {
     const slot = await known(application, id);
     if (!tokenPresent(slot)) throw failure("TOKEN_NOT_PRESENT");
-    const counts = application.shared.sessionCounts.get(id);
+    const counts = application.countSessions(id);
     return tokenInfo(slot, {
       triesFlags: application.shared.pins.flags(slot.home),
-      sessions: counts?.all ?? 0,
-      writableSessions: counts?.writable ?? 0,
+      sessions: counts.all,
+      writableSessions: counts.writable,
       now: application.ports.clock.now(),
     });
   },
@@ -69,7 +69,7 @@ export const slotCalls: Calls<
     );
   },
   async C_GetMechanismInfo(application, id, type) {
-    await known(application, id);
+    if (!tokenPresent(await known(application, id))) throw failure("TOKEN_NOT_PRESENT");
     const row = MECHANISMS.get(type);
     if (row === undefined) throw failure("MECHANISM_INVALID");
     return [row.sizes[0], row.sizes[1], row.flags];

@@ -5,7 +5,7 @@ import type { Caller } from "@casemate/keyring/core";
 import type { Application } from "../application.ts";
 import { PIN_RECORD_CLASS } from "../catalogue.ts";
 import { MADE_HERE } from "../key-object.ts";
-import { madeName, PIN_BYTES, WHOLE_KEYRING, type Slot } from "../slots.ts";
+import { madeName, PIN_BYTES, tokenPresent, WHOLE_KEYRING, type Slot } from "../slots.ts";
 import { failure } from "../status.ts";
 import type { Calls } from "./types.ts";
 
@@ -69,7 +69,8 @@ async function initToken(application: Application, id: number, pin: ByteArray, c
     await makeToken(application, given(pin), label);
     return [];
   }
-  if ((application.shared.sessionCounts.get(id)?.all ?? 0) > 0) throw failure("SESSION_EXISTS");
+  if (!tokenPresent(slot)) throw failure("TOKEN_NOT_PRESENT");
+  if ((application.shared.sessionCounts.get(id) ?? 0) > 0) throw failure("SESSION_EXISTS");
   const { pins } = application.shared;
   const { caller } = await pins.check(slot.home, "so", given(pin));
   await pins.revoke(caller, slot.home);

@@ -6,7 +6,7 @@ import { Accumulator, type Session, type VerifyOperation } from "../session.ts";
 import { failure } from "../status.ts";
 import { verifyEngine } from "../verify-engine.ts";
 import { cancels, keyFor, mechanismRow } from "./init.ts";
-import { collect, fresh, input, part, step } from "./output.ts";
+import { collect, fresh, input, part, step, whole } from "./output.ts";
 import type { Calls } from "./types.ts";
 
 function init(application: Application, handle: number, mechanism: Mechanism, key: number): [] {
@@ -52,7 +52,7 @@ export const verifyCalls: Calls<"C_VerifyInit" | "C_Verify" | "C_VerifyUpdate" |
   C_Verify(application, handle, given, givenSignature) {
     const session = application.session(handle);
     const operation = session.running("verify");
-    if (operation.mode === "parts") throw failure("OPERATION_ACTIVE");
+    whole(session, "verify", operation);
     const data = input(session, "verify", given);
     const signature = input(session, "verify", givenSignature);
     return step(session, "verify", () => {

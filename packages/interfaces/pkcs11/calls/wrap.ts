@@ -4,6 +4,7 @@ import {
   CKF,
   CKK,
   CKO,
+  CKR,
   mechanismName,
   NULL_MECHANISM,
   SIZE_QUERY,
@@ -191,7 +192,7 @@ async function derive(
   const template = new Map<number, Value>([...given, [CKA.CLASS, CKO.SECRET_KEY], [CKA.KEY_TYPE, keyType]]);
   template.delete(CKA.VALUE_LEN);
   const wanted = wantedLength(given, keyType);
-  const secret = newSecret(application, session, template);
+  const secret = newSecret(application, session, template, base.attributes);
   const names = { CONFLICT: "TEMPLATE_INCONSISTENT", BAD_REQUEST: "MECHANISM_PARAM_INVALID" } as const;
   if (row.derive === "ecdh") {
     return secret.place(await named(agree(application, session, base.material, mechanism, wanted, secret), names));
@@ -228,6 +229,7 @@ export const wrapCalls: Calls<"C_WrapKey" | "C_UnwrapKey" | "C_DeriveKey" | "C_D
   async C_DeriveKey2(application, handle, mechanism, key, template) {
     const session = application.session(handle);
     const made = await derive(application, session, mechanism, key, fromWireTemplate(template));
-    return [made, undefined, 0];
+    // The answer begins with the return value of the module behind, and ends with the key.
+    return [CKR.OK, undefined, made];
   },
 };
