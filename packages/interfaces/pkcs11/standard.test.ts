@@ -161,9 +161,8 @@ describe("the letter of PKCS #11", () => {
     const peer = (await read(publicKey, CKA.EC_POINT)) as Uint8Array;
     const ecdh = mechanism(CKM.ECDH1_DERIVE, { kind: "ecdh", kdf: CKD.NULL, shared: new Uint8Array(0), peer });
     const template = [attribute(CKA.KEY_TYPE, CKK.GENERIC_SECRET), ...OPEN];
-    const [rv, parameter, key] = await client.call("C_DeriveKey2", session, ecdh, privateKey, template);
+    const [rv, , key] = await client.call("C_DeriveKey2", session, ecdh, privateKey, template);
     assert.equal(rv, CKR.OK);
-    assert.equal(parameter, undefined);
     const [same] = await client.call("C_DeriveKey", session, ecdh, privateKey, template);
     assert.deepEqual(await read(key, CKA.VALUE), await read(same, CKA.VALUE));
   });

@@ -163,3 +163,8 @@ export function writeMechanism(writer: Writer, mechanism: Mechanism, version: Rp
   } else if (parameter === undefined) return writer.u32(NONE);
   if (parameter !== undefined) writeParameter(writer, parameter);
 }
+
+/** What a call made of a mechanism's parameter. Only IBM's mechanisms have that; others that take a parameter say that there is none, and the rest nothing. */
+export function writeParameterUpdate(writer: Writer, type: number | undefined): void {
+  if (type !== undefined && KINDS.get(type) !== "none") writer.u8(0);
+}

@@ -13,7 +13,7 @@ import {
 import { CALLS, callById, callNamed, ERROR_CALL, type CallName, type CallRow } from "./calls.ts";
 import type { ReplySignature, RequestSignature } from "./calls.ts";
 import { RPC_LIMITS, type RpcVersion } from "./limits.ts";
-import { readMechanism, writeMechanism, type Mechanism } from "./mechanism.ts";
+import { readMechanism, writeMechanism, writeParameterUpdate, type Mechanism } from "./mechanism.ts";
 import { readU64, writeU64 } from "./numbers.ts";
 import {
   NULL_BYTES,
@@ -68,7 +68,8 @@ const READ: Readonly<Record<Letter, (reader: Reader, version: RpcVersion) => unk
   s: readText,
   z: readText,
   M: readMechanism,
-  P: () => undefined,
+  // What follows is made of eight bytes each.
+  P: (reader) => (reader.left % 8 === 1 ? void reader.u8() : undefined),
   ay: readByteArray,
   au: readUlongArray,
   aA: (reader) => readAttributes(reader),
@@ -106,8 +107,7 @@ const WRITE: Readonly<Record<Letter, (writer: Writer, value: unknown, version: R
     writer.raw(bytes);
   },
   M: (writer, value, version) => writeMechanism(writer, value as Mechanism, version),
-  // Only IBM's mechanisms have a parameter update; the others answer that there is none.
-  P: () => undefined,
+  P: (writer, value) => writeParameterUpdate(writer, value as number | undefined),
   ay(writer, value) {
     if (value === undefined || value === NULL_BYTES || typeof value === "number") {
       writer.u8(0);

@@ -153,6 +153,16 @@ test("replies come back, with a length alone where there was no room", () => {
   assert.deepEqual(decodeReply(short, "C_Sign", 0), { ok: true, values: [64] });
 });
 
+test("an answer to C_DeriveKey2 has a byte for the parameter where the mechanism has one, and none where it has not", () => {
+  const call = callNamed("C_DeriveKey2");
+  const bytes = (type: number) =>
+    written((writer) => writeReply(writer, call, [0, type, 5], 2))
+      .subarray(4 + 4 + 3)
+      .toHex();
+  assert.equal(bytes(CKM.ECDH1_DERIVE), "0000000000000000" + "00" + "0000000000000005");
+  assert.equal(bytes(CKM.SHA256_KEY_DERIVATION), "0000000000000000" + "0000000000000005");
+});
+
 test("frames are found however the stream is cut, and impossible headers end it", () => {
   const frame = (serial: number, body: readonly number[]): Uint8Array =>
     written((writer) => {

@@ -31,7 +31,8 @@ interface LetterTypes {
   s: string;
   z: string | undefined;
   M: Mechanism;
-  P: undefined;
+  /** The type of the mechanism whose parameter a call may have changed. */
+  P: number | undefined;
   ay: ByteArray;
   au: readonly number[] | undefined;
   aA: readonly Attribute[];

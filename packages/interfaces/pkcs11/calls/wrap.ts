@@ -230,6 +230,6 @@ export const wrapCalls: Calls<"C_WrapKey" | "C_UnwrapKey" | "C_DeriveKey" | "C_D
     const session = application.session(handle);
     const made = await derive(application, session, mechanism, key, fromWireTemplate(template));
     // The answer begins with the return value of the module behind, and ends with the key.
-    return [CKR.OK, undefined, made];
+    return [CKR.OK, mechanism.type, made];
   },
 };
