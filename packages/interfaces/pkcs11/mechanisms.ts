@@ -1,7 +1,7 @@
 // Implements: PKCS #11 v3.0 Current Mechanisms, what Casemate does with each; one row per mechanism, read by every handler.
 import { CKF, CKK, CKM, type MechanismName } from "@casemate/protocols/p11-rpc";
 
-export type Hash = "md5" | "sha1" | "sha224" | "sha256" | "sha384" | "sha512";
+export type Hash = "md5" | "sha1" | "sha224" | "sha256" | "sha384" | "sha512" | "sha512-224" | "sha512-256";
 
 /** `cts` is CBC with ciphertext stealing (CS1); `cfb` feeds whole blocks back, the others bytes and bits. */
 type Mode = "ecb" | "cbc" | "cbc-pad" | "cts" | "ctr" | "ofb" | "cfb" | "cfb8" | "cfb1";
@@ -47,6 +47,8 @@ const GENERIC = [
   CKK.SHA256_HMAC,
   CKK.SHA384_HMAC,
   CKK.SHA512_HMAC,
+  CKK.SHA512_224_HMAC,
+  CKK.SHA512_256_HMAC,
 ];
 const RSA_BITS = [1024, 4096] as const;
 const EC_BITS = [256, 521] as const;
@@ -210,23 +212,31 @@ const ROWS: Readonly<Partial<Record<MechanismName, Row>>> = {
   SHA256: digest("sha256"),
   SHA384: digest("sha384"),
   SHA512: digest("sha512"),
+  SHA512_224: digest("sha512-224"),
+  SHA512_256: digest("sha512-256"),
   MD5_HMAC: hmac("md5", false),
   SHA_1_HMAC: hmac("sha1", false),
   SHA224_HMAC: hmac("sha224", false),
   SHA256_HMAC: hmac("sha256", false),
   SHA384_HMAC: hmac("sha384", false),
   SHA512_HMAC: hmac("sha512", false),
+  SHA512_224_HMAC: hmac("sha512-224", false),
+  SHA512_256_HMAC: hmac("sha512-256", false),
   MD5_HMAC_GENERAL: hmac("md5", true),
   SHA_1_HMAC_GENERAL: hmac("sha1", true),
   SHA224_HMAC_GENERAL: hmac("sha224", true),
   SHA256_HMAC_GENERAL: hmac("sha256", true),
   SHA384_HMAC_GENERAL: hmac("sha384", true),
   SHA512_HMAC_GENERAL: hmac("sha512", true),
+  SHA512_224_HMAC_GENERAL: hmac("sha512-224", true),
+  SHA512_256_HMAC_GENERAL: hmac("sha512-256", true),
   SHA1_KEY_DERIVATION: derivation("sha1"),
   SHA224_KEY_DERIVATION: derivation("sha224"),
   SHA256_KEY_DERIVATION: derivation("sha256"),
   SHA384_KEY_DERIVATION: derivation("sha384"),
   SHA512_KEY_DERIVATION: derivation("sha512"),
+  SHA512_224_KEY_DERIVATION: derivation("sha512-224"),
+  SHA512_256_KEY_DERIVATION: derivation("sha512-256"),
 };
 
 export const MECHANISMS: ReadonlyMap<number, MechanismRow> = new Map(
@@ -243,6 +253,8 @@ export const HASH_BYTES: Readonly<Record<Hash, number>> = {
   sha256: 32,
   sha384: 48,
   sha512: 64,
+  "sha512-224": 28,
+  "sha512-256": 32,
 };
 
 /** The hash that a CKM_SHA… number in a parameter means. */

@@ -19,6 +19,8 @@ const DIGEST_INFO: Readonly<Record<Hash, Uint8Array>> = {
   sha256: fromHex("3031300d060960864801650304020105000420"),
   sha384: fromHex("3041300d060960864801650304020205000430"),
   sha512: fromHex("3051300d060960864801650304020305000440"),
+  "sha512-224": fromHex("302d300d06096086480165030402050500041c"),
+  "sha512-256": fromHex("3031300d060960864801650304020605000420"),
 };
 
 export function digestInfo(hash: Hash, digest: Uint8Array): Uint8Array {

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { createCipheriv } from "node:crypto";
+import { createCipheriv, createHmac } from "node:crypto";
 import { after, before, describe, test } from "node:test";
 import { toUtf8 } from "@casemate/foundation/bytes";
 import {
@@ -147,6 +147,42 @@ describe("the letter of PKCS #11", () => {
     await client.call("C_DecryptUpdate", session, sealed, 1024);
     assert.equal(await client.rv("C_DecryptFinal", session, 1024), CKR.ENCRYPTED_DATA_INVALID);
   });
+
+  for (const [name, digest, mac, derivation, abc] of [
+    [
+      "sha512-224",
+      CKM.SHA512_224,
+      CKM.SHA512_224_HMAC,
+      CKM.SHA512_224_KEY_DERIVATION,
+      "4634270f707b6a54daae7530460842e20e37ed265ceee9a43e8924aa",
+    ],
+    [
+      "sha512-256",
+      CKM.SHA512_256,
+      CKM.SHA512_256_HMAC,
+      CKM.SHA512_256_KEY_DERIVATION,
+      "53048e2681941ef99b2e29b76b4c7dabe4c2d0c634fc6d46e0e2f13107e7af23",
+    ],
+  ] as const) {
+    test(`${name} digests as FIPS 180-4 says, makes MACs and derives keys`, async () => {
+      await client.call("C_DigestInit", session, mechanism(digest));
+      const [hashed] = await client.call("C_Digest", session, toUtf8("abc"), 64);
+      assert.equal((hashed as Uint8Array).toHex(), abc);
+      const [key] = await client.call("C_CreateObject", session, [
+        attribute(CKA.CLASS, CKO.SECRET_KEY),
+        attribute(CKA.KEY_TYPE, CKK.GENERIC_SECRET),
+        attribute(CKA.VALUE, toUtf8("abc")),
+      ]);
+      await client.call("C_SignInit", session, mechanism(mac), key);
+      const [signed] = await client.call("C_Sign", session, toUtf8("message"), 64);
+      const expected = createHmac(name, "abc").update("message").digest();
+      assert.deepEqual(Buffer.from(signed as Uint8Array), expected);
+      await client.call("C_VerifyInit", session, mechanism(mac), key);
+      assert.equal(await client.rv("C_Verify", session, toUtf8("message"), signed as Uint8Array), CKR.OK);
+      const [derived] = await client.call("C_DeriveKey", session, mechanism(derivation), key, OPEN);
+      assert.equal(((await read(derived, CKA.VALUE)) as Uint8Array).toHex(), abc);
+    });
+  }
 
   test("C_Verify ends an operation that began in parts, as C_Sign does", async () => {
     const [publicKey] = await pairOf([], []);

@@ -249,6 +249,8 @@ const SECRET_TYPES: ReadonlySet<number> = new Set([
   CKK.SHA256_HMAC,
   CKK.SHA384_HMAC,
   CKK.SHA512_HMAC,
+  CKK.SHA512_224_HMAC,
+  CKK.SHA512_256_HMAC,
 ]);
 
 /** @throws CKR_ATTRIBUTE_VALUE_INVALID for a type or size that does not exist. An empty value is allowed, and of no use. */

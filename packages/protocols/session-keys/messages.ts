@@ -26,7 +26,16 @@ const publicKey = bytes(u16, LIMITS.publicKey);
 export const emptyCodec: Codec<Record<never, never>> = struct("empty", SPEC, {});
 export const bytesReply = struct("bytes", SPEC, { bytes: rest });
 
-const hash = enumOf("hash", u8, { md5: 1, sha1: 2, sha224: 3, sha256: 4, sha384: 5, sha512: 6 });
+const hash = enumOf("hash", u8, {
+  md5: 1,
+  sha1: 2,
+  sha224: 3,
+  sha256: 4,
+  sha384: 5,
+  sha512: 6,
+  "sha512-224": 7,
+  "sha512-256": 8,
+});
 const curve = enumOf("curve", u8, {
   prime256v1: 1,
   secp384r1: 2,
@@ -100,6 +109,8 @@ const macAlgorithm = enumOf("MAC", u8, {
   "hmac-sha384": 5,
   "hmac-sha512": 6,
   "aes-cmac": 7,
+  "hmac-sha512-224": 8,
+  "hmac-sha512-256": 9,
 });
 export const macRequest = struct("mac", SPEC, { id, algorithm: macAlgorithm, input: data });
 /** A MAC may be cut: its first bytes are compared, at least one. */
