@@ -1,4 +1,4 @@
-import type { Device } from "@casemate/devices/contract";
+import type { Device, DeviceIdentity } from "@casemate/devices/contract";
 import { CasemateError, withHint } from "@casemate/foundation/errors";
 
 /**
@@ -6,7 +6,7 @@ import { CasemateError, withHint } from "@casemate/foundation/errors";
  * Its kind is unknown until it answers; `hsm` is what nearly all configured devices are. What it can do is unknown too: it has
  * every facet but `watch`, and each says that the device is not there, which `NOT_SUPPORTED` would not.
  */
-export function absentDevice(id: string, driver: string, why: CasemateError): Device {
+export function absentDevice(id: string, driver: string, why: CasemateError, known?: DeviceIdentity): Device {
   const refuse = (): Promise<never> =>
     Promise.reject(
       new CasemateError("DEVICE_ABSENT", `device ${id} is not there: ${why.message}`, {
@@ -15,7 +15,7 @@ export function absentDevice(id: string, driver: string, why: CasemateError): De
       }),
     );
   return {
-    identity: {
+    identity: known ?? {
       id,
       kind: "hsm",
       maker: "unknown",

@@ -1,10 +1,11 @@
-import type { Device } from "@casemate/devices/contract";
+import type { Device, DeviceIdentity } from "@casemate/devices/contract";
 import { CasemateError, asCasemateError } from "@casemate/foundation/errors";
 import { absentDevice } from "./absent-device.ts";
 import type { DataPaths } from "./data-directory.ts";
 import { readDevices, type DeviceConfig } from "./devices-file.ts";
 import { openDevice, type FindVirtualHsm } from "./drivers/index.ts";
 import type { Log } from "./log.ts";
+import { twinOf } from "./twins.ts";
 
 /** The devices of devices.json, open. The map is one object for the server's life; its entries come and go. */
 export interface DeviceSet {
@@ -55,20 +56,52 @@ export async function openDevices(paths: DataPaths, log: Log): Promise<DeviceSet
     return opened.device;
   };
   const openOne = async (config: DeviceConfig, needed: boolean): Promise<Member> => {
-    const before = members.get(config.id)?.absent;
     try {
       const device = await openDevice(config, paths, (line) => log.warn({ device: config.id }, line), find);
       if (closed) await device.close();
       return { config, device };
     } catch (error) {
       if (needed) throw error;
-      const why = asCasemateError(error);
-      if (why.message !== before?.why)
-        log.warn({ device: config.id, code: why.code, err: why }, "device could not be opened");
-      const device = absentDevice(config.id, config.driver, why);
-      const pause = before === undefined ? 0 : Math.min(LONGEST_PAUSE, before.pause * 2 + 1);
-      return { config, device, absent: { why: why.message, pause, left: pause } };
+      return standIn(config, asCasemateError(error));
     }
+  };
+  const standIn = (config: DeviceConfig, why: CasemateError, known?: DeviceIdentity): Member => {
+    const before = members.get(config.id)?.absent;
+    if (why.message !== before?.why)
+      log.warn({ device: config.id, code: why.code, err: why }, "device could not be opened");
+    const device = absentDevice(config.id, config.driver, why, known);
+    const pause = before === undefined ? 0 : Math.min(LONGEST_PAUSE, before.pause * 2 + 1);
+    return { config, device, absent: { why: why.message, pause, left: pause } };
+  };
+  /** The device, or what stands in for it where its token is another device of this server already. */
+  const unlessTwin = async (member: Member): Promise<Member> => {
+    const { config, device } = member;
+    if (member.absent !== undefined) return member;
+    const others = [...members.values()].filter(({ absent }) => absent === undefined);
+    const { identity } = device;
+    const twin = twinOf(
+      { config, identity },
+      others.map((other) => ({ config: other.config, identity: other.device.identity })),
+    );
+    if (twin === undefined) return member;
+    await device.close();
+    const hint = `Remove one of the two: \`casemate device remove ${config.id}\``;
+    const what = `its token is the device ${twin} already, through another module`;
+    return standIn(config, new CasemateError("ALREADY_EXISTS", what, { hint }), identity);
+  };
+  const take = (member: Member): void => {
+    members.set(member.config.id, member);
+    map.set(member.config.id, member.device);
+  };
+  /** Which token it is, a device knows only when it is there. */
+  const watch = ({ config, device }: Member): void => {
+    device.watch?.watch((event) => {
+      if (event.kind !== "state" || (event.state !== "operational" && event.state !== "locked")) return;
+      void inTurn(async () => {
+        const member = members.get(config.id);
+        if (member !== undefined && member.device === device && !closed) take(await unlessTwin(member));
+      });
+    });
   };
   const open = async (configs: readonly DeviceConfig[], needed?: DeviceConfig): Promise<void> => {
     const all = configs.map((config) => {
@@ -76,9 +109,11 @@ export async function openDevices(paths: DataPaths, log: Log): Promise<DeviceSet
       opening.set(config.id, opened);
       return opened;
     });
-    for (const member of await Promise.all(all)) {
-      members.set(member.config.id, member);
-      map.set(member.config.id, member.device);
+    for (const opened of await Promise.all(all)) {
+      // oxlint-disable-next-line no-await-in-loop -- which of two is the other's twin depends on what was before
+      const member = await unlessTwin(opened);
+      take(member);
+      watch(member);
     }
   };
   const inTurn = <T>(work: () => Promise<T>): Promise<T> => {

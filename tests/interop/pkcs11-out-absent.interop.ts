@@ -27,6 +27,7 @@ test(
       for (const args of [
         ["device", "objects", "p11-1"],
         ["device", "unlock", "p11-1", "--pin-file", pin],
+        ["device", "lock", "p11-1"],
         ["key", "adopt", "a", "--device", "p11-1", "--object-label", "theirs"],
         ["key", "create", "k", "--device", "p11-1", "--algorithm", "ec-p256", "--use", "sign"],
       ]) {
@@ -70,7 +71,10 @@ test(
       await allRefused(/no token labelled vault[\s\S]*there are: other[\s\S]*keeps trying/);
 
       hsm.token("vault");
-      await until(/operational/);
+      // It was locked while it was away, and stays so.
+      await until(/the token was locked, and waits for its PIN/);
+      const unlocked = await cli("device", "unlock", "p11-1", "--pin-file", pin);
+      assert.match(unlocked.stdout, /operational/, unlocked.stderr);
       assert.equal(
         (await cli("key", "create", "k", "--device", "p11-1", "--algorithm", "ec-p256", "--use", "sign")).status,
         0,

@@ -1,8 +1,10 @@
 /** A real HSM (SoftHSM stands in) from `device add` to `audit verify`, by the command line alone. */
 import assert from "node:assert/strict";
-import { chmodSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
+import { chmodSync, copyFileSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { kill } from "node:process";
 import { test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { casemate, run, startServer, temporary, type Ran } from "../e2e/harness.ts";
 import { ADDON, PIN, SOFTHSM, missing, softHsm } from "./pkcs11-out-harness.ts";
 
@@ -26,6 +28,7 @@ test("a token is added, used, adopted from and taken away by the command line", 
   const file = (name: string): string => join(directory.path, name);
   writeFileSync(file("pin"), `${PIN}\n`, { mode: 0o600 });
   writeFileSync(file("message"), "a message");
+  copyFileSync(SOFTHSM, file("libother.so"));
   hsm.tool("--keypairgen", "--key-type", "EC:prime256v1", "--label", "theirs", "--id", "77", "--usage-sign");
   // As an administrator would have it: the module's own configuration in the server's environment.
   process.env["SOFTHSM2_CONF"] = hsm.environment["SOFTHSM2_CONF"];
@@ -55,6 +58,12 @@ test("a token is added, used, adopted from and taken away by the command line", 
 
     for (const [args, message] of [
       [[...add, "--pin-file", file("pin")], /is the device p11-1 already \(ALREADY_EXISTS\)/],
+      // The same token through another library.
+      [
+        // The last of two options of one name is what counts.
+        [...add, "--module", file("libother.so"), "--pin-file", file("pin")],
+        /is the device p11-1 already, through another module \(ALREADY_EXISTS\)/,
+      ],
       // The same library by its name.
       [["device", "add", "pkcs11", "--module", "libsofthsm2.so", "--token", "vault"], /ALREADY_EXISTS/],
       [
@@ -74,6 +83,21 @@ test("a token is added, used, adopted from and taken away by the command line", 
       (JSON.parse(readFileSync(join(data, "devices.json"), "utf8")) as { devices: unknown[] }).devices.length,
       2,
     );
+
+    // The server sees a twin that somebody wrote into devices.json, too.
+    const listed = JSON.parse(readFileSync(join(data, "devices.json"), "utf8")) as { devices: { id: string }[] };
+    const twin = { ...listed.devices[1], id: "p11-2", module: file("libother.so") };
+    const write = (devices: unknown): void =>
+      writeFileSync(join(data, "devices.json"), JSON.stringify({ ...listed, devices }));
+    const reloaded = async (shows: RegExp): Promise<void> => {
+      kill((JSON.parse(readFileSync(join(data, "running.json"), "utf8")) as { pid: number }).pid, "SIGHUP");
+      for (let i = 0; i < 100; i++, await sleep(100))
+        if (shows.test((await cli("device", "show", "p11-2")).stdout)) return;
+      assert.fail(`p11-2 never was ${shows}`);
+    };
+    write([...listed.devices, twin]);
+    await reloaded(/absent[\s\S]*its token is the device p11-1 already, through another module/);
+    ok(await cli("device", "remove", "p11-2"));
 
     const shown = ok(await cli("device", "show", "p11-1"));
     assert.match(shown.stdout, /SoftHSM/);

@@ -147,9 +147,19 @@ export class Connection {
   }
 
   /** Ends the login, by ending the process that holds it. */
+  /** @throws DEVICE_ABSENT when there is nothing to lock; it stays locked all the same when it comes back. */
   async lock(): Promise<void> {
     this.#pins.lockedByPerson();
-    if (this.#state.at !== "up") return;
+    // A PIN may be on its way to a token that was just found.
+    await this.#settled(this.#options.limits.connectMs);
+    if (this.#state.at === "locked") return;
+    if (this.#state.at !== "up") {
+      const { message, cause, hint } = this.#absent();
+      throw new CasemateError("DEVICE_ABSENT", `there is nothing to lock: ${message}`, {
+        ...(cause === undefined ? {} : { cause }),
+        hint: `${hint}; when it comes back it stays locked until somebody unlocks it`,
+      });
+    }
     const reason = new CasemateError("DEVICE_LOCKED", "the token was locked", { hint: "unlock it with its PIN" });
     this.#end(this.#state.host.process, reason);
     await this.#lockable().catch(() => undefined);

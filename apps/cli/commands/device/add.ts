@@ -4,6 +4,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { CasemateError } from "@casemate/foundation/errors";
 import { prepareDataDirectory, readRunning, type DataPaths } from "@casemate/server/data-directory";
 import { checkDeviceId, readDevices, writeDevices, type DeviceConfig } from "@casemate/server/devices-file";
+import { twinOf } from "@casemate/server/twins";
 import { ADDABLE_DRIVERS, freeId, type AddableDriver } from "../../device-drivers.ts";
 import type { Session } from "../../session.ts";
 import type { Device } from "@casemate/sdk";
@@ -46,6 +47,27 @@ async function waitFor(session: Session, id: string, present: boolean): Promise<
   });
 }
 
+/** Takes back a device whose token is another one's, which only the token tells. @throws ALREADY_EXISTS. */
+async function refuseTwin(
+  session: Session,
+  added: Parameters<typeof twinOf>[0],
+  before: readonly DeviceConfig[],
+): Promise<void> {
+  const identities = new Map((await devicesNow(session)).map(({ identity }) => [identity.id, identity]));
+  const others = before.flatMap((config) => {
+    const identity = identities.get(config.id);
+    return identity === undefined ? [] : [{ config, identity }];
+  });
+  const twin = twinOf(added, others);
+  if (twin === undefined) return;
+  writeDevices(session.paths, before);
+  if (askToReload(session)) await waitFor(session, added.config.id, false);
+  session.out.progress("");
+  throw new CasemateError("ALREADY_EXISTS", `the token is the device ${twin} already, through another module`, {
+    hint: `Use ${twin}, or \`casemate device remove ${twin}\` first.`,
+  });
+}
+
 async function add(session: Session, driver: AddableDriver, options: Record<string, unknown>): Promise<void> {
   const { paths, out } = session;
   prepareDataDirectory(paths.root);
@@ -61,6 +83,7 @@ async function add(session: Session, driver: AddableDriver, options: Record<stri
   writeDevices(paths, [...devices, config]);
   out.progress(`opening ${id} …`);
   const device = askToReload(session) ? await waitFor(session, id, true) : undefined;
+  if (device !== undefined) await refuseTwin(session, { config, identity: device.identity }, devices);
   out.progress("");
   out.answer(device ?? config, () => {
     if (device === undefined) out.line(`Device ${id} is added; the next \`casemate up\` opens it.`);
