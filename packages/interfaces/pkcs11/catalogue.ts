@@ -7,7 +7,7 @@ import { CKA, CKK, CKO } from "@casemate/protocols/p11-rpc";
 import type { Ports } from "./context.ts";
 import { curveByParams, keyOfPoint } from "./curves.ts";
 import { INTERNAL, keyObjects, MADE_HERE } from "./key-object.ts";
-import { matches, type P11Object } from "./object.ts";
+import { matches, valueOf, type P11Object } from "./object.ts";
 import { bytesOf, fromWireTemplate, numberOf, valueKey, type Template } from "./values.ts";
 
 /** A token object and where it lives. */
@@ -98,7 +98,7 @@ class View {
     this.#groups.delete(group);
     for (const [type, index] of this.#indexes) {
       for (const object of before.objects) {
-        const value = object.attributes.get(type);
+        const value = valueOf(object, type);
         if (value !== undefined) index.get(valueKey(value))?.delete(object);
       }
     }
@@ -135,7 +135,7 @@ class View {
 }
 
 function addTo(index: Map<string, Set<TokenObject>>, type: number, object: TokenObject): void {
-  const value = object.attributes.get(type);
+  const value = valueOf(object, type);
   if (value === undefined) return;
   const key = valueKey(value);
   const present = index.get(key);

@@ -1,6 +1,7 @@
 // Implements: PKCS #11 v3.0 §4, objects: what they are, what may be read, what may be changed.
 import type { KeyObject } from "node:crypto";
 import type { KeyAlgorithm } from "@casemate/devices/contract";
+import { toUtf8 } from "@casemate/foundation/bytes";
 import { CKA, CKO } from "@casemate/protocols/p11-rpc";
 import type { SessionKey, SessionPrivate, SessionSecret } from "./session-keyring.ts";
 import { failure } from "./status.ts";
@@ -70,33 +71,29 @@ export function isHidden(object: P11Object, type: number): boolean {
   );
 }
 
+/** The value of an attribute: what is held, and the name that every object has (PKCS #11 v3.0 §4.4). */
+export function valueOf(object: P11Object, type: number): Value | undefined {
+  return type === CKA.UNIQUE_ID ? toUtf8(object.uid) : object.attributes.get(type);
+}
+
 export function matches(object: P11Object, template: Template): boolean {
   for (const [type, wanted] of template) {
-    const value = object.attributes.get(type);
+    const value = valueOf(object, type);
     if (value === undefined || isHidden(object, type) || !sameValue(value, wanted)) return false;
   }
   return true;
 }
 
-/** What C_SetAttributeValue may change at any time. */
-const FREE: ReadonlySet<number> = new Set([
-  CKA.LABEL,
-  CKA.ID,
-  CKA.SUBJECT,
-  CKA.ISSUER,
-  CKA.SERIAL_NUMBER,
-  CKA.START_DATE,
-  CKA.END_DATE,
-  CKA.ENCRYPT,
-  CKA.DECRYPT,
-  CKA.SIGN,
-  CKA.SIGN_RECOVER,
-  CKA.VERIFY,
-  CKA.VERIFY_RECOVER,
-  CKA.WRAP,
-  CKA.UNWRAP,
-  CKA.DERIVE,
+const CHANGES_OF_KEYS = [CKA.LABEL, CKA.ID, CKA.START_DATE, CKA.END_DATE, CKA.DERIVE] as const;
+/** What C_SetAttributeValue may change at any time, by class; of a certificate §4.6.3 says which. */
+const FREE: ReadonlyMap<number, ReadonlySet<number>> = new Map<number, ReadonlySet<number>>([
+  [CKO.DATA, new Set([CKA.LABEL])],
+  [CKO.CERTIFICATE, new Set([CKA.LABEL, CKA.ID, CKA.ISSUER, CKA.SERIAL_NUMBER])],
+  [CKO.PUBLIC_KEY, new Set([...CHANGES_OF_KEYS, CKA.SUBJECT, CKA.ENCRYPT, CKA.VERIFY, CKA.VERIFY_RECOVER, CKA.WRAP])],
+  [CKO.PRIVATE_KEY, new Set([...CHANGES_OF_KEYS, CKA.SUBJECT, CKA.DECRYPT, CKA.SIGN, CKA.SIGN_RECOVER, CKA.UNWRAP])],
+  [CKO.SECRET_KEY, new Set([...CHANGES_OF_KEYS, CKA.ENCRYPT, CKA.DECRYPT, CKA.SIGN, CKA.VERIFY, CKA.WRAP, CKA.UNWRAP])],
 ]);
+const NONE: ReadonlySet<number> = new Set();
 /** Booleans that can only be changed to this value; once there, they stay (footnotes 11 and 12 of Table 10). */
 const ONE_WAY: ReadonlyMap<number, boolean> = new Map([
   [CKA.SENSITIVE, true],
@@ -118,9 +115,10 @@ export function checkChange(
   { copying, trusts }: { readonly copying: boolean; readonly trusts: boolean },
 ): void {
   if (!copying && booleanOf(object.attributes, CKA.MODIFIABLE) === false) throw failure("ACTION_PROHIBITED");
+  const free = FREE.get(classOf(object)) ?? NONE;
   for (const [type, value] of changes) {
-    const before = object.attributes.get(type);
-    if (before === undefined && !FREE.has(type) && !(SECRETS.has(type) && isKeyClass(classOf(object))))
+    const before = valueOf(object, type);
+    if (before === undefined && !free.has(type) && !(SECRETS.has(type) && isKeyClass(classOf(object))))
       throw failure("ATTRIBUTE_TYPE_INVALID", `0x${type.toString(16)}`);
     if (copying && (type === CKA.TOKEN || type === CKA.PRIVATE || type === CKA.MODIFIABLE)) continue;
     // A copy is an object of its own, and what a data object holds is all its application's.
@@ -129,7 +127,7 @@ export function checkChange(
     const only = ONE_WAY.get(type);
     if (only !== undefined && (copying ? value === only || before === value : value === only && before !== only))
       continue;
-    if (!FREE.has(type)) throw failure("ATTRIBUTE_READ_ONLY", `0x${type.toString(16)}`);
+    if (!free.has(type)) throw failure("ATTRIBUTE_READ_ONLY", `0x${type.toString(16)}`);
     if (before !== undefined && typeof before !== typeof value) throw failure("ATTRIBUTE_VALUE_INVALID");
   }
 }
@@ -139,6 +137,6 @@ export type Shown = { readonly value: Value } | { readonly missing: "sensitive" 
 
 export function show(object: P11Object, type: number): Shown {
   if (isHidden(object, type)) return { missing: "sensitive" };
-  const value = object.attributes.get(type);
+  const value = valueOf(object, type);
   return value === undefined ? { missing: "unknown" } : { value };
 }

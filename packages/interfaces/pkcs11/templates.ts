@@ -8,7 +8,7 @@ import { publicAttributes } from "./key-object.ts";
 import { SECRETS, type Material } from "./object.ts";
 import type { SessionPrivate, SessionSecret } from "./session-keyring.ts";
 import { failure } from "./status.ts";
-import { bytesOf, numberOf, type Template, type Value } from "./values.ts";
+import { bytesOf, numberOf, sameValue, type Template, type Value } from "./values.ts";
 
 const EMPTY = new Uint8Array(0);
 
@@ -345,10 +345,16 @@ export function publicMaterial(attributes: Map<number, Value>): Material {
   else required(attributes, CKA.EC_PARAMS, CKA.EC_POINT);
   const key = publicKeyOf(attributes);
   if (key === undefined) throw failure("ATTRIBUTE_VALUE_INVALID");
-  for (const [type, value] of publicAttributes(key, key.export({ format: "der", type: "spki" }))) {
+  const own = publicAttributes(key, key.export({ format: "der", type: "spki" }));
+  for (const [type, value] of own) {
+    const given = type === CKA.MODULUS_BITS || type === CKA.PUBLIC_KEY_INFO ? attributes.get(type) : undefined;
+    if (given !== undefined && !sameValue(given, EMPTY) && !sameValue(given, value))
+      throw failure("TEMPLATE_INCONSISTENT", `0x${type.toString(16)} is of another key`);
+  }
+  for (const [type, value] of own) {
     // The point stays as the application wrote it, wrapped in an OCTET STRING or not.
     if (type !== CKA.EC_POINT || octetString(bytesOf(attributes, type) ?? EMPTY) === undefined) {
-      if (!attributes.has(type)) attributes.set(type, value);
+      if (!attributes.has(type) || type === CKA.PUBLIC_KEY_INFO) attributes.set(type, value);
     }
   }
   if (keyType !== CKK.RSA && curveOfKey(key) === undefined) throw failure("CURVE_NOT_SUPPORTED");

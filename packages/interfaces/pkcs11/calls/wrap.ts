@@ -21,6 +21,7 @@ import { named } from "../session-keyring.ts";
 import { failure } from "../status.ts";
 import { keyTypeIn, required } from "../templates.ts";
 import { fromWireTemplate, isTemplate, numberOf, sameValue, type Template, type Value } from "../values.ts";
+import { mayMake } from "./create.ts";
 import { checkKey, mechanismRow } from "./init.ts";
 import { agree, newSecret } from "./new-secret.ts";
 import type { Calls } from "./types.ts";
@@ -106,6 +107,7 @@ async function unwrapInDevice(
 ): Promise<number> {
   if (unwrapping.kind !== "device" || row.wrap === undefined) throw failure("UNWRAPPING_KEY_TYPE_INCONSISTENT");
   if (template.get(CKA.TOKEN) !== true) throw failure("TEMPLATE_INCONSISTENT", "a device unwraps into token keys");
+  mayMake(application, session, true, true);
   const keyType = keyTypeIn(template);
   const algorithm =
     template.get(CKA.CLASS) === CKO.PRIVATE_KEY
