@@ -70,7 +70,7 @@ test("numbers that do not belong together are refused, and nothing takes long", 
     ["another key's modulus", { ...bare(key), n: other.n }],
     ["another exponent", { ...bare(key), e: Uint8Array.of(3) }],
     ["an even exponent", { ...bare(key), e: Uint8Array.of(4) }],
-    ["no exponent", { ...bare(key), e: NONE }],
+    ["no exponent, and another key's d", { ...bare(key), d: other.d, e: NONE }],
     ["an exponent of 2^256", { ...bare(key), e: Uint8Array.of(1, ...new Uint8Array(32)) }],
     ["d of 0", { ...bare(key), d: Uint8Array.of(0) }],
     ["d of 1 with e of 1", { ...bare(key), d: Uint8Array.of(1), e: Uint8Array.of(1) }],
@@ -87,3 +87,16 @@ test("numbers that do not belong together are refused, and nothing takes long", 
 function gcd(a: bigint, b: bigint): bigint {
   return b === 0n ? a : gcd(b, a % b);
 }
+
+test("a public exponent that is left out follows from the primes, or is a usual one", () => {
+  for (const exponent of [65_537, 3, 17]) {
+    const key = numbers(1024, exponent);
+    const without = { ...bare(key), e: NONE };
+    assert.equal(big(withPrimes(without).e), BigInt(exponent));
+    assert.equal(big(withPrimes({ ...key, e: NONE }).e), BigInt(exponent));
+  }
+  const odd = numbers(1024, 4_294_967_291);
+  assert.equal(big(withPrimes({ ...bare(odd), p: odd.p, q: odd.q, e: NONE }).e), 4_294_967_291n);
+  assert.throws(() => withPrimes({ ...bare(odd), e: NONE }), badRequest);
+  assert.throws(() => withPrimes({ ...odd, e: NONE, p: numbers(1024).p }), badRequest);
+});

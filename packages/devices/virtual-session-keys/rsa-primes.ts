@@ -64,12 +64,31 @@ function factors(n: bigint, e: bigint, d: bigint): readonly [bigint, bigint] | u
   return fits ? [p, q] : undefined;
 }
 
+/** What nearly all keys have; tried where the exponent is not given (PKCS #11 v3.0 §2.1.3 lets it be left out). */
+const USUAL_EXPONENTS = [65_537n, 3n, 17n, 5n, 257n];
+
+/** @throws BAD_REQUEST when it follows neither from the primes nor by trying. */
+function publicExponent(given: Numbers): bigint {
+  const [n, d, p, q] = [integer(given.n), integer(given.d), integer(given.p), integer(given.q)];
+  if (p > 1n && q > 1n) {
+    const order = ((p - 1n) * (q - 1n)) / gcd(p - 1n, q - 1n);
+    const e = order > 1n ? inverse(d % order, order) : 0n;
+    if (p * q === n && (e * d) % order === 1n) return e;
+    throw refuse("BAD_REQUEST", "these primes do not belong to this modulus and exponent");
+  }
+  const found = USUAL_EXPONENTS.find((e) => factors(n, e, d) !== undefined);
+  if (found === undefined)
+    throw refuse("BAD_REQUEST", "without primes and with an unusual public exponent, that is needed");
+  return found;
+}
+
 /**
- * All numbers of a key of which modulus and exponents are given, and perhaps some of the others: PKCS #11 lets applications leave
+ * All numbers of a key of which modulus and private exponent are given, and perhaps some of the others: PKCS #11 lets applications leave
  * them out, and OpenSSL wants them all. A whole set is passed on as it is.
  * @throws BAD_REQUEST for numbers that do not belong together.
  */
 export function withPrimes(given: Numbers): Numbers {
+  if (given.e.length === 0) return withPrimes({ ...given, e: octets(publicExponent(given)) });
   if (PARTS.every((part) => given[part].length > 0)) return given;
   const [n, e, d] = [integer(given.n), integer(given.e), integer(given.d)];
   if (e % 2n === 0n || e >> BigInt(MOST_EXPONENT_BITS) !== 0n)

@@ -183,7 +183,17 @@ describe("session keys on their way", () => {
       assert.ok(verify("sha256", message, rsa.publicKey, await sign(CKM.SHA256_RSA_PKCS, bare, message)));
     }
     const withoutExponent = withoutPrimes.filter(({ type }) => type !== CKA.PUBLIC_EXPONENT);
-    assert.equal(await client.rv("C_CreateObject", session, withoutExponent), CKR.TEMPLATE_INCOMPLETE);
+    const [found] = await client.call("C_CreateObject", session, withoutExponent);
+    assert.equal(await read(found, CKA.PUBLIC_EXPONENT), "010001");
+    assert.ok(verify("sha256", message, rsa.publicKey, await sign(CKM.SHA256_RSA_PKCS, found, message)));
+    const odd = generateKeyPairSync("rsa", { modulusLength: 2048, publicExponent: 65_539 }).privateKey;
+    const { n, d } = odd.export({ format: "jwk" });
+    const unusual = withoutExponent.map((given) =>
+      given.type === CKA.MODULUS || given.type === CKA.PRIVATE_EXPONENT
+        ? attribute(given.type, part(given.type === CKA.MODULUS ? n : d))
+        : given,
+    );
+    assert.equal(await client.rv("C_CreateObject", session, unusual), CKR.TEMPLATE_INCOMPLETE);
     const wrongExponent = withoutPrimes.map((given) =>
       given.type === CKA.PUBLIC_EXPONENT ? attribute(CKA.PUBLIC_EXPONENT, Uint8Array.of(3)) : given,
     );

@@ -306,9 +306,8 @@ export function privateImport(template: Template): PrivateImport {
     return value;
   };
   if (keyType === CKK.RSA) {
-    // PKCS #11 v3.0 §2.1.3: what else belongs to a key may be left out. The process that holds it finds the primes, for which it
-    // needs the public exponent; without that only factoring would find them.
-    required(template, CKA.MODULUS, CKA.PRIVATE_EXPONENT, CKA.PUBLIC_EXPONENT);
+    // PKCS #11 v3.0 §2.1.3: what else belongs to a key may be left out. The process that holds it finds the rest.
+    required(template, CKA.MODULUS, CKA.PRIVATE_EXPONENT);
     const request = {
       n: part(CKA.MODULUS),
       e: part(CKA.PUBLIC_EXPONENT),

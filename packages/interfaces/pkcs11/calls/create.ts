@@ -134,7 +134,9 @@ async function createPrivate(application: Application, session: Session, templat
     given.name === "importRsa"
       ? sessionKeys.make(to, given.name, { ...given.request, ...grants }, IMPORT)
       : sessionKeys.make(to, given.name, { ...given.request, ...grants }, IMPORT);
-  const key = await named(made, NOT_A_KEY);
+  // Without it an unusual exponent is not found.
+  const lacking = given.name === "importRsa" && given.request.e.length === 0 && given.request.p.length === 0;
+  const key = await named(made, lacking ? { BAD_REQUEST: "TEMPLATE_INCOMPLETE" } : NOT_A_KEY);
   return device ? passOn(application, session, template, key) : placeKey(application, session, attributes, key);
 }
 
