@@ -145,7 +145,7 @@ describe("the rules for session keys", () => {
   });
 
   test("a policy that forbids the use is obeyed for every use, and the refusal is on record", async () => {
-    const key = await generic();
+    const key = await generic(attribute(CKA.SIGN, true), attribute(CKA.VERIFY, true), attribute(CKA.DERIVE, true));
     const block = await aes();
     const [checking, signing] = await client.call(
       "C_GenerateKeyPair",

@@ -172,6 +172,9 @@ describe("the letter of PKCS #11", () => {
         attribute(CKA.CLASS, CKO.SECRET_KEY),
         attribute(CKA.KEY_TYPE, CKK.GENERIC_SECRET),
         attribute(CKA.VALUE, toUtf8("abc")),
+        attribute(CKA.SIGN, true),
+        attribute(CKA.VERIFY, true),
+        attribute(CKA.DERIVE, true),
       ]);
       await client.call("C_SignInit", session, mechanism(mac), key);
       const [signed] = await client.call("C_Sign", session, toUtf8("message"), 64);
@@ -207,6 +210,7 @@ describe("the letter of PKCS #11", () => {
     const derive = async (base: Template, derived: Template): Promise<readonly unknown[]> => {
       const [key] = await client.call("C_GenerateKey", session, mechanism(CKM.GENERIC_SECRET_KEY_GEN), [
         attribute(CKA.VALUE_LEN, 32),
+        attribute(CKA.DERIVE, true),
         ...base,
       ]);
       const [made] = await client.call("C_DeriveKey", session, mechanism(CKM.SHA256_KEY_DERIVATION), key, [...derived]);
@@ -217,6 +221,11 @@ describe("the letter of PKCS #11", () => {
     assert.deepEqual(await derive(hidden, hidden), [1, 1]);
     assert.deepEqual(await derive(hidden, OPEN), [0, 0]);
     assert.deepEqual(await derive(OPEN, hidden), [0, 0]);
+  });
+
+  test("no key derives others unless its template says so", async () => {
+    const [, privateKey] = await pairOf([], []);
+    for (const key of [privateKey, await aes()]) assert.equal(await read(key, CKA.DERIVE), 0);
   });
 
   test("a template names no value of a key that is made here", async () => {

@@ -122,8 +122,8 @@ const USAGES: readonly number[] = [
 /** What a key may do when its template says nothing about its use, as programs expect. */
 const USUAL: ReadonlyMap<number, readonly number[]> = new Map([
   [CKO.PUBLIC_KEY, [CKA.ENCRYPT, CKA.VERIFY]],
-  [CKO.PRIVATE_KEY, [CKA.DECRYPT, CKA.SIGN, CKA.DERIVE]],
-  [CKO.SECRET_KEY, [CKA.ENCRYPT, CKA.DECRYPT, CKA.SIGN, CKA.VERIFY, CKA.DERIVE]],
+  [CKO.PRIVATE_KEY, [CKA.DECRYPT, CKA.SIGN]],
+  [CKO.SECRET_KEY, [CKA.ENCRYPT, CKA.DECRYPT, CKA.SIGN, CKA.VERIFY]],
 ]);
 
 /** Attributes that only the token sets. */
