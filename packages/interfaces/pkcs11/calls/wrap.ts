@@ -11,11 +11,12 @@ import {
   type ByteReply,
   type Mechanism,
 } from "@casemate/protocols/p11-rpc";
+import type { KeyAlgorithm } from "@casemate/devices/contract";
 import type { Application } from "../application.ts";
 import { need } from "../context.ts";
 import { importToDevice, pairAlgorithm, secretAlgorithm } from "../device-keys.ts";
 import { HASH_BYTES, type MechanismRow } from "../mechanisms.ts";
-import { allows, matches, sessionKeyOf, type Material, type P11Object } from "../object.ts";
+import { allows, matches, sessionKeyOf, type DeviceKey, type Material, type P11Object } from "../object.ts";
 import type { Session } from "../session.ts";
 import { named } from "../session-keyring.ts";
 import { failure } from "../status.ts";
@@ -97,6 +98,31 @@ function demanded(base: P11Object, type: number, template: Template): Map<number
   return merged;
 }
 
+/** From how many bytes of PKCS#8 an RSA key is of this size. */
+const RSA_SIZES = [
+  [2100, 4096],
+  [1500, 3072],
+  [0, 2048],
+] as const;
+
+/**
+ * What is in a wrapped key, which only the device sees: the template need not say its size (PKCS #11 v3.0 §5.18.4), the length of
+ * what wraps it does. A wrong guess is refused by the device.
+ */
+function wrappedAlgorithm(row: MechanismRow, by: DeviceKey, wrapped: Uint8Array, template: Template): KeyAlgorithm {
+  const keyType = keyTypeIn(template);
+  // RFC 3394 and RFC 5649 add eight bytes; CKM_RSA_AES_KEY_WRAP has the AES key before them.
+  const length = wrapped.length - 8 - (row.wrap === "rsa-aes-kwp" ? Number(by.algorithm.slice(4)) / 8 : 0);
+  if (template.get(CKA.CLASS) !== CKO.PRIVATE_KEY)
+    return secretAlgorithm(keyType, numberOf(template, CKA.VALUE_LEN) ?? length);
+  if (keyType !== CKK.RSA) required(template, CKA.EC_PARAMS);
+  else if (!template.has(CKA.MODULUS_BITS)) {
+    const bits = RSA_SIZES.find(([from]) => length >= from)?.[1] ?? 2048;
+    return pairAlgorithm(keyType, new Map([[CKA.MODULUS_BITS, bits]]));
+  }
+  return pairAlgorithm(keyType, template);
+}
+
 async function unwrapInDevice(
   application: Application,
   session: Session,
@@ -108,11 +134,7 @@ async function unwrapInDevice(
   if (unwrapping.kind !== "device" || row.wrap === undefined) throw failure("UNWRAPPING_KEY_TYPE_INCONSISTENT");
   if (template.get(CKA.TOKEN) !== true) throw failure("TEMPLATE_INCONSISTENT", "a device unwraps into token keys");
   mayMake(application, session, true, true);
-  const keyType = keyTypeIn(template);
-  const algorithm =
-    template.get(CKA.CLASS) === CKO.PRIVATE_KEY
-      ? pairAlgorithm(keyType, template)
-      : secretAlgorithm(keyType, numberOf(template, CKA.VALUE_LEN) ?? 32);
+  const algorithm = wrappedAlgorithm(row, unwrapping.key, wrapped, template);
   const [object] = await importToDevice(
     application,
     need(application.user(session)),

@@ -1,0 +1,166 @@
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+import { toUtf8 } from "@casemate/foundation/bytes";
+import { CKA, CKF, CKK, CKM, CKO, CKR, CKU } from "@casemate/protocols/p11-rpc";
+import { attribute, mechanism, pkcs11Bench, TestClient, type Pkcs11Bench } from "@casemate/testkit/pkcs11";
+import { createPkcs11Server } from "./index.ts";
+
+const RO = CKF.SERIAL_SESSION;
+const RW = RO | CKF.RW_SESSION;
+const P256 = Uint8Array.fromHex("06082a8648ce3d030107");
+const KEY = Uint8Array.fromHex("000102030405060708090a0b0c0d0e0f");
+type Template = readonly ReturnType<typeof attribute>[];
+
+/** As standard.test.ts: what objects are, and how they come into devices. */
+describe("the letter of PKCS #11, about objects", () => {
+  let bench: Pkcs11Bench;
+  let client: TestClient;
+  let session: number;
+  before(async () => {
+    bench = await pkcs11Bench((parts) => createPkcs11Server({ ...parts, objects: parts.keyring.objects }));
+    client = await TestClient.open(bench.socketPath, { version: 2 });
+    [session] = await client.call("C_OpenSession", 0, RW);
+    await client.call("C_Login", session, CKU.USER, toUtf8(bench.adminToken));
+  });
+  after(async () => {
+    await client[Symbol.asyncDispose]();
+    await bench[Symbol.asyncDispose]();
+  });
+
+  const aes = async (value = KEY): Promise<number> =>
+    (
+      await client.call("C_CreateObject", session, [
+        attribute(CKA.CLASS, CKO.SECRET_KEY),
+        attribute(CKA.KEY_TYPE, CKK.AES),
+        attribute(CKA.VALUE, value),
+      ])
+    )[0];
+  const pairOf = (publicPart: Template, privatePart: Template, at = session) =>
+    client.call(
+      "C_GenerateKeyPair",
+      at,
+      mechanism(CKM.EC_KEY_PAIR_GEN),
+      [attribute(CKA.EC_PARAMS, P256), ...publicPart],
+      privatePart,
+    );
+  const read = async (object: number, type: number, at = session) => {
+    const [[found], rv] = await client.call("C_GetAttributeValue", at, object, [{ type, capacity: 4096 }]);
+    return rv === CKR.OK ? found?.value : rv;
+  };
+  test("what may be changed depends on the class", async () => {
+    const [publicKey] = await pairOf([], []);
+    const [data] = await client.call("C_CreateObject", session, [attribute(CKA.CLASS, CKO.DATA)]);
+    const [certificate] = await client.call("C_CreateObject", session, [
+      attribute(CKA.CLASS, CKO.CERTIFICATE),
+      attribute(CKA.CERTIFICATE_TYPE, 0),
+      attribute(CKA.SUBJECT, toUtf8("s")),
+      attribute(CKA.VALUE, toUtf8("abc")),
+    ]);
+    const set = (object: number, type: number, value: boolean | Uint8Array) =>
+      client.rv("C_SetAttributeValue", session, object, [attribute(type, value)]);
+    const bytes = toUtf8("x");
+    assert.equal(await set(data, CKA.ENCRYPT, true), CKR.ATTRIBUTE_TYPE_INVALID);
+    assert.equal(await set(data, CKA.ID, bytes), CKR.ATTRIBUTE_TYPE_INVALID);
+    assert.equal(await set(data, CKA.LABEL, bytes), CKR.OK);
+    assert.equal(await set(await aes(), CKA.ISSUER, bytes), CKR.ATTRIBUTE_TYPE_INVALID);
+    assert.equal(await set(publicKey, CKA.SUBJECT, bytes), CKR.OK);
+    assert.equal(await set(certificate, CKA.SUBJECT, bytes), CKR.ATTRIBUTE_READ_ONLY);
+    assert.equal(await set(certificate, CKA.START_DATE, toUtf8("20260101")), CKR.ATTRIBUTE_READ_ONLY);
+    assert.equal(await set(certificate, CKA.SERIAL_NUMBER, bytes), CKR.OK);
+  });
+
+  test("a public key that is brought in has the size and the structure of its own value", async () => {
+    const [publicKey] = await client.call(
+      "C_GenerateKeyPair",
+      session,
+      mechanism(CKM.RSA_PKCS_KEY_PAIR_GEN),
+      [attribute(CKA.MODULUS_BITS, 1024)],
+      [],
+    );
+    const template = [
+      attribute(CKA.CLASS, CKO.PUBLIC_KEY),
+      attribute(CKA.KEY_TYPE, CKK.RSA),
+      attribute(CKA.MODULUS, (await read(publicKey, CKA.MODULUS)) as Uint8Array),
+      attribute(CKA.PUBLIC_EXPONENT, new Uint8Array([1, 0, 1])),
+    ];
+    const create = (...more: Template) => client.rv("C_CreateObject", session, [...template, ...more]);
+    assert.equal(await create(attribute(CKA.MODULUS_BITS, 1024)), CKR.OK);
+    assert.equal(await create(attribute(CKA.MODULUS_BITS, 2048)), CKR.TEMPLATE_INCONSISTENT);
+    assert.equal(await create(attribute(CKA.PUBLIC_KEY_INFO, KEY)), CKR.TEMPLATE_INCONSISTENT);
+  });
+
+  test("a session that only reads unwraps nothing into a device", async () => {
+    const use = [attribute(CKA.TOKEN, true), attribute(CKA.VALUE_LEN, 32)];
+    const [wrapping] = await client.call("C_GenerateKey", session, mechanism(CKM.AES_KEY_GEN), [
+      ...use,
+      attribute(CKA.WRAP, true),
+      attribute(CKA.UNWRAP, true),
+    ]);
+    const [key] = await client.call("C_GenerateKey", session, mechanism(CKM.AES_KEY_GEN), [
+      ...use,
+      attribute(CKA.EXTRACTABLE, true),
+    ]);
+    const kwp = mechanism(CKM.AES_KEY_WRAP_KWP);
+    const [wrapped] = await client.call("C_WrapKey", session, kwp, wrapping, key, 1024);
+    const template = [
+      attribute(CKA.CLASS, CKO.SECRET_KEY),
+      attribute(CKA.KEY_TYPE, CKK.AES),
+      attribute(CKA.TOKEN, true),
+    ];
+    const [reader] = await client.call("C_OpenSession", 0, RO);
+    const unwrap = (at: number) => client.rv("C_UnwrapKey", at, kwp, wrapping, wrapped as Uint8Array, template);
+    assert.equal(await unwrap(reader), CKR.SESSION_READ_ONLY);
+    assert.equal(await unwrap(session), CKR.OK);
+    await client.call("C_CloseSession", reader);
+  });
+
+  test("a device unwraps keys of any size, which their templates need not say", async () => {
+    const token = attribute(CKA.TOKEN, true);
+    const exportable = [token, attribute(CKA.EXTRACTABLE, true)];
+    const [wrapping] = await client.call("C_GenerateKey", session, mechanism(CKM.AES_KEY_GEN), [
+      attribute(CKA.VALUE_LEN, 32),
+      token,
+      attribute(CKA.WRAP, true),
+      attribute(CKA.UNWRAP, true),
+    ]);
+    const kwp = mechanism(CKM.AES_KEY_WRAP_KWP);
+    const again = async (key: number, objectClass: number, keyType: number): Promise<number> => {
+      const [wrapped] = await client.call("C_WrapKey", session, kwp, wrapping, key, 8192);
+      const template = [attribute(CKA.CLASS, objectClass), attribute(CKA.KEY_TYPE, keyType), token];
+      return (await client.call("C_UnwrapKey", session, kwp, wrapping, wrapped as Uint8Array, template))[0];
+    };
+    for (const bytes of [16, 24, 32]) {
+      const template = [attribute(CKA.VALUE_LEN, bytes), ...exportable];
+      const [key] = await client.call("C_GenerateKey", session, mechanism(CKM.AES_KEY_GEN), template);
+      assert.equal(await read(await again(key, CKO.SECRET_KEY, CKK.AES), CKA.VALUE_LEN), bytes);
+    }
+    for (const bits of [2048, 3072, 4096]) {
+      const [publicKey, key] = await client.call(
+        "C_GenerateKeyPair",
+        session,
+        mechanism(CKM.RSA_PKCS_KEY_PAIR_GEN),
+        [attribute(CKA.MODULUS_BITS, bits), token],
+        [attribute(CKA.SIGN, true), ...exportable],
+      );
+      const unwrapped = await again(key, CKO.PRIVATE_KEY, CKK.RSA);
+      assert.deepEqual(await read(unwrapped, CKA.MODULUS), await read(publicKey, CKA.MODULUS));
+    }
+    const [, curveKey] = await pairOf([token], [attribute(CKA.SIGN, true), ...exportable]);
+    await assert.rejects(again(curveKey, CKO.PRIVATE_KEY, CKK.EC), { rv: CKR.TEMPLATE_INCOMPLETE });
+  });
+
+  for (const token of [false, true]) {
+    test(`every object has a name of its own, by which it is found (${token ? "token" : "session"} object)`, async () => {
+      const make = async (): Promise<number> => (await pairOf([], [attribute(CKA.TOKEN, token)]))[1];
+      const [one, two] = [await make(), await make()];
+      const name = (await read(one, CKA.UNIQUE_ID)) as Uint8Array;
+      assert.notDeepEqual(await read(two, CKA.UNIQUE_ID), name);
+      await client.call("C_FindObjectsInit", session, [attribute(CKA.UNIQUE_ID, name)]);
+      const [found] = await client.call("C_FindObjects", session, 10);
+      await client.call("C_FindObjectsFinal", session);
+      assert.deepEqual(found, [one]);
+      const changes = [attribute(CKA.UNIQUE_ID, toUtf8("mine"))];
+      assert.equal(await client.rv("C_SetAttributeValue", session, one, changes), CKR.ATTRIBUTE_READ_ONLY);
+    });
+  }
+});
