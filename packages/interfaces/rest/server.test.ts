@@ -4,6 +4,7 @@ import type { CasemateError } from "@casemate/foundation/errors";
 import { systemClock } from "@casemate/foundation/effects";
 import type { Caller, Keyring } from "@casemate/keyring/core";
 import { createRestServer } from "@casemate/interfaces/rest";
+import { restBench } from "@casemate/testkit/rest";
 
 const caller: Caller = { principal: "admin", kind: "user", roles: ["admin"], source: "test" };
 
@@ -34,4 +35,25 @@ test("a signature comes back as base64 and a refusal before the use case is audi
   } finally {
     await server.close();
   }
+});
+
+test("lists by state, the key and its use follow a date at that very millisecond", async () => {
+  await using server = await restBench();
+  const { clock } = server.temporary;
+  const deactivateAt = new Date(clock.now() + 60_000).toISOString();
+  const made = await server.call({ url: "/v1/keys", body: { name: "k", algorithm: "ed25519", deactivateAt } });
+  assert.equal(made.status, 201);
+  const seen = async (): Promise<readonly unknown[]> => {
+    const count = async (state: string): Promise<number> => {
+      const { json } = await server.call({ url: `/v1/keys?state=${state}` });
+      return (json["items"] as readonly unknown[]).length;
+    };
+    const { json } = await server.call({ url: "/v1/keys/k" });
+    const used = await server.call({ url: "/v1/keys/k/sign", body: { input: "AAAA" } });
+    return [await count("active"), await count("deactivated"), json["state"], used.status, used.json["code"]];
+  };
+  clock.advance(59_999);
+  assert.deepEqual(await seen(), [1, 0, "active", 200, undefined]);
+  clock.advance(1);
+  assert.deepEqual(await seen(), [0, 1, "deactivated", 409, "KEY_STATE"]);
 });

@@ -1,6 +1,7 @@
 import type { Action } from "../actions.ts";
 import { commit, type Core } from "../core.ts";
 import type { Note } from "../guard.ts";
+import { datedRecord, datesDone } from "../lifecycle/dated.ts";
 import type { Caller, KeyView } from "../types.ts";
 import { keyEntry } from "./key-cache.ts";
 import { toRow, type KeyRecord } from "./key-record.ts";
@@ -21,7 +22,51 @@ export async function saveKey(core: Core, record: KeyRecord, note?: Note): Promi
   return next;
 }
 
-/** A change of one key: alone on that name, authorized, saved, recorded. */
+/** Work that changes one key: alone on that name, authorized, recorded. */
+export function alone<T>(
+  core: Core,
+  caller: Caller,
+  action: Action,
+  name: string,
+  work: (record: KeyRecord, note: Note) => Promise<T>,
+): Promise<T> {
+  return core.locks.run(`key/${name}`, () =>
+    core.guard.key(caller, action, name, async ({ record }, note) => work(await settleDates(core, record), note)),
+  );
+}
+
+/** A date that passed since the schedule ran is written down and put on record before a change that would otherwise hide it. */
+async function settleDates(core: Core, record: KeyRecord): Promise<KeyRecord> {
+  const stored = await core.keys.stored(record.name);
+  const dated = datedRecord(stored, core.clock.now());
+  if (dated === stored) return record;
+  const note: Note = { count: 1 };
+  const saved = await saveKey(core, dated, note);
+  await recordSchedule(core, record.name, "ok", note, datesDone(stored, dated));
+  return saved;
+}
+
+/** What a key's dates did, as its audit record. */
+export function recordSchedule(
+  core: Core,
+  name: string,
+  outcome: string,
+  note: Note,
+  done: readonly string[],
+): Promise<void> {
+  core.metrics.add(`casemate_schedule_total{outcome="${outcome}"}`);
+  return core.recorder.append({
+    principal: "casemate",
+    source: "schedule",
+    action: "schedule",
+    resource: `key/${name}`,
+    outcome,
+    count: 1,
+    details: { ...note.details, done: done.join(",") },
+  });
+}
+
+/** A change of one key that is saved as a whole. */
 export function changeKey(
   core: Core,
   caller: Caller,
@@ -29,11 +74,8 @@ export function changeKey(
   name: string,
   change: (record: KeyRecord, note: Note) => Promise<KeyRecord> | KeyRecord,
 ): Promise<KeyView> {
-  return core.locks.run(`key/${name}`, () =>
-    core.guard.key(caller, action, name, async (entry, note) => {
-      const saved = await saveKey(core, await change(entry.record, note), note);
-      return viewOf(core, saved);
-    }),
+  return alone(core, caller, action, name, async (record, note) =>
+    viewOf(core, await saveKey(core, await change(record, note), note)),
   );
 }
 

@@ -28,3 +28,10 @@ export function datedRecord(record: KeyRecord, now: number): KeyRecord {
   }
   return current;
 }
+
+/** What the dates did between the two, one word for each version. */
+export function datesDone(before: KeyRecord, after: KeyRecord): readonly string[] {
+  return after.versions
+    .filter((version, index) => version !== before.versions[index])
+    .map((version) => (version.state === "active" ? "activate" : "deactivate"));
+}

@@ -1,7 +1,7 @@
 import { CasemateError, isCasemateError } from "@casemate/foundation/errors";
 import type { KeyRecord, VersionRecord } from "../catalogue/key-record.ts";
 import { keyEntry } from "../catalogue/key-cache.ts";
-import { saveKey, viewOf } from "../catalogue/save.ts";
+import { alone, saveKey, viewOf } from "../catalogue/save.ts";
 import { holderOf, type Core } from "../core.ts";
 import type { Note } from "../guard.ts";
 import { DAY_MS, iso } from "../time.ts";
@@ -14,29 +14,27 @@ const MAX_WAIT_DAYS = 365;
 
 export function destroyKey(core: Core): Keyring["destroyKey"] {
   return (caller, name, options = {}) =>
-    core.locks.run(`key/${name}`, () =>
-      core.guard.key(caller, options.now ? "key.destroy-now" : "key.destroy", name, async ({ record }, note) => {
-        const targets = (options.version === undefined ? record.versions : [versionOf(record, options.version)]).filter(
-          (version) => version.state !== "destroyed",
-        );
-        note.details = { versions: targets.length };
-        if (targets.length === 0) throw new CasemateError("KEY_STATE", `${name} is destroyed already`);
-        if (options.now) {
-          if (options.waitDays !== undefined)
-            throw new CasemateError("BAD_REQUEST", "waitDays and now exclude each other");
-          return viewOf(core, await destroyVersions(core, record, targets, note));
-        }
-        const days = options.waitDays ?? WAIT_DAYS;
-        if (!Number.isInteger(days) || days < 1 || days > MAX_WAIT_DAYS)
-          throw new CasemateError("BAD_REQUEST", `waitDays must be a whole number from 1 to ${MAX_WAIT_DAYS}`, {
-            hint: "To destroy at once, say so with now.",
-          });
-        const destroyAt = core.clock.now() + days * DAY_MS;
-        note.details = { ...note.details, destroyAt: iso(destroyAt) };
-        const next = targets.reduce((sofar, version) => withVersion(sofar, condemned(version, destroyAt)), record);
-        return viewOf(core, await saveKey(core, next, note));
-      }),
-    );
+    alone(core, caller, options.now ? "key.destroy-now" : "key.destroy", name, async (record, note) => {
+      const targets = (options.version === undefined ? record.versions : [versionOf(record, options.version)]).filter(
+        (version) => version.state !== "destroyed",
+      );
+      note.details = { versions: targets.length };
+      if (targets.length === 0) throw new CasemateError("KEY_STATE", `${name} is destroyed already`);
+      if (options.now) {
+        if (options.waitDays !== undefined)
+          throw new CasemateError("BAD_REQUEST", "waitDays and now exclude each other");
+        return viewOf(core, await destroyVersions(core, record, targets, note));
+      }
+      const days = options.waitDays ?? WAIT_DAYS;
+      if (!Number.isInteger(days) || days < 1 || days > MAX_WAIT_DAYS)
+        throw new CasemateError("BAD_REQUEST", `waitDays must be a whole number from 1 to ${MAX_WAIT_DAYS}`, {
+          hint: "To destroy at once, say so with now.",
+        });
+      const destroyAt = core.clock.now() + days * DAY_MS;
+      note.details = { ...note.details, destroyAt: iso(destroyAt) };
+      const next = targets.reduce((sofar, version) => withVersion(sofar, condemned(version, destroyAt)), record);
+      return viewOf(core, await saveKey(core, next, note));
+    });
 }
 
 /** Waiting for destruction: protects nothing any more, processes what exists, and can be restored. */

@@ -1,7 +1,7 @@
 import { CasemateError } from "@casemate/foundation/errors";
 import { keepNew, withMaterial } from "../catalogue/add.ts";
 import { primaryOf, type KeyRecord, type VersionRecord } from "../catalogue/key-record.ts";
-import { viewOf } from "../catalogue/save.ts";
+import { alone, viewOf } from "../catalogue/save.ts";
 import { holderOf, type Core } from "../core.ts";
 import type { Note } from "../guard.ts";
 import { DAY_MS } from "../time.ts";
@@ -13,11 +13,7 @@ const MAX_VERSIONS = 1000;
 
 export function rotateKey(core: Core): Keyring["rotateKey"] {
   return (caller, name) =>
-    core.locks.run(`key/${name}`, () =>
-      core.guard.key(caller, "key.rotate", name, async ({ record }, note) =>
-        viewOf(core, await rotate(core, record, note)),
-      ),
-    );
+    alone(core, caller, "key.rotate", name, async (record, note) => viewOf(core, await rotate(core, record, note)));
 }
 
 /** A new active version; the one before is deactivated in the same commit: it verifies and decrypts, no more. */

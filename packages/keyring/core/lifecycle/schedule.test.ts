@@ -101,6 +101,36 @@ test("lists by state follow the dates at the moment of the request, page by page
   assert.equal(await list({ state: "active", algorithm: "aes-256" }), "");
 });
 
+test("a change between a date and the schedule hides no transition: that is saved and on record first, once", async () => {
+  await using t = await temporaryKeyring();
+  const changes: Readonly<Record<string, (name: string) => Promise<unknown>>> = {
+    "key.update": (name) => t.keyring.updateKey(t.admin, name, { labels: { team: "a" } }),
+    "key.rotate": (name) => t.keyring.rotateKey(t.admin, name),
+    "key.compromise": (name) => t.keyring.transition(t.admin, name, "compromise"),
+    "key.destroy": (name) => t.keyring.destroyKey(t.admin, name),
+    "key.destroy-now": (name) => t.keyring.destroyKey(t.admin, name, { now: true }),
+    // Refused after its date, and the date is on record all the same.
+    "key.suspend": (name) => t.keyring.transition(t.admin, name, "suspend").catch(() => undefined),
+  };
+  const deactivateAt = at(t, 1);
+  const nameOf = (action: string): string => action.replace("key.", "k-");
+  for (const action of Object.keys(changes))
+    await t.keyring.createKey(t.admin, { name: nameOf(action), algorithm: "ed25519", deactivateAt });
+  t.clock.advance(DAY);
+  for (const [action, change] of Object.entries(changes)) {
+    const { length } = t.audit.entries;
+    await change(nameOf(action));
+    const [first, second, ...more] = t.audit.entries.slice(length);
+    assert.deepEqual(
+      [first?.action, first?.resource, first?.outcome, first?.details?.["done"], second?.action, more.length],
+      ["schedule", `key/${nameOf(action)}`, "ok", "deactivate", action, 0],
+    );
+  }
+  const { length } = t.audit.entries;
+  await t.keyring.runSchedule();
+  assert.equal(t.audit.entries.length, length, "the schedule has nothing left to say");
+});
+
 test("a server that was away catches up: both dates passed meanwhile", async () => {
   await using t = await temporaryKeyring();
   const dates = { activateAt: at(t, 1), deactivateAt: at(t, 2) };

@@ -1,10 +1,10 @@
 import { asCasemateError, CasemateError } from "@casemate/foundation/errors";
 import { fromRow, primaryOf, type KeyRecord } from "../catalogue/key-record.ts";
-import { saveKey } from "../catalogue/save.ts";
+import { recordSchedule, saveKey } from "../catalogue/save.ts";
 import type { Core } from "../core.ts";
 import type { Note } from "../guard.ts";
 import { flushTokens } from "../tokens/flush-tokens.ts";
-import { datedRecord } from "./dated.ts";
+import { datedRecord, datesDone } from "./dated.ts";
 import { destroyVersions } from "./destroy-key.ts";
 import { rotate } from "./rotate-key.ts";
 
@@ -75,16 +75,7 @@ export class Schedule {
         this.#failures.set(name, outcome);
       }
       if (done.length === 0 && outcome === "ok") return;
-      this.#core.metrics.add(`casemate_schedule_total{outcome="${outcome}"}`);
-      await this.#core.recorder.append({
-        principal: "casemate",
-        source: "schedule",
-        action: "schedule",
-        resource: `key/${name}`,
-        outcome,
-        count: 1,
-        details: { ...note.details, done: done.join(",") },
-      });
+      await recordSchedule(this.#core, name, outcome, note, done);
     });
   }
 }
@@ -99,8 +90,7 @@ async function advance(core: Core, record: KeyRecord, now: number, note: Note, d
   }
   const dated = datedRecord(current, now);
   if (dated !== current) {
-    for (const [index, version] of dated.versions.entries())
-      if (version !== current.versions[index]) done.push(version.state === "active" ? "activate" : "deactivate");
+    done.push(...datesDone(current, dated));
     current = await saveKey(core, dated, note);
   }
   if (current.nextRotationAt === undefined || current.nextRotationAt > now) return;
