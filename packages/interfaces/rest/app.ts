@@ -12,7 +12,7 @@ import {
   SECURITY_HEADERS,
   type Services,
 } from "./context.ts";
-import { checkHeaders } from "./headers.ts";
+import { checkHeaders, checkUnusual } from "./headers.ts";
 import { IdempotentCalls } from "./idempotent-call.ts";
 import { parseJson } from "./json.ts";
 import { REST_LIMITS } from "./limits.ts";
@@ -21,10 +21,12 @@ import { RawReply, type Operation } from "./operation.ts";
 import { OPERATIONS } from "./operations/all.ts";
 import { perform } from "./pipeline.ts";
 import { COMPONENTS } from "./schemas.ts";
-import { CONTENT_ENCODED, fastifyProblem } from "./transport-errors.ts";
+import { CONTENT_ENCODED, fastifyProblem, OTHER_CHARSET } from "./transport-errors.ts";
 import { validatorFor } from "./validation.ts";
 
 const OCTETS = "application/octet-stream";
+const CHARSET = /;\s*charset\s*=\s*"?([^\s";]+)/i;
+const QUERY_WITHOUT_TYPE = "FST_ERR_ROUTE_MISSING_CONTENT_TYPE";
 const METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8";
 
 declare module "fastify" {
@@ -157,8 +159,12 @@ export async function createApp(services: Services, connections: () => number): 
   });
   app.decorateRequest("context", null);
   app.removeAllContentTypeParsers();
-  app.addContentTypeParser("application/json", { parseAs: "buffer" }, (_request, body, done) => {
+  app.addContentTypeParser("application/json", { parseAs: "buffer" }, (request, body, done) => {
     try {
+      // RFC 8259 §8.1: JSON that is exchanged is UTF-8; whoever says something else means other letters.
+      const charset = CHARSET.exec(request.headers["content-type"] ?? "")?.[1];
+      if (charset !== undefined && charset.toLowerCase() !== "utf-8")
+        throw Object.assign(new Error(), { code: OTHER_CHARSET });
       done(null, parseJson(body as Buffer));
     } catch (error) {
       done(error as Error);
@@ -172,6 +178,7 @@ export async function createApp(services: Services, connections: () => number): 
     const context = contextOf(services, request, reply);
     try {
       checkHeaders(request.raw);
+      checkUnusual(request.raw);
       checkHost(context.connection, request.headers.host);
       if (!needsToken(context, request)) return done();
     } catch (error) {
@@ -190,24 +197,14 @@ export async function createApp(services: Services, connections: () => number): 
     reply.header("accept-encoding", "identity");
     throw Object.assign(new Error(), { code: CONTENT_ENCODED });
   });
-  app.setErrorHandler((error, request, reply) =>
-    isCasemateError(error)
-      ? sendProblem(services, request, reply, error)
-      : sendProblem(services, request, reply, ...fastifyProblem(error)),
-  );
-  app.setNotFoundHandler((request, reply) => {
-    const path = request.url.split("?", 1)[0] ?? "";
-    const methods = allowedMethods(path);
-    if (methods.length === 0) {
-      const error = new CasemateError("NOT_FOUND", `there is no route ${request.method} ${path.slice(0, 200)}`, {
-        hint: "GET /v1/openapi.json lists the routes",
-      });
-      return sendProblem(services, request, reply, error);
-    }
-    reply.header("allow", methods.join(", "));
-    const error = new CasemateError("NOT_SUPPORTED", `this path takes ${methods.join(" and ")}, not ${request.method}`);
-    return sendProblem(services, request, reply, error, 405);
+  const noRoute = (request: FastifyRequest, reply: FastifyReply) => refuseRoute(services, request, reply);
+  app.setErrorHandler((error, request, reply) => {
+    if (isCasemateError(error)) return sendProblem(services, request, reply, error);
+    // Fastify looks for the content type of QUERY before it looks for the route, and no route takes QUERY.
+    if ((error as { code?: unknown }).code === QUERY_WITHOUT_TYPE) return noRoute(request, reply);
+    return sendProblem(services, request, reply, ...fastifyProblem(error));
   });
+  app.setNotFoundHandler(noRoute);
 
   for (const [name, schema] of Object.entries(COMPONENTS)) app.addSchema({ ...schema, $id: name });
   const calls = new IdempotentCalls(services.idempotency, services.clock);
@@ -215,6 +212,23 @@ export async function createApp(services: Services, connections: () => number): 
   addPlainRoutes(app, services, connections);
   await app.ready();
   return app;
+}
+
+/** A path that is not there (404), or takes other methods (405). */
+function refuseRoute(services: Services, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+  const path = request.url.split("?", 1)[0] ?? "";
+  const methods = allowedMethods(path);
+  if (methods.length === 0) {
+    const error = new CasemateError("NOT_FOUND", `there is no route ${request.method} ${path.slice(0, 200)}`, {
+      hint: "GET /v1/openapi.json lists the routes",
+    });
+    return sendProblem(services, request, reply, error);
+  }
+  reply.header("allow", methods.join(", "));
+  const error = new CasemateError("NOT_SUPPORTED", `this path takes ${methods.join(" and ")}, not ${request.method}`, {
+    hint: "GET /v1/openapi.json lists the routes with their methods",
+  });
+  return sendProblem(services, request, reply, error, 405);
 }
 
 /** Routes that are no use case of the keyring. */
@@ -231,7 +245,9 @@ function addPlainRoutes(app: FastifyInstance, services: Services, connections: (
       if (context === null) throw new CasemateError("INTERNAL", "a request without its context");
       // Scrapers may add parameters of their own to /metrics.
       if (access !== "metrics" && Object.keys(request.query as object).length > 0) {
-        throw new CasemateError("BAD_REQUEST", "query: this route takes no parameters");
+        throw new CasemateError("BAD_REQUEST", "query: this route takes no parameters", {
+          hint: "send the path without a question mark",
+        });
       }
       return send(services, context, reply, 200, type, body(context));
     });

@@ -11,7 +11,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { connect as tlsConnect } from "node:tls";
 import { systemClock } from "@casemate/foundation/effects";
 import { serverCertificate } from "@casemate/interfaces/rest";
-import { restBench } from "@casemate/testkit/rest";
+import { exchange, restBench } from "@casemate/testkit/rest";
 
 function temporary(t: { after(action: () => void): void }): string {
   const directory = mkdtempSync(join(tmpdir(), "casemate-door-"));
@@ -32,21 +32,6 @@ function get(options: object, secure = false): Promise<Got> {
       response.on("end", () => resolve({ status: response.statusCode ?? 0, text }));
     });
     sent.on("error", reject).end();
-  });
-}
-
-/** Sends bytes as they are and collects what comes back until the server closes. */
-function exchange(port: number, bytes: string | Uint8Array): Promise<string> {
-  return new Promise((resolve, reject) => {
-    let text = "";
-    const socket = connect(port, "127.0.0.1", () => socket.write(bytes));
-    socket.setEncoding("latin1").on("data", (part: string) => (text += part));
-    socket
-      .on("close", () => resolve(text))
-      .on("error", (error: NodeJS.ErrnoException) => {
-        if (error.code === "ECONNRESET") resolve(text);
-        else reject(error);
-      });
   });
 }
 
@@ -156,9 +141,21 @@ test("a request without Host, with Host or Authorization twice, or with an expec
   const body = 'content-type: application/json\r\ncontent-length: 16\r\nconnection: close\r\n\r\n{"input":"AAAA"}';
   const rows: readonly (readonly [request: string, status: number, says: RegExp])[] = [
     [`GET /v1/keys HTTP/1.1\r\n${token}${end}`, 400, /the Host header is missing/],
-    [`GET /v1/keys HTTP/1.1\r\nhost: localhost\r\nHOST: localhost\r\n${token}${end}`, 400, /more than one host header/],
-    [`GET /v1/keys HTTP/1.1\r\nhost: localhost\r\n${token}Authorization: Bearer x\r\n${end}`, 400, /one authorization/],
-    [`POST /v1/keys/a/sign HTTP/1.1\r\nhost: localhost\r\n${token}${token}${body}`, 400, /one authorization header/],
+    [
+      `GET /v1/keys HTTP/1.1\r\nhost: localhost\r\nHOST: localhost\r\n${token}${end}`,
+      400,
+      /the header Host is given twice/,
+    ],
+    [
+      `GET /v1/keys HTTP/1.1\r\nhost: localhost\r\n${token}Authorization: Bearer x\r\n${end}`,
+      400,
+      /the header Authorization is given twice/,
+    ],
+    [
+      `POST /v1/keys/a/sign HTTP/1.1\r\nhost: localhost\r\n${token}${token}${body}`,
+      400,
+      /the header Authorization is given twice/,
+    ],
     [`POST /v1/keys/a/sign HTTP/1.1\r\n${token}${body}`, 400, /the Host header is missing/],
     [`GET /v1/keys HTTP/1.1\r\nhost: localhost\r\nexpect: tea\r\n${token}${end}`, 417, /Expect header/],
     [`POST /v1/keys/a/sign HTTP/1.1\r\nhost: localhost\r\nexpect: tea\r\n${token}${body}`, 417, /100-continue/],
@@ -187,7 +184,6 @@ test("bytes that are not one clear HTTP request are refused, counted and audited
   const head = "POST /v1/keys/a/sign HTTP/1.1\r\nhost: localhost\r\n";
   const refused = [
     "nonsense\r\n\r\n",
-    "\u0016\u0003\u0001\u0002\u0000\u0001\u0000\u0001\u00fc\u0003\u0003",
     "GET /v1/health HTTP/9.9\r\n\r\n",
     "GET /v1/health HTTP/1.1\r\nbad header\r\n\r\n",
     `${head}content-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n`,
@@ -224,24 +220,59 @@ test("bytes that are not one clear HTTP request are refused, counted and audited
   assert.ok(count >= refused.length, String(count));
 });
 
-test("bytes that are not TLS are refused, counted and audited; an unfinished handshake does not hold up closing", async (t) => {
+test("bytes that are not TLS are refused, counted, audited and logged; plain HTTP is told where TLS is; an unfinished handshake does not hold up closing", async (t) => {
   const server = await restBench({ limits: { closeGraceMs: 100 } });
   t.after(() => server[Symbol.asyncDispose]());
   const made = serverCertificate({ directory: temporary(t), hosts: ["localhost"], clock: systemClock });
   const { port = 0 } = await server.rest.listen({ kind: "tcp", host: "127.0.0.1", port: 0, tls: made });
   const { length } = server.temporary.audit.entries;
-  for (const bytes of ["GET / HTTP/1.1\r\n\r\n", "\0".repeat(300), "\u0016\u0003\u0001\u0000\u0005hello"]) {
+  for (const method of ["GET", "POST", "HEAD", "PUT", "PATCH", "DELETE"]) {
+    const text = await exchange(port, `${method} / HTTP/1.1\r\nhost: localhost\r\n\r\n`);
+    assert.match(text, /^HTTP\/1\.1 400 [\s\S]*"code":"BAD_REQUEST","hint":"this port speaks TLS: use [^"]*https:/);
+  }
+  for (const bytes of ["\0".repeat(300), "\u0016\u0003\u0001\u0000\u0005hello"]) {
     const text = await exchange(port, Buffer.from(bytes, "latin1"));
     assert.doesNotMatch(text, /HTTP/);
   }
   await sleep(20);
   const written = server.temporary.audit.entries.slice(length);
-  assert.ok(written.length >= 2, String(written.length));
+  assert.equal(written.length, 8);
   assert.ok(written.every(({ outcome, source }) => outcome === "BAD_REQUEST" && source.startsWith("rest/tls")));
+  const lines = server.logged.map(({ level, message }) => `${level} ${message}`);
+  assert.deepEqual(
+    [lines.length, ...new Set(lines)],
+    [8, "warn refused: plain HTTP was sent to a port that speaks TLS", "warn refused: no TLS connection came about"],
+  );
   const hanging = connect(port, "127.0.0.1");
   await new Promise((resolve) => hanging.once("connect", resolve));
   hanging.on("error", () => undefined);
   await server.rest.close();
+});
+
+test("TLS that is spoken to the port of plain HTTP ends at once, with a record and a line in the log, up to a rate", async () => {
+  await using server = await restBench();
+  const { port = 0 } = await server.rest.listen({ kind: "tcp", host: "127.0.0.1", port: 0 });
+  const { length } = server.temporary.audit.entries;
+  await assert.rejects(get({ host: "localhost", port, rejectUnauthorized: false }, true), /ECONNRESET|socket/);
+  assert.deepEqual(
+    server.logged.map(({ level, message, fields }) => [level, message, fields]),
+    [
+      [
+        "warn",
+        "refused: TLS was spoken to a port of plain HTTP",
+        {
+          source: "rest/loopback/127.0.0.1",
+          hint: "use an address that begins with http://, or let the server listen with TLS",
+        },
+      ],
+    ],
+  );
+  assert.equal(server.temporary.audit.entries.length, length + 1);
+  const hello = Buffer.from("1603010200010001fc0303", "hex");
+  for (let round = 0; round < 150; round++) assert.equal(await exchange(port, hello), "");
+  assert.equal(server.logged.length, 100, "as many lines as records");
+  const metrics = await get({ port, path: "/metrics" });
+  assert.match(metrics.text, /^casemate_rest_broken_requests_total 151$/m);
 });
 
 test("guesses at tokens are slowed down, but not the neighbour with a good one", async () => {

@@ -5,16 +5,19 @@ import { isUtf8 } from "node:buffer";
 /** No body of ours is nested deeper than a few levels. */
 const MAX_DEPTH = 32;
 
+const WANTED =
+  'send one JSON object in UTF-8, without a byte order mark, such as {"input": "aGVsbG8="}; GET /v1/openapi.json describes the body of every route';
+
 /** Undefined for an empty body. @throws BAD_REQUEST, naming a member that is given twice. */
 export function parseJson(body: Buffer): unknown {
   if (body.length === 0) return undefined;
-  if (!isUtf8(body)) throw new CasemateError("BAD_REQUEST", "the body is not UTF-8");
+  if (!isUtf8(body)) throw new CasemateError("BAD_REQUEST", "the body is not UTF-8", { hint: WANTED });
   const text = body.toString("utf8");
   let value: unknown;
   try {
     value = JSON.parse(text);
   } catch (cause) {
-    throw new CasemateError("BAD_REQUEST", "the body is not JSON", { cause });
+    throw new CasemateError("BAD_REQUEST", "the body is not JSON", { hint: WANTED, cause });
   }
   // A parser keeps the last of two members of one name, so fewer members than colons is the sign of it. Colons within strings are the other
   // reason: only then is the text read again. Counting costs some 20 ns for each item of a batch, whatever its size.
@@ -30,7 +33,11 @@ function colons(text: string): number {
 
 function members(value: unknown, depth: number): number {
   if (typeof value !== "object" || value === null) return 0;
-  if (depth === MAX_DEPTH) throw new CasemateError("BAD_REQUEST", `the body is nested deeper than ${MAX_DEPTH} levels`);
+  if (depth === MAX_DEPTH) {
+    throw new CasemateError("BAD_REQUEST", `the body is nested deeper than ${MAX_DEPTH} levels`, {
+      hint: "no body that is understood here is nested deeper than a few levels: GET /v1/openapi.json describes them",
+    });
+  }
   let count = 0;
   if (Array.isArray(value)) {
     for (const item of value as readonly unknown[]) if (typeof item === "object") count += members(item, depth + 1);

@@ -9,7 +9,7 @@ import type { Door } from "./connection.ts";
 import { PROBLEM_TYPE, type Services } from "./context.ts";
 import { REST_LIMITS, type ConnectionLimits } from "./limits.ts";
 import { problemOf } from "./problem.ts";
-import { parserProblem } from "./transport-errors.ts";
+import { parserProblem, type Broken } from "./transport-errors.ts";
 
 export type ListenOptions =
   | {
@@ -209,27 +209,47 @@ export class Listeners {
 
   /** Not HTTP, too slow or too large: one short answer, then the connection ends. */
   async #broken(error: Error, socket: Duplex, door: Door): Promise<void> {
-    const { metrics, refusals } = this.#services;
+    const { metrics, refusals, log } = this.#services;
     const { code } = error as NodeJS.ErrnoException;
     if (code !== undefined && VANISHED.has(code)) {
       socket.destroy();
       return;
     }
     metrics.brokenRequests++;
-    const [known, status] = parserProblem(error);
+    const broken = parserProblem(error);
     const from = (socket as Socket).remoteAddress;
-    await refusals.record(undefined, from === undefined ? door.source : `${door.source}/${from}`, "refused", known);
-    // Where TLS was not agreed on, there is no language to answer in.
-    if (!socket.writable || code?.startsWith("ERR_SSL") === true || code?.startsWith("ERR_TLS") === true) {
-      socket.destroy();
+    const source = from === undefined ? door.source : `${door.source}/${from}`;
+    // At once: Node ends the connection when TLS has failed.
+    if (broken.answer === "below TLS") this.#refuse(this.#below(socket as Socket), broken);
+    const recorded = await refusals.record(undefined, source, "refused", broken.error);
+    if (broken.answer === "here") {
+      this.#refuse(socket, broken);
       return;
     }
-    const body = JSON.stringify(problemOf(known, undefined, status));
+    // As many lines as records: strangers can fill neither.
+    if (recorded) log.warn({ source, hint: broken.error.hint }, `refused: ${broken.error.message}`);
+    socket.destroy();
+  }
+
+  #refuse(socket: Duplex | undefined, { error, status }: Broken): void {
+    if (socket?.writable !== true) {
+      socket?.destroy();
+      return;
+    }
+    const body = JSON.stringify(problemOf(error, undefined, status));
     socket.end(
       `HTTP/1.1 ${status} Refused\r\ncontent-type: ${PROBLEM_TYPE}\r\ncontent-length: ${Buffer.byteLength(body)}\r\n` +
         `cache-control: no-store\r\nconnection: close\r\n\r\n${body}`,
       () => socket.destroy(),
     );
+  }
+
+  /** The connection under a TLS socket, which alone can take an answer that is not encrypted. */
+  #below({ remoteAddress, remotePort, localPort }: Socket): Socket | undefined {
+    for (const socket of this.#open)
+      if (socket.remotePort === remotePort && socket.localPort === localPort && socket.remoteAddress === remoteAddress)
+        return socket;
+    return undefined;
   }
 }
 

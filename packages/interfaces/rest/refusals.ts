@@ -30,15 +30,16 @@ export class Refusals {
     this.#filledAt = clock.monotonic();
   }
 
-  /** Resolves once the record is durable, or counted into the next sum. Never rejects: the request is refused either way. */
-  async record(caller: Caller | undefined, source: string, action: string, error: CasemateError): Promise<void> {
+  /** Resolves once the record is durable, or counted into the next sum (false). Never rejects: the request is refused either way. */
+  async record(caller: Caller | undefined, source: string, action: string, error: CasemateError): Promise<boolean> {
     if (caller === undefined && !this.#affordable()) {
       this.#leftOut++;
       this.summed++;
       this.#timer ??= setTimeout(() => void this.flush(), SUM_EVERY_MS).unref();
-      return;
+      return false;
     }
     await this.#write(caller, source, action, error);
+    return true;
   }
 
   /** Records the sum of what was left out, if anything was. */

@@ -83,6 +83,7 @@ export const whenIn = (description: string) =>
   Type.String({
     pattern: "^\\d{4}-\\d{2}-\\d{2}T\\d{2}:\\d{2}:\\d{2}(\\.\\d{1,9})?(Z|[+-]\\d{2}:\\d{2})$",
     maxLength: 40,
+    [FORM]: "a time with its zone, such as 2031-01-01T00:00:00Z",
     description: `${description} ISO 8601 with a time zone.`,
   });
 export const activateAt = whenIn("Pre-active until then.");
@@ -130,6 +131,7 @@ export const pageQuery = {
     Type.String({
       pattern: "^[A-Za-z0-9_.:=~-]{1,512}$",
       maxLength: 512,
+      [FORM]: "what `next` of the page before says",
       description: "`next` of the page before; opaque.",
     }),
   ),

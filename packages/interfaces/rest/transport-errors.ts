@@ -1,6 +1,6 @@
 /** What fastify and the HTTP parser refuse, in Casemate's codes. */
 import { CasemateError, type ErrorCode } from "@casemate/foundation/errors";
-import { REST_LIMITS } from "./limits.ts";
+import { CONNECTION_LIMITS, REST_LIMITS } from "./limits.ts";
 
 interface Row {
   readonly code: ErrorCode;
@@ -14,6 +14,22 @@ export const CONTENT_ENCODED = "CONTENT_ENCODED";
 
 /** Code of the error for an Expect header of something else than 100-continue. */
 export const EXPECTATION = "EXPECTATION";
+
+/** Code of the error for a transfer coding that is not chunked. */
+export const TRANSFER_CODED = "TRANSFER_CODED";
+
+/** Code of the error for a change that is to depend on an ETag or a date. */
+export const PRECONDITION = "PRECONDITION";
+
+/** Code of the error for JSON in another character set. */
+export const OTHER_CHARSET = "OTHER_CHARSET";
+
+/** Code of the error for a client that begins TLS where plain HTTP is spoken. */
+export const TLS_TO_PLAIN = "TLS_TO_PLAIN";
+
+const MEDIA_HINT = `send the header Content-Type: application/json and one JSON object; routes that take raw bytes say so in GET /v1/openapi.json`;
+const PATH_HINT = "GET /v1/openapi.json lists the routes; names of keys are letters, digits, dot, _ and -, at most 128";
+const TLS_HINT = "this port speaks TLS: use an address that begins with https://";
 
 const ROWS: ReadonlyMap<string, Row> = new Map<string, Row>([
   [
@@ -31,11 +47,44 @@ const ROWS: ReadonlyMap<string, Row> = new Map<string, Row>([
       code: "BAD_REQUEST",
       status: 415,
       message: "the content type must be application/json, or application/octet-stream where the route takes it",
+      hint: MEDIA_HINT,
+    },
+  ],
+  [
+    OTHER_CHARSET,
+    {
+      code: "BAD_REQUEST",
+      status: 415,
+      message: "JSON is UTF-8, and the content type names another character set",
+      hint: "send the header Content-Type: application/json, and the body in UTF-8",
     },
   ],
   [
     CONTENT_ENCODED,
-    { code: "BAD_REQUEST", status: 415, message: "the body must be sent as it is: no Content-Encoding is understood" },
+    {
+      code: "BAD_REQUEST",
+      status: 415,
+      message: "the body must be sent as it is: no Content-Encoding is understood",
+      hint: "leave out the header Content-Encoding, and do not compress the body",
+    },
+  ],
+  [
+    TRANSFER_CODED,
+    {
+      code: "NOT_SUPPORTED",
+      status: 501,
+      message: "chunked is the only Transfer-Encoding that is understood",
+      hint: "send the body as it is, with its Content-Length or in chunks",
+    },
+  ],
+  [
+    PRECONDITION,
+    {
+      code: "NOT_SUPPORTED",
+      status: 412,
+      message: "nothing here has an ETag: If-Match and If-Unmodified-Since cannot be met",
+      hint: "leave them out; whether a key is in the state that a change needs is looked at with the change",
+    },
   ],
   [
     EXPECTATION,
@@ -46,22 +95,73 @@ const ROWS: ReadonlyMap<string, Row> = new Map<string, Row>([
       hint: "leave it out; 100-continue is the only expectation that is understood",
     },
   ],
-  ["FST_ERR_CTP_EMPTY_TYPE", { code: "BAD_REQUEST", status: 415, message: "the content type is missing" }],
+  [
+    "FST_ERR_CTP_EMPTY_TYPE",
+    { code: "BAD_REQUEST", status: 415, message: "the content type is missing", hint: MEDIA_HINT },
+  ],
   [
     "FST_ERR_CTP_INVALID_CONTENT_LENGTH",
-    { code: "BAD_REQUEST", status: 400, message: "the body is not as long as Content-Length says" },
+    {
+      code: "BAD_REQUEST",
+      status: 400,
+      message: "the body is not as long as Content-Length says",
+      hint: "count bytes, not characters",
+    },
   ],
-  ["FST_ERR_BAD_URL", { code: "BAD_REQUEST", status: 400, message: "the path is not a valid URL path" }],
-  ["FST_ERR_MAX_PARAM_LENGTH", { code: "BAD_REQUEST", status: 414, message: "a part of the path is too long" }],
+  [
+    "FST_ERR_BAD_URL",
+    {
+      code: "BAD_REQUEST",
+      status: 400,
+      message: "the path is not a valid URL path",
+      hint: "a percent sign stands before two hexadecimal digits, and what they encode is UTF-8",
+    },
+  ],
+  [
+    "FST_ERR_MAX_PARAM_LENGTH",
+    { code: "BAD_REQUEST", status: 414, message: "a part of the path is too long", hint: PATH_HINT },
+  ],
   [
     "HPE_HEADER_OVERFLOW",
-    { code: "TOO_LARGE", status: 431, message: `the headers are larger than ${REST_LIMITS.headerBytes} bytes` },
+    {
+      code: "TOO_LARGE",
+      status: 431,
+      message: `the headers are more than ${CONNECTION_LIMITS.headers}, or larger than ${REST_LIMITS.headerBytes} bytes`,
+      hint: "send fewer of them; none but Authorization, Host and those of the body are needed",
+    },
   ],
   [
     "ERR_HTTP_REQUEST_TIMEOUT",
-    { code: "TIMEOUT", status: 408, message: "the request did not come within the time limit" },
+    {
+      code: "TIMEOUT",
+      status: 408,
+      message: "the request did not come within the time limit",
+      hint: "send headers and body without a pause",
+    },
   ],
   ["ECONNRESET", { code: "BAD_REQUEST", status: 400, message: "the client went away" }],
+  [
+    "ERR_SSL_HTTP_REQUEST",
+    { code: "BAD_REQUEST", status: 400, message: "plain HTTP was sent to a port that speaks TLS", hint: TLS_HINT },
+  ],
+  [
+    "ERR_SSL_HTTPS_PROXY_REQUEST",
+    {
+      code: "BAD_REQUEST",
+      status: 400,
+      message: "a proxy's request was sent to a port that speaks TLS",
+      hint: TLS_HINT,
+    },
+  ],
+  [
+    TLS_TO_PLAIN,
+    {
+      code: "BAD_REQUEST",
+      status: 400,
+      message: "TLS was spoken to a port of plain HTTP",
+      hint: "use an address that begins with http://, or let the server listen with TLS",
+    },
+  ],
 ]);
 
 /** The error and HTTP status to answer with. Unknown errors are bugs: INTERNAL with the cause. */
@@ -76,9 +176,46 @@ export function fastifyProblem(error: unknown): [CasemateError, number?] {
   return [new CasemateError("INTERNAL", "an unexpected error; the log has the details", { cause: error })];
 }
 
+/** What bytes that are no request are refused with, and where: below TLS that did not come about nobody could read an answer within it. */
+export interface Broken {
+  readonly error: CasemateError;
+  readonly status: number;
+  readonly answer: "here" | "below TLS" | "nowhere";
+}
+
+const PLAIN_TO_TLS: ReadonlySet<string> = new Set(["ERR_SSL_HTTP_REQUEST", "ERR_SSL_HTTPS_PROXY_REQUEST"]);
+
+/** TLS 1.x begins with a handshake record (RFC 8446 §5.1). */
+function beginsTls(error: unknown): boolean {
+  const { rawPacket } = error as { readonly rawPacket?: Uint8Array };
+  return rawPacket?.[0] === 22 && rawPacket[1] === 3;
+}
+
 /** The same for errors below fastify: bytes that are not HTTP. */
-export function parserProblem(error: unknown): [CasemateError, number] {
-  const [known, status] = fastifyProblem(error);
-  if (status !== undefined) return [known, status];
-  return [new CasemateError("BAD_REQUEST", "the bytes are not an HTTP/1.1 request", { cause: error }), 400];
+export function parserProblem(cause: unknown): Broken {
+  const { code = "" } = cause as NodeJS.ErrnoException;
+  const toPlain = beginsTls(cause);
+  const [error, status] = fastifyProblem(toPlain ? { code: TLS_TO_PLAIN } : cause);
+  if (status !== undefined) return { error, status, answer: answerTo(code, toPlain) };
+  if (code.startsWith("ERR_SSL") || code.startsWith("ERR_TLS")) {
+    const hint =
+      "TLS 1.3 is spoken here, and nothing older; clients trust the certificate that the server was started with";
+    return {
+      error: new CasemateError("BAD_REQUEST", "no TLS connection came about", { cause, hint }),
+      status: 400,
+      answer: "nowhere",
+    };
+  }
+  const hint =
+    "send request line, headers and body as RFC 9112 has them; in the path, everything but ASCII is percent-encoded";
+  return {
+    error: new CasemateError("BAD_REQUEST", "the bytes are not an HTTP/1.1 request", { cause, hint }),
+    status: 400,
+    answer: "here",
+  };
+}
+
+function answerTo(code: string, toPlain: boolean): Broken["answer"] {
+  if (toPlain) return "nowhere";
+  return PLAIN_TO_TLS.has(code) ? "below TLS" : "here";
 }

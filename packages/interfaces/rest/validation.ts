@@ -63,10 +63,21 @@ function counted(limit: unknown, one: string, many: string): string {
   return limit === 1 ? `1 ${one}` : `${String(limit)} ${many}`;
 }
 
+/** What a value must be, as people say it. */
+const TYPES: ReadonlyMap<string, string> = new Map([
+  ["integer", "must be a whole number"],
+  ["number", "must be a number"],
+  ["string", "must be a string"],
+  ["boolean", "must be true or false"],
+  ["array", "must be a list"],
+  ["object", "must be an object"],
+]);
+
 /** What the schema's keywords ask for, where the validator's own words are hard to read. */
 const WORDS: ReadonlyMap<string, (params: Params, part: Part) => string | undefined> = new Map([
   ["enum", (_, part) => (part.enum === undefined ? undefined : `must be one of ${part.enum.join(", ")}`)],
   ["pattern", (_, part) => (part[FORM] === undefined ? undefined : `must be ${part[FORM]}`)],
+  ["type", ({ type }) => (typeof type === "string" ? TYPES.get(type) : undefined)],
   ["required", (params) => `must have ${namesIn(params, "requiredProperties").join(", ")}`],
   ["minItems", ({ limit }) => `must have at least ${counted(limit, "item", "items")}`],
   ["maxItems", ({ limit }) => `must have at most ${counted(limit, "item", "items")}`],
@@ -122,8 +133,13 @@ function shown(text: string): string {
 
 /** Query values are text: numbers and booleans are read where the schema wants them. */
 function readQuery(schema: TObject, query: Values): Values {
-  const read: Record<string, unknown> = {};
+  const read: Record<string, unknown> = Object.create(null) as Record<string, unknown>;
   for (const [name, value] of Object.entries(query)) {
+    if (Array.isArray(value)) {
+      throw new CasemateError("BAD_REQUEST", `query: "${shown(name)}" is given twice`, {
+        hint: "send it once: which of them counts is not the same for every program on the way",
+      });
+    }
     const wanted = Object.hasOwn(schema.properties, name)
       ? (schema.properties[name] as { readonly type?: string }).type
       : undefined;

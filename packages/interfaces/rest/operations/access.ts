@@ -3,7 +3,7 @@ import { ACTIONS } from "@casemate/keyring/core";
 import { Type } from "../schema-builder.ts";
 import { REST_LIMITS as LIMIT } from "../limits.ts";
 import { operation, type Operation } from "../operation.ts";
-import { choice, identifier, keyName, pageOf, pageQuery, principal, ref, role, whenIn } from "../schemas.ts";
+import { FORM, choice, identifier, keyName, pageOf, pageQuery, principal, ref, role, whenIn } from "../schemas.ts";
 
 const closed = { additionalProperties: false } as const;
 /** Checks of one policy test. */
@@ -81,6 +81,7 @@ const check = {
     Type.String({
       pattern: "^[A-Za-z0-9][A-Za-z0-9./:%_-]{0,127}$",
       maxLength: 128,
+      [FORM]: "a source as in the audit log, such as rest/unix",
       description: "Where it comes from, as in the audit log: `rest/unix`, `rest/tls/192.0.2.7`, `pkcs11`.",
     }),
   ),

@@ -2,12 +2,19 @@
 import { Type } from "../schema-builder.ts";
 import { REST_LIMITS as LIMIT } from "../limits.ts";
 import { operation, type Operation } from "../operation.ts";
-import { pageOf, pageQuery, ref } from "../schemas.ts";
+import { FORM, pageOf, pageQuery, ref } from "../schemas.ts";
 
 const closed = { additionalProperties: false } as const;
 const position = (description: string) => Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER, description });
 const filter = (description: string) =>
-  Type.Optional(Type.String({ pattern: "^[!-~]{1,256}$", maxLength: LIMIT.textLength, description }));
+  Type.Optional(
+    Type.String({
+      pattern: "^[!-~]{1,256}$",
+      maxLength: LIMIT.textLength,
+      [FORM]: "1 to 256 visible ASCII characters",
+      description,
+    }),
+  );
 const hashes = Type.Array(Type.String({ description: "RFC 6962 node hash, hexadecimal." }));
 
 const listAuditRecords = operation({

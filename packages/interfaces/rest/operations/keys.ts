@@ -6,6 +6,7 @@ import { bytesFrom } from "../base64.ts";
 import { REST_LIMITS as LIMIT } from "../limits.ts";
 import { operation, type Operation, type UseCase } from "../operation.ts";
 import {
+  FORM,
   activateAt,
   algorithm,
   bytes,
@@ -121,6 +122,7 @@ const adoptKey = operation({
         Type.String({
           pattern: "^([0-9a-fA-F]{2}){1,128}$",
           maxLength: 256,
+          [FORM]: "1 to 128 bytes in hexadecimal",
           description: "Its identifier there, hexadecimal.",
         }),
       ),
@@ -154,7 +156,12 @@ const listKeys = operation({
       state: Type.Optional(keyState),
       algorithm: Type.Optional(algorithm),
       prefix: Type.Optional(
-        Type.String({ pattern: "^[A-Za-z0-9._-]{1,128}$", maxLength: 128, description: "Only names that start so." }),
+        Type.String({
+          pattern: "^[A-Za-z0-9._-]{1,128}$",
+          maxLength: 128,
+          [FORM]: "1 to 128 of A-Z a-z 0-9 . _ -",
+          description: "Only names that start so.",
+        }),
       ),
     },
     closed,
