@@ -39,3 +39,11 @@ export function asCasemateError(value: unknown): CasemateError {
 export function withHint({ message, hint }: CasemateError): string {
   return hint === undefined ? message : `${message}; ${hint}`;
 }
+
+/** A full disk, said the same way wherever it is met: what is refused, what goes on. Which file it was, is in the cause. */
+export function diskFull(refused: string, cause: unknown): CasemateError<"STORAGE_FULL"> {
+  return new CasemateError("STORAGE_FULL", `the disk is full: ${refused}`, {
+    hint: "Free space on the disk of the data directory, then try again. Listing, showing, public halves, verification and the audit log can be read meanwhile.",
+    cause,
+  });
+}

@@ -1,2 +1,9 @@
 export { ERROR_CODES, type ErrorCode } from "./codes.ts";
-export { CasemateError, asCasemateError, isCasemateError, withHint, type ErrorOptions } from "./casemate-error.ts";
+export {
+  CasemateError,
+  asCasemateError,
+  diskFull,
+  isCasemateError,
+  withHint,
+  type ErrorOptions,
+} from "./casemate-error.ts";

@@ -1,5 +1,5 @@
 /** Idempotency keys in a SQLite file of their own, so that they survive a restart. */
-import { CasemateError } from "@casemate/foundation/errors";
+import { CasemateError, diskFull } from "@casemate/foundation/errors";
 import { chmodSync } from "node:fs";
 import { DatabaseSync } from "node:sqlite";
 import type { IdempotencyEntry, IdempotencyStore } from "./idempotency.ts";
@@ -25,10 +25,8 @@ function guarded<T>(action: () => T, failed = KEEPING): T {
     return action();
   } catch (cause) {
     if (FULL.has((cause as { readonly errcode?: number }).errcode)) {
-      throw new CasemateError("STORAGE_FULL", `${failed}: the disk is full`, {
-        hint: MAKE_ROOM,
-        cause,
-      });
+      if (failed === KEEPING) throw diskFull("nothing can be made or changed", cause);
+      throw new CasemateError("STORAGE_FULL", `${failed}: the disk is full`, { hint: MAKE_ROOM, cause });
     }
     throw new CasemateError("STORAGE_FAILED", failed, { cause });
   }

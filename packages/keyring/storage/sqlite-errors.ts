@@ -14,10 +14,7 @@ const BY_RESULT_CODE: ReadonlyMap<number, Meaning> = new Map([
   [8, { code: "STORAGE_FAILED", what: "is read-only", hint: "Check the permissions of the data directory." }],
   [10, { code: "STORAGE_FAILED", what: "cannot be read or written", hint: "Check the disk and the system log." }],
   [11, { code: "STORAGE_FAILED", what: "is damaged", hint: "Restore the data directory from a backup." }],
-  [
-    FULL,
-    { code: "STORAGE_FULL", what: "cannot grow: the disk is full", hint: "Free space on the disk, then try again." },
-  ],
+  [FULL, { code: "STORAGE_FULL", what: "cannot grow", hint: "Free space on the disk, then try again." }],
   [
     14,
     { code: "STORAGE_FAILED", what: "cannot be opened", hint: "Check the path and permissions of the data directory." },
@@ -37,5 +34,8 @@ export function storageError(error: unknown, file: string): CasemateError {
     return new CasemateError("ALREADY_EXISTS", "the name is taken", { cause: error });
   const meaning = BY_RESULT_CODE.get(FULL_IN_OTHER_WORDS.has(result) ? FULL : result & 0xff);
   if (meaning === undefined) return new CasemateError("STORAGE_FAILED", `${file}: ${text}`, { cause: error });
-  return new CasemateError(meaning.code, `${file} ${meaning.what} (${text})`, { hint: meaning.hint, cause: error });
+  // Whoever meets a full disk needs no SQLite for it.
+  const what =
+    meaning.code === "STORAGE_FULL" ? `the disk is full: ${file} ${meaning.what}` : `${file} ${meaning.what} (${text})`;
+  return new CasemateError(meaning.code, what, { hint: meaning.hint, cause: error });
 }

@@ -212,7 +212,7 @@ test("a full disk refuses writes, loses nothing, and reads go on", async () => {
     async () => {
       for (; written < 1000; written++) await store.commit([put(`t${written}`, 1, big)], HEAD);
     },
-    refused("STORAGE_FULL", /casemate\.db.*full/),
+    refused("STORAGE_FULL", /^the disk is full: .*casemate\.db cannot grow$/),
   );
   assert.ok(written > 0);
   assert.equal((await store.get("token", "id", "t0"))?.body, big);

@@ -1,4 +1,4 @@
-import { CasemateError, isCasemateError } from "@casemate/foundation/errors";
+import { CasemateError, diskFull, isCasemateError } from "@casemate/foundation/errors";
 
 const FULL = new Set(["ENOSPC", "EDQUOT", "EFBIG"]);
 
@@ -7,10 +7,7 @@ export function storageError(error: unknown): CasemateError {
   if (isCasemateError(error)) return error;
   const code = error instanceof Error && "code" in error ? String(error.code) : "";
   if (FULL.has(code)) {
-    return new CasemateError("STORAGE_FULL", `the audit log cannot grow (${code}), so nothing is done unrecorded`, {
-      hint: "make room on the disk of the data directory; reads and verification go on",
-      cause: error,
-    });
+    return diskFull("what needs an audit record, such as changes and uses of keys, is refused", error);
   }
   return new CasemateError("STORAGE_FAILED", `the audit log cannot be written${code === "" ? "" : ` (${code})`}`, {
     hint: "check the disk, then restart the server: it recovers the log to its last durable record",
