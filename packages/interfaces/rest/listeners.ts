@@ -222,13 +222,10 @@ export class Listeners {
     // At once: Node ends the connection when TLS has failed.
     if (broken.answer === "below TLS") this.#refuse(this.#below(socket as Socket), broken);
     const recorded = await refusals.record(undefined, source, "refused", broken.error);
-    if (broken.answer === "here") {
-      this.#refuse(socket, broken);
-      return;
-    }
     // As many lines as records: strangers can fill neither.
-    if (recorded) log.warn({ source, hint: broken.error.hint }, `refused: ${broken.error.message}`);
-    socket.destroy();
+    if (recorded && broken.mixedUp) log.warn({ source, hint: broken.error.hint }, `refused: ${broken.error.message}`);
+    if (broken.answer === "here") this.#refuse(socket, broken);
+    else socket.destroy();
   }
 
   #refuse(socket: Duplex | undefined, { error, status }: Broken): void {

@@ -176,11 +176,14 @@ export function fastifyProblem(error: unknown): [CasemateError, number?] {
   return [new CasemateError("INTERNAL", "an unexpected error; the log has the details", { cause: error })];
 }
 
-/** What bytes that are no request are refused with, and where: below TLS that did not come about nobody could read an answer within it. */
+/** What bytes that are no request are refused with. */
 export interface Broken {
   readonly error: CasemateError;
   readonly status: number;
+  /** Below TLS that did not come about nobody could read an answer within it. */
   readonly answer: "here" | "below TLS" | "nowhere";
+  /** Whether the one side speaks TLS and the other does not: whoever runs the server wants to know. */
+  readonly mixedUp: boolean;
 }
 
 const PLAIN_TO_TLS: ReadonlySet<string> = new Set(["ERR_SSL_HTTP_REQUEST", "ERR_SSL_HTTPS_PROXY_REQUEST"]);
@@ -194,28 +197,20 @@ function beginsTls(error: unknown): boolean {
 /** The same for errors below fastify: bytes that are not HTTP. */
 export function parserProblem(cause: unknown): Broken {
   const { code = "" } = cause as NodeJS.ErrnoException;
+  // Answered in HTTP all the same: TLS libraries say of it that there is no TLS, and of silence that the network failed.
   const toPlain = beginsTls(cause);
   const [error, status] = fastifyProblem(toPlain ? { code: TLS_TO_PLAIN } : cause);
-  if (status !== undefined) return { error, status, answer: answerTo(code, toPlain) };
+  const below = PLAIN_TO_TLS.has(code);
+  if (status !== undefined) {
+    return { error, status, answer: below ? "below TLS" : "here", mixedUp: toPlain || below };
+  }
   if (code.startsWith("ERR_SSL") || code.startsWith("ERR_TLS")) {
-    const hint =
-      "TLS 1.3 is spoken here, and nothing older; clients trust the certificate that the server was started with";
-    return {
-      error: new CasemateError("BAD_REQUEST", "no TLS connection came about", { cause, hint }),
-      status: 400,
-      answer: "nowhere",
-    };
+    const hint = "TLS 1.3 is spoken here, and nothing older";
+    const failed = new CasemateError("BAD_REQUEST", "no TLS connection came about", { cause, hint });
+    return { error: failed, status: 400, answer: "nowhere", mixedUp: true };
   }
   const hint =
     "send request line, headers and body as RFC 9112 has them; in the path, everything but ASCII is percent-encoded";
-  return {
-    error: new CasemateError("BAD_REQUEST", "the bytes are not an HTTP/1.1 request", { cause, hint }),
-    status: 400,
-    answer: "here",
-  };
-}
-
-function answerTo(code: string, toPlain: boolean): Broken["answer"] {
-  if (toPlain) return "nowhere";
-  return PLAIN_TO_TLS.has(code) ? "below TLS" : "here";
+  const garbage = new CasemateError("BAD_REQUEST", "the bytes are not an HTTP/1.1 request", { cause, hint });
+  return { error: garbage, status: 400, answer: "here", mixedUp: false };
 }
