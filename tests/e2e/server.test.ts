@@ -270,7 +270,7 @@ test("beyond loopback the server speaks TLS with a certificate of its own, and a
     assert.doesNotMatch(untrusted.stderr, /NODE_|node:/);
     const plain = await casemate(directory.path, ["status", "--url", url.replace("https", "http")]);
     assert.equal(plain.status, 1);
-    assert.match(plain.stderr, /the connection to http:\/\/localhost:\d+ failed: .*\(UNAVAILABLE\)/);
+    assert.match(plain.stderr, /plain HTTP was sent to a port that speaks TLS[\s\S]*Hint: .*https:\/\//);
     const own = await casemate(directory.path, ["key", "list", ...trusted]);
     assert.equal(own.status, 0, "the server of this data directory is given its administrator's token");
     const elsewhere = ["--url", url.replace("localhost", "127.0.0.1"), ...trusted.slice(2)];
