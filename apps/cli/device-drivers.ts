@@ -42,7 +42,11 @@ export const ADDABLE_DRIVERS: readonly AddableDriver[] = [
     options: (command) =>
       void command
         .option("--root <kind>", `what unlocks it: ${ROOTS.join(" or ")}`, "key-file")
-        .option("--secure-heap-bytes <bytes>", "a power of two", whole("--secure-heap-bytes", 65_536, 1_073_741_824)),
+        .option(
+          "--secure-heap-bytes <bytes>",
+          "memory for its secrets, a power of two",
+          whole("--secure-heap-bytes", 65_536, 1_073_741_824),
+        ),
     settings: (options) => {
       if (!ROOTS.includes(String(options["root"]))) throw usage(`--root takes ${ROOTS.join(" or ")}`);
       return picked(options, ["root", "secureHeapBytes"]);
@@ -58,8 +62,12 @@ export const ADDABLE_DRIVERS: readonly AddableDriver[] = [
         .requiredOption("--token <label>", "label of the token in it")
         .option("--pin-file <file>", "file with the user PIN, mode 0600; without it `device unlock` asks for the PIN")
         .option("--pin-root <device>", "virtual HSM that keeps the PIN of the first `device unlock`, encrypted")
-        .option("--sessions <count>", "operations that run side by side (default 4)", whole("--sessions", 1, 32))
-        .option("--time-limit <seconds>", "what one use of a key may take (default 30)", whole("--time-limit", 1, 3600))
+        .option("--sessions <count>", "operations that run side by side (default: 4)", whole("--sessions", 1, 32))
+        .option(
+          "--time-limit <seconds>",
+          "what one use of a key may take (default: 30)",
+          whole("--time-limit", 1, 3600),
+        )
         .option("--environment <names>", "further variables of the server that the module may see, with commas between")
         .option("--addon <directory>", "the npm package pkcs11js, when it is not installed beside Casemate"),
     settings: (options) => {

@@ -21,11 +21,8 @@ export function notReachable(where: string, cause: unknown): CasemateError {
 }
 
 /** Wrong words on the command line. */
-export function usage(message: string, hint?: string): CasemateError {
-  return new CasemateError("BAD_REQUEST", message, {
-    ...(hint === undefined ? {} : { hint }),
-    details: { usage: true },
-  });
+export function usage(message: string, hint = "Add --help for the options."): CasemateError {
+  return new CasemateError("BAD_REQUEST", message, { hint, details: { usage: true } });
 }
 
 export function exitCode(error: CasemateError): number {
@@ -33,6 +30,10 @@ export function exitCode(error: CasemateError): number {
   if (error.details["usage"] === true) return EXIT.usage;
   return EXIT.refused;
 }
+
+/** The part of a request that does not fit. Whoever types a command sees none, and no document of the routes. */
+const PART = /^(?:body|query|path): /;
+const OPTIONS_HINT = "Add --help to the command for its options and what they take.";
 
 /** Recognised by its name and shape: verbs that need no server do not load the SDK. */
 function isApiError(value: unknown): value is CasemateApiError {
@@ -73,6 +74,9 @@ export function shown(value: unknown): CasemateError {
     if (isCasemateError(value.cause)) return value.cause;
     const { code, message, hint, details } = value;
     const known: ErrorCode = lookup(ERROR_CODES, code) === undefined ? "INTERNAL" : code;
+    if (known === "BAD_REQUEST" && PART.test(message)) {
+      return new CasemateError(known, message.replace(PART, ""), { hint: OPTIONS_HINT, details });
+    }
     return new CasemateError(known, message, { ...(hint === undefined ? {} : { hint }), details });
   }
   if (isSystemError(value)) return systemFailure(value);

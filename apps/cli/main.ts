@@ -1,5 +1,6 @@
 import { CommanderError } from "commander";
-import { EXIT, exitCode, shown } from "./failure.ts";
+import { EXIT, exitCode, shown, usage } from "./failure.ts";
+import { Output } from "./output.ts";
 import { Session, type GlobalOptions } from "./session.ts";
 import { VERBS, type Verb } from "./commands/index.ts";
 import { programWithOptions } from "./program.ts";
@@ -22,6 +23,11 @@ function ofCommander(error: CommanderError): number {
   return error.exitCode === 0 ? EXIT.done : EXIT.usage;
 }
 
+/** Commander's own words, which name the program that is wrong, without its mark; of a missing command it says none. */
+function said({ code, message }: CommanderError): string {
+  return code === "commander.help" ? "a command is missing" : message.replace(/^error: /, "");
+}
+
 /** Runs one command line (without interpreter and script). Resolves with the exit code, never rejects. */
 export async function main(argv: readonly string[]): Promise<number> {
   if (argv[0] === "--version" || argv[0] === "-V") {
@@ -30,6 +36,9 @@ export async function main(argv: readonly string[]): Promise<number> {
     return EXIT.done;
   }
   const program = programWithOptions();
+  // Programs read what is wrong from one JSON object, whatever it is.
+  const json = argv.includes("--json");
+  if (json) program.configureOutput({ writeErr: () => undefined });
   const session = new Session(process.env, () => program.opts<GlobalOptions>());
   process.stdout.on("error", (error: NodeJS.ErrnoException) => {
     // The reader went away (`| head`): nothing is left to say.
@@ -45,7 +54,11 @@ export async function main(argv: readonly string[]): Promise<number> {
     await program.parseAsync([...argv], { from: "user" });
     return Number(process.exitCode ?? EXIT.done);
   } catch (error) {
-    if (error instanceof CommanderError) return ofCommander(error);
+    if (error instanceof CommanderError) {
+      const code = ofCommander(error);
+      if (json && code !== EXIT.done) new Output(true).failure(usage(said(error)));
+      return code;
+    }
     const failure = shown(error);
     session.out.failure(failure);
     if (failure.code === "INTERNAL" && process.env["CASEMATE_DEBUG"] === "1") session.out.note(String(failure.cause));

@@ -4,6 +4,8 @@ export interface Words {
   readonly path: string;
   readonly commands: readonly { readonly name: string; readonly summary: string }[];
   readonly options: readonly string[];
+  /** What its first argument may be, where that is one of a few. */
+  readonly values: readonly string[];
   /** Whether its first argument is the name of a key. */
   readonly takesKey: boolean;
 }
@@ -29,8 +31,8 @@ const FILE_OPTIONS = [
 
 function bash(words: readonly Words[]): string {
   const cases = words.map(
-    ({ path, commands, options, takesKey }) =>
-      `    ${quoted(path)}) next=${quoted([...commands.map(({ name }) => name), ...options].join(" "))}; key=${takesKey ? 1 : 0} ;;`,
+    ({ path, commands, options, values, takesKey }) =>
+      `    ${quoted(path)}) next=${quoted([...commands.map(({ name }) => name), ...values, ...options].join(" "))}; key=${takesKey ? 1 : 0} ;;`,
   );
   const paths = words.filter(({ path }) => path !== "").map(({ path }) => quoted(path));
   return `# bash completion of casemate
@@ -60,8 +62,11 @@ complete -o default -F _casemate casemate
 
 /** `path` is no name for a variable here: zsh ties it to PATH. */
 function zsh(words: readonly Words[]): string {
-  const cases = words.map(({ path, commands, options, takesKey }) => {
-    const described = commands.map(({ name, summary }) => quoted(`${name}:${summary.replaceAll(":", "\\:")}`));
+  const cases = words.map(({ path, commands, options, values, takesKey }) => {
+    const described = [
+      ...commands.map(({ name, summary }) => quoted(`${name}:${summary.replaceAll(":", "\\:")}`)),
+      ...values.map(quoted),
+    ];
     return `    ${quoted(path)}) commands=(${described.join(" ")}); options=(${options.map(quoted).join(" ")}); key=${takesKey ? 1 : 0} ;;`;
   });
   const paths = words.filter(({ path }) => path !== "").map(({ path }) => quoted(path));
@@ -95,11 +100,12 @@ compdef _casemate casemate
 
 function fish(words: readonly Words[]): string {
   const lines: string[] = [];
-  for (const { path, commands, options, takesKey } of words) {
+  for (const { path, commands, options, values, takesKey } of words) {
     const at = `__casemate_at ${quoted(path)}`;
     for (const { name, summary } of commands) {
       lines.push(`complete -c casemate -n ${quoted(at)} -f -a ${quoted(name)} -d ${quoted(summary)}`);
     }
+    for (const value of values) lines.push(`complete -c casemate -n ${quoted(at)} -f -a ${quoted(value)}`);
     for (const option of options) {
       const value = FILE_OPTIONS.includes(option) ? " -r -F" : "";
       lines.push(`complete -c casemate -n ${quoted(at)} -l ${option.slice(2)}${value}`);

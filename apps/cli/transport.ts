@@ -85,10 +85,11 @@ export function connectionFailed(where: string, error: NodeJS.ErrnoException): C
   const [why, hint] = CERTIFICATE_FAILURES.get(error.code ?? "") ?? [];
   if (why !== undefined && hint !== undefined)
     return new CasemateError("UNAVAILABLE", `the certificate of ${where} is refused: ${why}`, { cause: error, hint });
-  const [what = error.message, todo] = OTHER_LANGUAGES.get(error.code ?? "") ?? [];
+  const [what = error.message, todo = "Check host and port, and whether it is https:// or http:// there."] =
+    OTHER_LANGUAGES.get(error.code ?? "") ?? [];
   return new CasemateError("UNAVAILABLE", `the connection to ${where} failed: ${what}`, {
     cause: error,
-    ...(todo === undefined ? {} : { hint: todo }),
+    hint: todo,
   });
 }
 

@@ -43,6 +43,7 @@ test("bash completes verbs, their sub-commands and their options", async () => {
   assert.deepEqual(await complete("casemate --json key de"), ["deactivate", "destroy", "decapsulate"]);
   assert.deepEqual(await complete("casemate sign --sch"), ["--scheme"]);
   assert.deepEqual(await complete("casemate device add pkcs11 --mo"), ["--module"]);
+  assert.deepEqual((await complete("casemate completion ")).slice(0, 3), ["bash", "zsh", "fish"]);
 });
 
 test("fish completes verbs, their sub-commands and their options", async (t: TestContext) => {
@@ -58,6 +59,33 @@ test("fish completes verbs, their sub-commands and their options", async (t: Tes
   assert.deepEqual(await complete("casemate dev"), ["device"]);
   assert.deepEqual(await complete("casemate key ro"), ["rotate"]);
   assert.deepEqual(await complete("casemate sign --sch"), ["--scheme"]);
+  assert.deepEqual((await complete("casemate completion ")).toSorted(), ["bash", "fish", "zsh"]);
+});
+
+test("zsh completes verbs, their sub-commands and their options", async (t: TestContext) => {
+  if ((await run("bash", ["-c", "command -v zsh"])).status !== 0) return t.skip("zsh is not installed");
+  using directory = temporary();
+  const file = join(directory.path, "casemate.zsh");
+  writeFileSync(file, (await casemate(directory.path, ["completion", "zsh"])).stdout);
+  // Outside of a line editor there is no completion: what the function would offer is taken from its two ways to say it.
+  const complete = async (line: string): Promise<readonly string[]> => {
+    const words = line.split(" ");
+    const script = `compdef() { :; }
+compadd() { [[ $1 == -a ]] && print -rl -- "\${(@P)2}"; }
+_describe() { print -rl -- "\${(@)\${(@P)2}%%:*}"; }
+source '${file}'
+words=(${words.map((word) => `'${word}'`).join(" ")}); CURRENT=${words.length}
+_casemate`;
+    const ran = await run("zsh", ["-f", "-c", script]);
+    return ran.stdout
+      .trim()
+      .split("\n")
+      .filter((word) => word.startsWith(words.at(-1) ?? ""));
+  };
+  assert.deepEqual(await complete("casemate dev"), ["device"]);
+  assert.deepEqual(await complete("casemate key ro"), ["rotate"]);
+  assert.deepEqual(await complete("casemate sign --sch"), ["--scheme"]);
+  assert.deepEqual((await complete("casemate completion ")).slice(0, 3), ["bash", "zsh", "fish"]);
 });
 
 test("an unknown shell is refused with those that there are", async () => {

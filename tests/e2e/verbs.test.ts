@@ -16,6 +16,41 @@ interface Row {
   readonly check?: (ran: Ran, at: (name: string) => string) => void;
 }
 
+/** Exit code 1 is their answer: nothing went wrong. */
+const NO_ERROR = /^(?:verify|mac|policy (?:test|explain)) /;
+
+/** Wrong in words, names and states: each must say what to do. */
+const REFUSED: readonly Row[] = [
+  { type: "key show nope", exits: 1, says: /no key is called "nope" \(NOT_FOUND\)\nHint: casemate key list/ },
+  { type: "wrap ec --wrapping-key nope", exits: 1, says: /NOT_FOUND/ },
+  { type: "token revoke nope", exits: 1, says: /Hint: casemate token list/ },
+  { type: "device remove nope", exits: 1, says: /Hint: There are: hsm-1/ },
+  { type: "device lock hsm-1", exits: 1, says: /NOT_SUPPORTED/ },
+  { type: "device unlock hsm-1", exits: 1, says: /NOT_SUPPORTED/ },
+  { type: "key data-keys ec", exits: 1, says: /neither to encrypt nor to wrap/ },
+  { type: "key create past --algorithm ed25519 --deactivate-at 2020-01-01", exits: 1, says: /in the past/ },
+  {
+    type: "key create past --algorithm nope",
+    exits: 1,
+    says: /^casemate: algorithm must be one of .*\nHint: .*--help/,
+  },
+  { type: "key list --state nope", exits: 1, says: /^casemate: state must be one of pre-active.*\nHint: .*--help/ },
+  { type: "key destroy ec --wait-days 366", exits: 2, says: /from 1 to 365/ },
+  { type: "key create past --algorithm ed25519 --label x", exits: 2, says: /name=value/ },
+  { type: "random 0", exits: 2, says: /from 1 to 65536/ },
+  {
+    type: "nope --json",
+    exits: 2,
+    check: ({ stderr }) =>
+      assert.match((JSON.parse(stderr) as { error: { message: string } }).error.message, /unknown command/),
+  },
+  {
+    type: "--json key",
+    exits: 2,
+    check: ({ stderr }) => assert.equal((JSON.parse(stderr) as { error: { code: string } }).error.code, "BAD_REQUEST"),
+  },
+];
+
 /** Too large to be sent whole. */
 const LARGE_TEXT = "t".repeat(2_000_000);
 
@@ -317,12 +352,14 @@ describe("every verb of the command line", () => {
     directory[Symbol.dispose]();
   });
 
-  for (const row of [...KEYS, ...USES, ...LIFECYCLE, ...ADMINISTRATION]) {
+  for (const row of [...KEYS, ...USES, ...LIFECYCLE, ...ADMINISTRATION, ...REFUSED]) {
     const { type, exits = 0, says, input, check } = row;
     test(`casemate ${type}`, async () => {
       const args = type.split(" ").map((word) => (word.startsWith("@") ? at(word.slice(1)) : word));
       const ran = await casemate(data, args, input === undefined ? {} : { input });
       assert.equal(ran.status, exits, `${ran.stdout}${ran.stderr}`);
+      if (exits !== 0 && !NO_ERROR.test(type) && !type.includes("--json"))
+        assert.match(ran.stderr, /\nHint: ./, "what is refused says what to do");
       if (says !== undefined) assert.match(exits === 0 ? ran.stdout : ran.stderr, says);
       check?.(ran, at);
     });

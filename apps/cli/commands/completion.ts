@@ -1,4 +1,4 @@
-import type { Command } from "commander";
+import { Argument, type Command } from "commander";
 import { usage } from "../failure.ts";
 import { fullProgram } from "../program.ts";
 import type { Session } from "../session.ts";
@@ -6,7 +6,10 @@ import { SHELLS, type Words } from "../shells.ts";
 
 /** Every command path with the words that may follow it. */
 function wordsOf(command: Command, path: string, global: readonly string[]): Words[] {
-  const visible = command.commands.filter((sub) => sub.name() !== "help");
+  const visible = command
+    .createHelp()
+    .visibleCommands(command)
+    .filter((sub) => sub.name() !== "help");
   const options = command.options.flatMap((option) =>
     option.long === undefined || option.long === null ? [] : [option.long],
   );
@@ -14,6 +17,7 @@ function wordsOf(command: Command, path: string, global: readonly string[]): Wor
     path,
     commands: visible.map((sub) => ({ name: sub.name(), summary: sub.description() })),
     options: [...options, ...(path === "" ? [] : global), "--help"],
+    values: command.registeredArguments[0]?.argChoices ?? [],
     takesKey: command.registeredArguments[0]?.name() === "key" || /^key (?!create|import|adopt|list)/.test(path),
   };
   return [here, ...visible.flatMap((sub) => wordsOf(sub, `${path} ${sub.name()}`.trim(), global))];
@@ -21,7 +25,7 @@ function wordsOf(command: Command, path: string, global: readonly string[]): Wor
 
 export function define(command: Command, session: Session): void {
   command
-    .argument("[shell]", Object.keys(SHELLS).join(", "))
+    .addArgument(new Argument("[shell]", "which shell").choices(Object.keys(SHELLS)))
     .addHelpText("after", "\nFor bash: casemate completion bash > ~/.local/share/bash-completion/completions/casemate")
     .action(async (name?: string) => {
       const there = `There is: ${Object.keys(SHELLS).join(", ")}.`;

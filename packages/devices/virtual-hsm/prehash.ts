@@ -29,7 +29,11 @@ export function hashOf(name: PrehashName, message: Uint8Array): Uint8Array {
 export function digest(name: PrehashName, input: Uint8Array): Uint8Array {
   const { bytes } = HASHES[name];
   if (input.length === bytes) return input;
-  throw refuse("BAD_REQUEST", `a digest by ${name} has ${bytes} bytes, got ${input.length}`);
+  throw refuse(
+    "BAD_REQUEST",
+    `a digest by ${name} has ${bytes} bytes, got ${input.length}`,
+    "hash the message with it, or send the message itself",
+  );
 }
 
 /** M' = 1 ‖ 0 ‖ object identifier ‖ digest. */

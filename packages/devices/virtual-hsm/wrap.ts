@@ -21,7 +21,11 @@ const KW_LEAST = 24;
 const KWP_LEAST = 16;
 
 const failed = (): Error =>
-  refuse("DECRYPT_FAILED", "the wrapped key does not belong to this wrapping key or was changed");
+  refuse(
+    "DECRYPT_FAILED",
+    "the wrapped key does not belong to this wrapping key or was changed",
+    "name the key and the scheme under which it was wrapped",
+  );
 
 const aesName = (key: KeyObject, mode: "wrap" | "wrap-pad"): string =>
   `id-aes${(key.symmetricKeySize as number) * 8}-${mode}`;

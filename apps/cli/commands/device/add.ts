@@ -95,7 +95,10 @@ async function add(session: Session, driver: AddableDriver, options: Record<stri
 async function remove(session: Session, id: string, force: boolean): Promise<void> {
   const { paths, out } = session;
   const devices = readDevices(paths);
-  if (!devices.some((device) => device.id === id)) throw new CasemateError("NOT_FOUND", `there is no device ${id}`);
+  if (!devices.some((device) => device.id === id)) {
+    const hint = `There are: ${devices.map((device) => device.id).join(", ")}.`;
+    throw new CasemateError("NOT_FOUND", `there is no device ${id}`, { hint });
+  }
   if (devices.length === 1) {
     throw new CasemateError("CONFIG_INVALID", `${id} is the only device`, { hint: "Add another one first." });
   }

@@ -97,7 +97,7 @@ export function defineKeyLifecycle(command: Command, session: Session): void {
     .command("destroy <name>")
     .description("destroy after a waiting period (7 days)")
     .option("--version <number>", "only this version", version)
-    .option("--wait-days <days>", "another waiting period", whole("--wait-days", 1, 3650))
+    .option("--wait-days <days>", "another waiting period", whole("--wait-days", 1, 365))
     .option("--now", "at once, without a way back")
     .action(
       async (

@@ -169,7 +169,10 @@ export function draftKey(core: Core, caller: Caller, request: CreateKey, origin:
 /** @throws BAD_REQUEST. */
 export function checkDates(now: number, activateAt: number | undefined, deactivateAt: number | undefined): void {
   if (deactivateAt === undefined) return;
-  if (deactivateAt <= now) throw new CasemateError("BAD_REQUEST", "deactivateAt is in the past");
+  if (deactivateAt <= now)
+    throw new CasemateError("BAD_REQUEST", "deactivateAt is in the past", { hint: "Name a time to come." });
   if (activateAt !== undefined && deactivateAt <= activateAt)
-    throw new CasemateError("BAD_REQUEST", "deactivateAt is not after activateAt");
+    throw new CasemateError("BAD_REQUEST", "deactivateAt is not after activateAt", {
+      hint: "Name a later deactivateAt, or an earlier activateAt.",
+    });
 }

@@ -106,7 +106,9 @@ export class KeyCache {
   async #read(name: string): Promise<KeyEntry> {
     const row = await this.#store.get("key", "name", name);
     if (row === undefined)
-      throw new CasemateError("NOT_FOUND", `no key is called ${JSON.stringify(name.slice(0, 128))}`);
+      throw new CasemateError("NOT_FOUND", `no key is called ${JSON.stringify(name.slice(0, 128))}`, {
+        hint: "casemate key list shows the keys that you may see.",
+      });
     return keyEntry(fromRow(row));
   }
 }

@@ -8,7 +8,9 @@ export function publicKey(core: Core): Keyring["publicKey"] {
   return (caller, name, version) =>
     core.guard.key(caller, "key.public", name, async ({ record }, note) => {
       if (!ALGORITHMS[record.algorithm].asymmetric)
-        throw new CasemateError("NOT_SUPPORTED", `${name} is of ${record.algorithm}: it has no public half`);
+        throw new CasemateError("NOT_SUPPORTED", `${name} is of ${record.algorithm}: it has no public half`, {
+          hint: "Only keys of pairs have one, such as rsa-2048, ec-p256 or ed25519.",
+        });
       const chosen = select(core, record, "public", version);
       note.details = { version: chosen.version.version };
       const known = chosen.version.publicKey ?? (await chosen.device.keys.publicKey(chosen.ref));

@@ -9,7 +9,8 @@ export function revokeToken(core: Core): Keyring["revokeToken"] {
     core.locks.run("token", () =>
       core.guard.keyring(caller, "token.revoke", `token/${id.slice(0, 64)}`, async (note) => {
         const row = await core.store.get("token", "id", id);
-        if (row === undefined) throw new CasemateError("NOT_FOUND", "no such token");
+        if (row === undefined)
+          throw new CasemateError("NOT_FOUND", "no such token", { hint: "casemate token list --all shows their ids." });
         const record = tokenFromRow(row);
         if (record.revokedAt !== undefined) return tokenView(record);
         const lastUsedAt = core.tokens.peek(id)?.lastUsedAt ?? record.lastUsedAt;

@@ -100,6 +100,8 @@ function refusal(record: KeyRecord, version: VersionRecord, operation: Operation
 /** The facet a device must have for this. @throws NOT_SUPPORTED. */
 export function facet<T>(device: Device, facetOfDevice: T | undefined, what: string): T {
   if (facetOfDevice === undefined)
-    throw new CasemateError("NOT_SUPPORTED", `device ${device.identity.id} cannot ${what}`);
+    throw new CasemateError("NOT_SUPPORTED", `device ${device.identity.id} cannot ${what}`, {
+      hint: `casemate device show ${device.identity.id} says what it can do.`,
+    });
   return facetOfDevice;
 }
