@@ -78,10 +78,15 @@ export class Client extends Operations {
       accept: "application/json",
       ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
       ...(call.body === undefined ? {} : { "content-type": "application/json" }),
-      ...(call.creates === true ? { "idempotency-key": options.idempotencyKey ?? crypto.randomUUID() } : {}),
+      ...(call.creates === true ? { "idempotency-key": options.idempotencyKey ?? randomName() } : {}),
       ...(options.requestId === undefined ? {} : { "x-request-id": options.requestId }),
     };
   }
+}
+
+/** Not crypto.randomUUID: pages that came by plain HTTP from another machine have none. */
+function randomName(): string {
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
 function answerOf<R>(call: ApiCall, response: TransportResponse): R {

@@ -43,9 +43,14 @@ export function errorOf(status: number, body: string): CasemateApiError {
   return new CasemateApiError({ code: retryable ? "UNAVAILABLE" : "INTERNAL", status, detail, retryable });
 }
 
+/** Browsers say the same words of a server that is away, of a certificate that they do not trust and of a server that lets no page in. */
+const IN_BROWSER =
+  "Check the address, that the browser trusts the server's certificate, and that the server names the origin of this page: casemate up --allow-origin ORIGIN. The browser's console says which it is.";
+
 /** The server was not reached, or the connection broke: whether the call was done is not known. */
 export function unreachable(cause: unknown): CasemateApiError {
   const reason = cause instanceof Error ? cause.message : String(cause);
   const detail = `the server could not be reached: ${reason}`;
-  return new CasemateApiError({ code: "UNAVAILABLE", status: 0, detail, retryable: true }, cause);
+  const hint = "location" in globalThis ? IN_BROWSER : "Check the address, and that the server runs there.";
+  return new CasemateApiError({ code: "UNAVAILABLE", status: 0, detail, hint, retryable: true }, cause);
 }
