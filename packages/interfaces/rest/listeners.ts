@@ -1,5 +1,6 @@
 /** The doors: plain HTTP on loopback, a Unix socket for this account alone, TLS 1.3 anywhere. */
 import { CasemateError } from "@casemate/foundation/errors";
+import { once } from "node:events";
 import { chmodSync, lstatSync, unlinkSync } from "node:fs";
 import { createServer, type IncomingMessage, type Server, type ServerOptions, type ServerResponse } from "node:http";
 import { createServer as createTlsServer } from "node:https";
@@ -184,6 +185,8 @@ export class Listeners {
     server.maxConnections = this.#limits.connections;
     server.maxHeadersCount = this.#limits.headers;
     server.timeout = this.#limits.silenceTimeoutMs;
+    // Who says that no more will come, such as `nc -N`, still gets the answer; Node would do what was asked and say nothing.
+    (server as unknown as { httpAllowHalfOpen: boolean }).httpAllowHalfOpen = true;
     // With TLS this is the connection below, so that unfinished handshakes are counted and cut too.
     server.on("connection", (socket: Socket) => {
       this.#open.add(socket);
@@ -224,8 +227,13 @@ export class Listeners {
     const recorded = await refusals.record(undefined, source, "refused", broken.error);
     // As many lines as records: strangers can fill neither.
     if (recorded && broken.mixedUp) log.warn({ source, hint: broken.error.hint }, `refused: ${broken.error.message}`);
-    if (broken.answer === "here") this.#refuse(socket, broken);
-    else socket.destroy();
+    if (broken.answer !== "here") {
+      socket.destroy();
+      return;
+    }
+    // A refusal in front of it would be taken for the answer to an earlier request.
+    for (let due = answerDue(socket); due !== undefined; due = answerDue(socket)) await once(due, "close");
+    this.#refuse(socket, broken);
   }
 
   #refuse(socket: Duplex | undefined, { error, status }: Broken): void {
@@ -248,6 +256,12 @@ export class Listeners {
         return socket;
     return undefined;
   }
+}
+
+/** The answer under way to a request that came whole. Node's own handling of errors looks at this member of the socket, too. */
+function answerDue(socket: Duplex): ServerResponse | undefined {
+  const { _httpMessage: answer } = socket as { readonly _httpMessage?: ServerResponse | null };
+  return answer?.req.complete === true && !answer.closed ? answer : undefined;
 }
 
 /** Lets a machine without IPv6 pass. */

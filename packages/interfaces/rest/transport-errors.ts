@@ -139,6 +139,15 @@ const ROWS: ReadonlyMap<string, Row> = new Map<string, Row>([
       hint: "send headers and body without a pause",
     },
   ],
+  [
+    "HPE_INVALID_EOF_STATE",
+    {
+      code: "BAD_REQUEST",
+      status: 400,
+      message: "the connection ended before the request did",
+      hint: "send headers and body whole: Content-Length counts bytes, and chunks end with an empty one",
+    },
+  ],
   ["ECONNRESET", { code: "BAD_REQUEST", status: 400, message: "the client went away" }],
   [
     "ERR_SSL_HTTP_REQUEST",

@@ -200,6 +200,31 @@ test("what is unclear, or would be passed over in silence, is refused by what it
   assert.deepEqual((await server.call({ url: "/v1/keys" })).json["items"], [made.json], "nothing was changed");
 });
 
+test("requests that came whole are answered before the refusal of what follows them, and when the sender says that no more will come", async () => {
+  await using server = await restBench();
+  const { port = 0 } = await server.rest.listen({ kind: "tcp", host: "127.0.0.1", port: 0 });
+  const head = `host: localhost\r\nauthorization: Bearer ${server.temporary.adminToken}\r\n`;
+  const list = `GET /v1/keys HTTP/1.1\r\n${head}\r\n`;
+  const post = (path: string, body: string, length = body.length): string =>
+    `POST ${path} HTTP/1.1\r\n${head}${JSON_TYPE}\r\ncontent-length: ${length}\r\n\r\n${body}`;
+  const statuses = async (bytes: string, how: "keep" | "end"): Promise<string> =>
+    [...(await exchange(port, bytes, how)).matchAll(/HTTP\/1\.1 (\d+)/g)].map(([, status]) => status).join(" ");
+  assert.equal(await statuses(post("/v1/keys", KEY) + list + "garbage\r\n\r\n", "keep"), "201 200 400");
+  assert.equal(
+    await statuses(post("/v1/keys/z/sign", '{"input":"AAAA"}') + list.repeat(20), "end"),
+    Array.from({ length: 21 }, () => "200").join(" "),
+  );
+  for (const cut of [
+    post("/v1/keys", '{"name":"y"', 50),
+    post("/v1/keys/z/sign", '{"in', 50),
+    "GET /v1/keys HTTP/1.1\r\nhost",
+  ]) {
+    const answer = await exchange(port, cut, "end");
+    assert.match(answer, /^HTTP\/1\.1 400 [^]*the connection ended before the request did/);
+  }
+  assert.equal(server.logged.filter(({ level }) => level === "error").length, 0);
+});
+
 test("no method that Node's parser knows is a bug on any route", async () => {
   await using server = await restBench();
   const { port = 0 } = await server.rest.listen({ kind: "tcp", host: "127.0.0.1", port: 0 });
