@@ -219,6 +219,8 @@ export class Listeners {
       return;
     }
     metrics.brokenRequests++;
+    // Nothing that follows is read, so that its end does not close the connection before the answer.
+    socket.pause();
     const broken = parserProblem(error);
     const from = (socket as Socket).remoteAddress;
     const source = from === undefined ? door.source : `${door.source}/${from}`;

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { METHODS } from "node:http";
 import { test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import type { TSchema } from "typebox";
 import { exchange, restBench } from "@casemate/testkit/rest";
 import { OPERATIONS } from "./operations/all.ts";
@@ -223,6 +224,14 @@ test("requests that came whole are answered before the refusal of what follows t
     assert.match(answer, /^HTTP\/1\.1 400 [^]*the connection ended before the request did/);
   }
   assert.equal(server.logged.filter(({ level }) => level === "error").length, 0);
+});
+
+test("a refusal is told also when its record takes longer than the sender stays", async (t) => {
+  await using server = await restBench();
+  const { port = 0 } = await server.rest.listen({ kind: "tcp", host: "127.0.0.1", port: 0 });
+  t.mock.method(server.temporary.keyring, "refused", () => sleep(30));
+  const answer = await exchange(port, "PO=/v1/keys HTTP/1.1\r\nhost: localhost\r\n\r\n", "end");
+  assert.match(answer, /^HTTP\/1\.1 400 /);
 });
 
 test("no method that Node's parser knows is a bug on any route", async () => {
