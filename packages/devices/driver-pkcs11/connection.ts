@@ -146,8 +146,10 @@ export class Connection {
     await this.#begin(host);
   }
 
-  /** Ends the login, by ending the process that holds it. */
-  /** @throws DEVICE_ABSENT when there is nothing to lock; it stays locked all the same when it comes back. */
+  /**
+   * Ends the login, by ending the process that holds it.
+   * @throws DEVICE_ABSENT when there is nothing to lock; it stays locked all the same when it comes back.
+   */
   async lock(): Promise<void> {
     this.#pins.lockedByPerson();
     // A PIN may be on its way to a token that was just found.

@@ -1,34 +1,18 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import { after, before, describe, test } from "node:test";
+import { after, describe, test } from "node:test";
 import { toUtf8 } from "@casemate/foundation/bytes";
-import { CKA, CKF, CKK, CKM, CKO, CKR, CKU, SIZE_QUERY, CK_UNAVAILABLE } from "@casemate/protocols/p11-rpc";
-import { attribute, mechanism, pkcs11Bench, TestClient, type Pkcs11Bench } from "@casemate/testkit/pkcs11";
+import { CKA, CKK, CKM, CKO, CKR, CKU, SIZE_QUERY, CK_UNAVAILABLE } from "@casemate/protocols/p11-rpc";
+import { attribute, mechanism, openLoggedIn, P256, RW, TestClient } from "@casemate/testkit/pkcs11";
 import { createPkcs11Server } from "./index.ts";
 
-const RW = CKF.SERIAL_SESSION | CKF.RW_SESSION;
-const P256 = Uint8Array.fromHex("06082a8648ce3d030107");
+type Template = ReturnType<typeof attribute>[];
+
+const opened = await openLoggedIn((parts) => createPkcs11Server({ ...parts, objects: parts.keyring.objects }));
+after(() => opened[Symbol.asyncDispose]());
+const { bench, client, session, read } = opened;
 
 describe("what attributes promise", () => {
-  let bench: Pkcs11Bench;
-  let client: TestClient;
-  let session: number;
-  before(async () => {
-    bench = await pkcs11Bench((parts) => createPkcs11Server({ ...parts, objects: parts.keyring.objects }));
-    client = await TestClient.open(bench.socketPath, { version: 2 });
-    [session] = await client.call("C_OpenSession", 0, RW);
-    await client.call("C_Login", session, CKU.USER, toUtf8(bench.adminToken));
-  });
-  after(async () => {
-    await client[Symbol.asyncDispose]();
-    await bench[Symbol.asyncDispose]();
-  });
-
-  type Template = ReturnType<typeof attribute>[];
-  const read = async (object: number, type: number) => {
-    const [[found], rv] = await client.call("C_GetAttributeValue", session, object, [{ type, capacity: 4096 }]);
-    return rv === CKR.OK ? found?.value : rv;
-  };
   const secret = (keyType: number, value: Uint8Array, ...more: Template): Template => [
     attribute(CKA.CLASS, CKO.SECRET_KEY),
     attribute(CKA.KEY_TYPE, keyType),

@@ -1,65 +1,19 @@
 import assert from "node:assert/strict";
 import { createCipheriv, createHmac } from "node:crypto";
-import { after, before, describe, test } from "node:test";
+import { after, describe, test } from "node:test";
 import { toUtf8 } from "@casemate/foundation/bytes";
-import {
-  CKA,
-  CKD,
-  CKF,
-  CKK,
-  CKM,
-  CKO,
-  CKR,
-  CKU,
-  SIZE_QUERY,
-  type MechanismParameter,
-} from "@casemate/protocols/p11-rpc";
-import { attribute, mechanism, pkcs11Bench, TestClient, type Pkcs11Bench } from "@casemate/testkit/pkcs11";
+import { CKA, CKD, CKK, CKM, CKO, CKR, CKU, SIZE_QUERY, type MechanismParameter } from "@casemate/protocols/p11-rpc";
+import { attribute, KEY, mechanism, openLoggedIn, RO, RW, TestClient, type Template } from "@casemate/testkit/pkcs11";
 import { createPkcs11Server } from "./index.ts";
 
-const RO = CKF.SERIAL_SESSION;
-const RW = RO | CKF.RW_SESSION;
-const P256 = Uint8Array.fromHex("06082a8648ce3d030107");
-const KEY = Uint8Array.fromHex("000102030405060708090a0b0c0d0e0f");
 const OPEN = [attribute(CKA.SENSITIVE, false), attribute(CKA.EXTRACTABLE, true)];
-type Template = readonly ReturnType<typeof attribute>[];
+
+const opened = await openLoggedIn((parts) => createPkcs11Server({ ...parts, objects: parts.keyring.objects }));
+after(() => opened[Symbol.asyncDispose]());
+const { bench, client, session, read, aes, pairOf } = opened;
 
 /** Details of PKCS #11 v3.0 that programs seldom ask about, and conformance suites always. */
 describe("the letter of PKCS #11", () => {
-  let bench: Pkcs11Bench;
-  let client: TestClient;
-  let session: number;
-  before(async () => {
-    bench = await pkcs11Bench((parts) => createPkcs11Server({ ...parts, objects: parts.keyring.objects }));
-    client = await TestClient.open(bench.socketPath, { version: 2 });
-    [session] = await client.call("C_OpenSession", 0, RW);
-    await client.call("C_Login", session, CKU.USER, toUtf8(bench.adminToken));
-  });
-  after(async () => {
-    await client[Symbol.asyncDispose]();
-    await bench[Symbol.asyncDispose]();
-  });
-
-  const aes = async (value = KEY): Promise<number> =>
-    (
-      await client.call("C_CreateObject", session, [
-        attribute(CKA.CLASS, CKO.SECRET_KEY),
-        attribute(CKA.KEY_TYPE, CKK.AES),
-        attribute(CKA.VALUE, value),
-      ])
-    )[0];
-  const pairOf = (publicPart: Template, privatePart: Template, at = session) =>
-    client.call(
-      "C_GenerateKeyPair",
-      at,
-      mechanism(CKM.EC_KEY_PAIR_GEN),
-      [attribute(CKA.EC_PARAMS, P256), ...publicPart],
-      privatePart,
-    );
-  const read = async (object: number, type: number, at = session) => {
-    const [[found], rv] = await client.call("C_GetAttributeValue", at, object, [{ type, capacity: 4096 }]);
-    return rv === CKR.OK ? found?.value : rv;
-  };
   const count = async (...template: Template): Promise<number> => {
     await client.call("C_FindObjectsInit", session, [...template]);
     const [found] = await client.call("C_FindObjects", session, 1000);

@@ -4,8 +4,8 @@ import type { IncomingMessage } from "node:http";
 import { EXPECTATION, PRECONDITION, TRANSFER_CODED } from "./transport-errors.ts";
 
 /** Fields of which Node keeps the first and drops the others without a word, or joins what is no list. */
-const ONCE = ["authorization", "host", "content-type", "idempotency-key"] as const;
 const SHOWN = ["Authorization", "Host", "Content-Type", "Idempotency-Key"] as const;
+const ONCE: readonly string[] = SHOWN.map((name) => name.toLowerCase());
 /** Where a name of that length stands in ONCE, which has no two of one length: most fields are passed over without a comparison. */
 const BY_LENGTH: readonly (number | undefined)[] = Array.from({ length: 16 }, (_, length) => {
   const at = ONCE.findIndex((name) => name.length === length);

@@ -7,7 +7,6 @@ import type { IdempotencyEntry, IdempotencyStore } from "./idempotency.ts";
 const SCHEMA_VERSION = 1;
 /** SQLite result codes (sqlite.org/rescode.html) of a full disk: SQLITE_FULL, SQLITE_IOERR_WRITE, SQLITE_IOERR_SHMSIZE. */
 const FULL: ReadonlySet<unknown> = new Set([13, 778, 4874]);
-const MAKE_ROOM = "Free space on the disk of the data directory, then try again.";
 
 interface Row {
   readonly fingerprint: Uint8Array;
@@ -16,18 +15,31 @@ interface Row {
   readonly sealed: Uint8Array | null;
 }
 
-const KEEPING = "the idempotency key of the request could not be kept";
-const OPENING = "the file of idempotency keys could not be opened";
+/** What cannot be done when the storage fails, and what is said of a full disk. */
+interface Work {
+  readonly failed: string;
+  readonly full: (cause: unknown) => CasemateError;
+}
+const KEEPING: Work = {
+  failed: "the idempotency key of the request could not be kept",
+  full: (cause) => diskFull("nothing can be made or changed", cause),
+};
+/** Then there is no server yet that could go on with anything. */
+const OPENING: Work = {
+  failed: "the file of idempotency keys could not be opened",
+  full: (cause) =>
+    new CasemateError("STORAGE_FULL", `${OPENING.failed}: the disk is full`, {
+      hint: "Free space on the disk of the data directory, then try again.",
+      cause,
+    }),
+};
 
 /** Turns the storage's failures into ours. */
-function guarded<T>(action: () => T, failed = KEEPING): T {
+function guarded<T>(action: () => T, { failed, full }: Work = KEEPING): T {
   try {
     return action();
   } catch (cause) {
-    if (FULL.has((cause as { readonly errcode?: number }).errcode)) {
-      if (failed === KEEPING) throw diskFull("nothing can be made or changed", cause);
-      throw new CasemateError("STORAGE_FULL", `${failed}: the disk is full`, { hint: MAKE_ROOM, cause });
-    }
+    if (FULL.has((cause as { readonly errcode?: number }).errcode)) throw full(cause);
     throw new CasemateError("STORAGE_FAILED", failed, { cause });
   }
 }
