@@ -3,6 +3,7 @@ import { CasemateError, isCasemateError } from "@casemate/foundation/errors";
 import type { Clock } from "@casemate/foundation/effects";
 import type { Caller, Keyring } from "@casemate/keyring/core";
 import type { Socket } from "node:net";
+import type { Repeats } from "./repeats.ts";
 import { Throttle } from "./throttle.ts";
 
 /** How a listener treats what arrives on it. */
@@ -27,6 +28,8 @@ export class Connection {
   caller: Caller | undefined;
   knownUntil = 0;
   epoch = 0;
+  /** The shorter way for requests that begin alike. */
+  repeats: Repeats | undefined;
 
   constructor(door: Door, remoteAddress: string | undefined) {
     this.door = door;
@@ -38,8 +41,10 @@ export class Connections {
   readonly #known = new WeakMap<Socket, Connection>();
 
   /** Called by a listener for each new socket, before its first request. */
-  open(socket: Socket, door: Door): void {
-    this.#known.set(socket, new Connection(door, socket.remoteAddress));
+  open(socket: Socket, door: Door): Connection {
+    const connection = new Connection(door, socket.remoteAddress);
+    this.#known.set(socket, connection);
+    return connection;
   }
 
   of(socket: Socket): Connection {

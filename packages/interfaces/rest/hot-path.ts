@@ -5,7 +5,7 @@
  */
 import { CasemateError } from "@casemate/foundation/errors";
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { checkHost } from "./connection.ts";
+import { checkHost, type Connection } from "./connection.ts";
 import {
   Context,
   JSON_TYPE,
@@ -38,6 +38,24 @@ interface Row {
   readonly counter: OperationCounter;
 }
 
+/** What the head of such a request says, once it was found good. */
+export interface PlainHead {
+  readonly row: Row;
+  /** Of the key. */
+  readonly name: string;
+  /** Of the body, in bytes. */
+  readonly length: number;
+  readonly authorization: string | undefined;
+  readonly requestId: string | undefined;
+}
+
+export interface Answer {
+  readonly status: number;
+  /** Names and values in turn, without Content-Length. */
+  readonly headers: string[];
+  readonly body: string;
+}
+
 type Handler = (request: IncomingMessage, response: ServerResponse) => void;
 
 /** Wraps the long way. */
@@ -49,92 +67,106 @@ export function hotPath(services: Services, longWay: Handler): Handler {
     ]),
   );
   return (request, response) => {
-    const url = request.url ?? "";
-    const slash = url.lastIndexOf("/");
-    const row = slash > PREFIX.length && request.method === "POST" ? rows.get(url.slice(slash + 1)) : undefined;
-    const name = url.slice(PREFIX.length, slash);
-    const { headers } = request;
-    const length = Number(headers["content-length"]);
-    if (
-      row === undefined ||
-      !url.startsWith(PREFIX) ||
-      !PLAIN_NAME.test(name) ||
-      !(length > 0 && length <= REST_LIMITS.bodyBytes) ||
-      headers["transfer-encoding"] !== undefined ||
-      headers["content-encoding"] !== undefined ||
-      headers.expect !== undefined ||
-      !(headers.accept === undefined || ANY_TYPES.has(headers.accept)) ||
-      !JSON_TYPES.has(headers["content-type"] ?? "")
-    ) {
-      longWay(request, response);
-      return;
-    }
-    void answer(services, row, name, length, request, response);
+    const head = plainHead(rows, request);
+    if (head === undefined) longWay(request, response);
+    else void answer(services, head, request, response);
   };
+}
+
+function plainHead(
+  rows: ReadonlyMap<string, Row>,
+  { url = "", method, headers }: IncomingMessage,
+): PlainHead | undefined {
+  const slash = url.lastIndexOf("/");
+  const row = slash > PREFIX.length && method === "POST" ? rows.get(url.slice(slash + 1)) : undefined;
+  const name = url.slice(PREFIX.length, slash);
+  const length = Number(headers["content-length"]);
+  const plain =
+    url.startsWith(PREFIX) &&
+    PLAIN_NAME.test(name) &&
+    length > 0 &&
+    length <= REST_LIMITS.bodyBytes &&
+    headers["transfer-encoding"] === undefined &&
+    headers["content-encoding"] === undefined &&
+    headers.expect === undefined &&
+    (headers.accept === undefined || ANY_TYPES.has(headers.accept)) &&
+    JSON_TYPES.has(headers["content-type"] ?? "");
+  if (row === undefined || !plain) return undefined;
+  const requestId = headers["x-request-id"] as string | undefined;
+  return { row, name, length, authorization: headers.authorization, requestId };
 }
 
 async function answer(
   services: Services,
-  { operation, validator, counter }: Row,
-  name: string,
-  length: number,
+  head: PlainHead,
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
-  const { connections, clock, requestId, state, keyring } = services;
-  const { headers } = request;
-  const context = new Context(
-    connections.of(request.socket),
-    requestId(headers["x-request-id"]),
-    operation.action,
-    counter,
-    clock.monotonic(),
-  );
-  const common = [...COMMON_HEADERS, "x-request-id", context.requestId];
-  if (state.closing) common.push("connection", "close");
+  const connection = services.connections.of(request.socket);
+  const check = (): void => {
+    checkHeaders(request);
+    checkHost(connection, request.headers.host);
+    connection.repeats?.remember(head);
+  };
+  const made = await answerTo(services, connection, head, check, () => read(request, head.length));
+  if (made === undefined) return;
+  const { status, headers, body } = made;
+  // A body that was not read to its end is not waited for.
+  if (services.state.closing || !request.complete) headers.push("connection", "close");
+  const size = Buffer.byteLength(body);
+  headers.push("content-length", String(size));
+  response.writeHead(status, headers);
+  if (size === body.length) response.end(body, "latin1");
+  else response.end(body);
+}
+
+/** Whatever `check`, `receive` or the use case throws becomes an answer; there is none when the client went away before it had asked for anything. */
+export async function answerTo(
+  services: Services,
+  connection: Connection,
+  { row: { operation, validator, counter }, name, authorization, requestId }: PlainHead,
+  check: () => void,
+  receive: () => Buffer | Promise<Buffer>,
+): Promise<Answer | undefined> {
+  const { clock, keyring, authenticator } = services;
+  const context = new Context(connection, services.requestId(requestId), operation.action, counter, clock.monotonic());
+  const headers = [...COMMON_HEADERS, "x-request-id", context.requestId];
   let status = 200;
   let body: string;
   try {
-    checkHeaders(request);
-    checkHost(context.connection, headers.host);
+    check();
     const caller =
-      (context.caller = services.authenticator.known(context.connection, headers.authorization)) ??
-      (await authenticateRequest(services, context, headers.authorization));
-    const received = parseJson(await read(request, length));
-    const input = understood(operation, validator, { params: { name }, query: NO_QUERY, body: received, accept: "" });
+      (context.caller = authenticator.known(connection, authorization)) ??
+      (await authenticateRequest(services, context, authorization));
+    const received = receive();
+    const json = parseJson(received instanceof Promise ? await received : received);
+    const input = understood(operation, validator, { params: { name }, query: NO_QUERY, body: json, accept: "" });
     const useCase = operation.handle(input);
     context.auditedByKeyring = true;
     const result = await useCase(keyring, { ...caller, requestId: context.requestId });
     if (result instanceof RawReply) throw new CasemateError("INTERNAL", "bytes where JSON was due");
     // The fields were chosen one by one where the result was made: nothing undeclared can slip out.
     body = JSON.stringify(result);
-    common.push("content-type", JSON_TYPE);
+    headers.push("content-type", JSON_TYPE);
   } catch (error) {
-    // The client went away before it had asked for anything.
-    if (response.destroyed && !context.auditedByKeyring) return;
+    if (error instanceof ClientGone) return undefined;
     const problem = await refusal(services, context, error);
     status = problem.status;
     body = JSON.stringify(problem);
-    common.push("content-type", PROBLEM_TYPE, ...Object.entries(problemHeaders(problem)).flat());
-    // A body that was not read to its end is not waited for.
-    if (!request.complete) common.push("connection", "close");
+    headers.push("content-type", PROBLEM_TYPE, ...Object.entries(problemHeaders(problem)).flat());
   }
-  const size = Buffer.byteLength(body);
-  const ascii = size === body.length;
-  common.push("content-length", String(size));
   counter.add(status, clock.monotonic() - context.startedAt);
-  response.writeHead(status, common);
-  if (ascii) response.end(body, "latin1");
-  else response.end(body);
+  return { status, headers, body };
 }
+
+class ClientGone extends Error {}
 
 /** The body, in one piece. The parser cuts it at Content-Length. Rejects when the client goes away. */
 function read(request: IncomingMessage, length: number): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     let first: Buffer | undefined;
     let rest: Buffer[] | undefined;
-    const gone = (cause?: unknown): void =>
-      reject(new CasemateError("BAD_REQUEST", "the body did not come to its end", { cause }));
+    const gone = (): void => reject(new ClientGone());
     if (request.destroyed) return gone();
     request.on("error", gone);
     request.on("data", (chunk: Buffer) => {

@@ -1,4 +1,5 @@
 /** The doors: plain HTTP on loopback, a Unix socket for this account alone, TLS 1.3 anywhere. */
+import type { Clock } from "@casemate/foundation/effects";
 import { CasemateError } from "@casemate/foundation/errors";
 import { once } from "node:events";
 import { chmodSync, lstatSync, unlinkSync } from "node:fs";
@@ -6,10 +7,12 @@ import { createServer, type IncomingMessage, type Server, type ServerOptions, ty
 import { createServer as createTlsServer } from "node:https";
 import { connect, isIP, type AddressInfo, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
-import type { Door } from "./connection.ts";
+import type { Connection, Door } from "./connection.ts";
 import { PROBLEM_TYPE, type Services } from "./context.ts";
+import type { Answer, PlainHead } from "./hot-path.ts";
 import { REST_LIMITS, type ConnectionLimits } from "./limits.ts";
 import { problemOf } from "./problem.ts";
+import { InFlight, Repeats } from "./repeats.ts";
 import { parserProblem, type Broken } from "./transport-errors.ts";
 
 export type ListenOptions =
@@ -29,6 +32,8 @@ export interface ListenAddress {
   readonly port?: number;
 }
 
+/** Answers a request with a head that was found good before. */
+export type Again = (connection: Connection, head: PlainHead, body: Buffer) => Promise<Answer | undefined>;
 type Handler = (request: IncomingMessage, response: ServerResponse) => void;
 
 function serverOptions(limits: ConnectionLimits): ServerOptions {
@@ -68,16 +73,22 @@ export class Listeners {
   readonly #limits: ConnectionLimits;
   readonly #options: ServerOptions;
   readonly #open = new Set<Socket>();
+  readonly #inFlight = new InFlight();
+  readonly #date: () => string;
   #handler: Handler = (_request, response) => void response.writeHead(503).end();
+  #again: Again | undefined;
 
   constructor(services: Services, limits: ConnectionLimits) {
     this.#services = services;
     this.#limits = limits;
     this.#options = serverOptions(limits);
+    this.#date = httpDates(services.clock);
   }
 
-  serve(handler: Handler): void {
+  /** `again` answers requests whose head `handler` has seen on the same connection. */
+  serve(handler: Handler, again: Again | undefined): void {
     this.#handler = handler;
+    this.#again = again;
   }
 
   /** Open connections over all doors. */
@@ -113,6 +124,12 @@ export class Listeners {
   }
 
   async close(): Promise<void> {
+    const cut = setTimeout(() => {
+      for (const server of this.#servers) server.closeAllConnections();
+      for (const socket of this.#open) socket.destroy();
+    }, this.#limits.closeGraceMs).unref();
+    // Node takes their connections for idle, and would cut them.
+    await this.#inFlight.none();
     const closed = this.#servers.map(
       (server) =>
         new Promise<void>((resolve) => {
@@ -120,10 +137,6 @@ export class Listeners {
           server.closeIdleConnections();
         }),
     );
-    const cut = setTimeout(() => {
-      for (const server of this.#servers) server.closeAllConnections();
-      for (const socket of this.#open) socket.destroy();
-    }, this.#limits.closeGraceMs).unref();
     await Promise.all(closed);
     clearTimeout(cut);
   }
@@ -192,12 +205,13 @@ export class Listeners {
       this.#open.add(socket);
       socket.once("close", () => this.#open.delete(socket));
     });
-    server.on(event, (socket: Socket) => this.#services.connections.open(socket, door));
-    server.on("request", (request, response) => this.#handler(request, response));
+    server.on(event, (socket: Socket) => this.#opened(socket, door));
+    server.on("request", this.#came);
     // Refused with a problem as well.
-    server.on("checkExpectation", (request: IncomingMessage, response: ServerResponse) =>
-      this.#handler(request, response),
-    );
+    server.on("checkExpectation", this.#came);
+    server.on("timeout", (socket: Socket) => {
+      if (this.#services.connections.of(socket).repeats?.busy !== true) socket.destroy();
+    });
     server.on("clientError", (error, socket) => void this.#broken(error, socket, door));
     // Upgrades and CONNECT are not spoken here.
     server.on(
@@ -210,6 +224,24 @@ export class Listeners {
     );
   }
 
+  #opened(socket: Socket, door: Door): void {
+    const connection = this.#services.connections.open(socket, door);
+    const again = this.#again;
+    if (again === undefined) return;
+    connection.repeats = new Repeats(socket, {
+      answer: (head, body) => again(connection, head, body),
+      closing: () => this.#services.state.closing,
+      keepAliveSeconds: Math.floor(this.#limits.keepAliveTimeoutMs / 1000),
+      inFlight: this.#inFlight,
+      date: this.#date,
+    });
+  }
+
+  readonly #came = (request: IncomingMessage, response: ServerResponse): void => {
+    this.#services.connections.of(request.socket).repeats?.head(request, response);
+    this.#handler(request, response);
+  };
+
   /** Not HTTP, too slow or too large: one short answer, then the connection ends. */
   async #broken(error: Error, socket: Duplex, door: Door): Promise<void> {
     const { metrics, refusals, log } = this.#services;
@@ -219,6 +251,7 @@ export class Listeners {
       return;
     }
     metrics.brokenRequests++;
+    this.#services.connections.of(socket as Socket).repeats?.detach();
     // Nothing that follows is read, so that its end does not close the connection before the answer.
     socket.pause();
     const broken = parserProblem(error);
@@ -258,6 +291,20 @@ export class Listeners {
         return socket;
     return undefined;
   }
+}
+
+/** The Date of answers (RFC 9110 §6.6.1), made once a second. */
+function httpDates(clock: Clock): () => string {
+  let text = "";
+  let until = 0;
+  return () => {
+    const now = clock.monotonic();
+    if (now < until) return text;
+    const wall = clock.now();
+    text = new Date(wall).toUTCString();
+    until = now + 1000 - (wall % 1000);
+    return text;
+  };
 }
 
 /** The answer under way to a request that came whole. Node's own handling of errors looks at this member of the socket, too. */

@@ -6,9 +6,9 @@ import { createApp } from "./app.ts";
 import { Authenticator, Connections } from "./connection.ts";
 import { requestIds, type Services } from "./context.ts";
 import { crossOrigin } from "./cross-origin.ts";
-import { hotPath } from "./hot-path.ts";
+import { answerTo, hotPath } from "./hot-path.ts";
 import { memoryIdempotency, type IdempotencyStore } from "./idempotency.ts";
-import { Listeners, type ListenAddress, type ListenOptions } from "./listeners.ts";
+import { Listeners, type Again, type ListenAddress, type ListenOptions } from "./listeners.ts";
 import { CONNECTION_LIMITS, type ConnectionLimits } from "./limits.ts";
 import type { RestLog } from "./log.ts";
 import { RestMetrics } from "./metrics.ts";
@@ -56,7 +56,10 @@ export async function createRestServer(options: RestOptions): Promise<RestServer
   const listeners = new Listeners(services, { ...CONNECTION_LIMITS, ...options.limits });
   const app = await createApp(services, () => listeners.connections);
   const handler = hotPath(services, (request, response) => app.routing(request, response));
-  listeners.serve(crossOrigin(new Set(options.allowOrigins), handler));
+  const origins = new Set(options.allowOrigins);
+  const again: Again = (connection, head, body) => answerTo(services, connection, head, nothingLeft, () => body);
+  // Answers to web pages have headers of their own.
+  listeners.serve(crossOrigin(origins, handler), origins.size === 0 ? again : undefined);
   return {
     app,
     listen: (where) => listeners.listen(where),
@@ -69,3 +72,6 @@ export async function createRestServer(options: RestOptions): Promise<RestServer
     },
   };
 }
+
+/** To check: the same head was found good before. */
+function nothingLeft(): void {}
