@@ -98,8 +98,11 @@ export function readOnCurve({ curve, value }: RequestOf<"importCurve">): KeyObje
   const oid = fromHex(OIDS[curve]);
   const size = SCALARS[curve];
   if (size === undefined) return readPkcs8(der(0x30, version, der(0x30, oid), der(0x04, der(0x04, value))));
-  if (value.length > size) throw refuse("BAD_REQUEST", `a scalar of ${value.length} bytes on ${curve}`);
-  const scalar = concat(new Uint8Array(size - value.length), value);
+  // A PKCS #11 Big integer may begin with zeros.
+  const first = value.findIndex((byte) => byte !== 0);
+  const digits = first === -1 ? value.subarray(value.length) : value.subarray(first);
+  if (digits.length > size) throw refuse("BAD_REQUEST", `a scalar of ${digits.length} bytes on ${curve}`);
+  const scalar = concat(new Uint8Array(size - digits.length), digits);
   const inner = der(0x30, der(0x02, new Uint8Array([1])), der(0x04, scalar));
   return readPkcs8(der(0x30, version, der(0x30, fromHex(EC_PUBLIC_KEY), oid), der(0x04, inner)));
 }

@@ -50,7 +50,12 @@ const GENERIC = [
   CKK.SHA512_224_HMAC,
   CKK.SHA512_256_HMAC,
 ];
-const RSA_BITS = [1024, 4096] as const;
+/**
+ * What C_GetMechanismInfo promises is true of every key, in a device or of the session: 2048 bits and more (NIST SP 800-131A).
+ * A smaller session key is made and used when an application asks for it all the same.
+ */
+const RSA_BITS = [2048, 4096] as const;
+export const SMALLEST_SESSION_RSA = 1024;
 const EC_BITS = [256, 521] as const;
 const AES_BYTES = [16, 32] as const;
 const SECRET_BYTES = [1, 4096] as const;

@@ -8,6 +8,7 @@ import { publicAttributes } from "./key-object.ts";
 import { SECRETS, type Material } from "./object.ts";
 import type { SessionPrivate, SessionSecret } from "./session-keyring.ts";
 import { failure } from "./status.ts";
+import { unsaid } from "./unsaid.ts";
 import { bytesOf, numberOf, sameValue, type Template, type Value } from "./values.ts";
 
 const EMPTY = new Uint8Array(0);
@@ -37,7 +38,7 @@ const SECRECY: Defaults = [
 
 const NO_TEMPLATE: Template = new Map();
 
-/** What an object of a class has when nothing is said. Usage is granted only where it is asked for, except where the standard's users rely on it. */
+/** What an object of a class has when nothing is said; of what it may be used for, `unsaid` knows more. */
 const DEFAULTS: ReadonlyMap<number, Defaults> = new Map<number, Defaults>([
   [CKO.DATA, [...STORAGE, [CKA.PRIVATE, false], [CKA.APPLICATION, EMPTY], [CKA.OBJECT_ID, EMPTY], [CKA.VALUE, EMPTY]]],
   [
@@ -106,24 +107,6 @@ const DEFAULTS: ReadonlyMap<number, Defaults> = new Map<number, Defaults>([
       [CKA.DERIVE_TEMPLATE, NO_TEMPLATE],
     ],
   ],
-]);
-
-const USAGES: readonly number[] = [
-  CKA.ENCRYPT,
-  CKA.DECRYPT,
-  CKA.SIGN,
-  CKA.SIGN_RECOVER,
-  CKA.VERIFY,
-  CKA.VERIFY_RECOVER,
-  CKA.WRAP,
-  CKA.UNWRAP,
-  CKA.DERIVE,
-];
-/** What a key may do when its template says nothing about its use, as programs expect. */
-const USUAL: ReadonlyMap<number, readonly number[]> = new Map([
-  [CKO.PUBLIC_KEY, [CKA.ENCRYPT, CKA.VERIFY]],
-  [CKO.PRIVATE_KEY, [CKA.DECRYPT, CKA.SIGN]],
-  [CKO.SECRET_KEY, [CKA.ENCRYPT, CKA.DECRYPT, CKA.SIGN, CKA.VERIFY]],
 ]);
 
 /** Attributes that only the token sets. */
@@ -196,9 +179,7 @@ export function complete(objectClass: number, template: Template, origin: Origin
   const values = VALUES.get(objectClass);
   if (defaults === undefined || values === undefined) throw failure("ATTRIBUTE_VALUE_INVALID", `class ${objectClass}`);
   const attributes = new Map<number, Value>([[CKA.CLASS, objectClass], [CKA.PRIVATE, origin.loggedIn], ...defaults]);
-  if (!USAGES.some((type) => template.has(type))) {
-    for (const type of USUAL.get(objectClass) ?? []) attributes.set(type, true);
-  }
+  for (const type of unsaid(objectClass, template)) attributes.set(type, true);
   // A secret that is to stay hidden is not taken out wrapped either, unless that was asked for.
   if (objectClass === CKO.SECRET_KEY && template.get(CKA.SENSITIVE) === true) attributes.set(CKA.EXTRACTABLE, false);
   for (const [type, value] of template) {

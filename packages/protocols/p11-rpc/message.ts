@@ -32,10 +32,14 @@ const latin1 = (bytes: Uint8Array): string => {
 const utf8 = new TextDecoder();
 const encoder = new TextEncoder();
 
+/** How the client writes the length of a NULL pointer without a length: it is present, and all ones. */
+const NO_BYTES = 0xffffffff;
+
 function readByteArray(reader: Reader): Uint8Array | undefined {
   const present = reader.u8();
   const length = reader.u32();
   if (present === 0) return length === 0 ? NULL_BYTES : undefined;
+  if (length === NO_BYTES) return NULL_BYTES;
   if (length > RPC_LIMITS.arrayBytes) throw reader.invalid(`${length} bytes, at most ${RPC_LIMITS.arrayBytes} allowed`);
   return reader.take(length);
 }

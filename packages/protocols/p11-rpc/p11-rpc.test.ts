@@ -55,6 +55,10 @@ test("a NULL pointer with a length is told from an empty one", () => {
   const bad = body.slice();
   bad[bad.length - 1] = 9;
   assert.equal(decodeRequest(bad, 0).values[1], undefined);
+  // p11-kit's clients write a NULL pointer of length zero as present, with all ones for a length.
+  const client = body.slice();
+  client.set([1, 0xff, 0xff, 0xff, 0xff], client.length - 5);
+  assert.equal(decodeRequest(client, 0).values[1], NULL_BYTES);
 });
 
 const parameters: readonly Mechanism[] = [

@@ -6,6 +6,7 @@ import { need } from "../context.ts";
 import { curveByParams } from "../curves.ts";
 import { generateInDevice, pairAlgorithm, secretAlgorithm } from "../device-keys.ts";
 import { publicAttributes } from "../key-object.ts";
+import { SMALLEST_SESSION_RSA } from "../mechanisms.ts";
 import { classOf, SECRETS } from "../object.ts";
 import type { Session } from "../session.ts";
 import { failure } from "../status.ts";
@@ -39,7 +40,9 @@ const FIXED: ReadonlyMap<number, number> = new Map([
 function secretLength(template: Template, keyType: number, sizes: readonly [number, number]): number {
   const fixed = FIXED.get(keyType);
   if (fixed !== undefined) {
-    if (template.has(CKA.VALUE_LEN)) throw failure("TEMPLATE_INCONSISTENT", "the length follows from the type");
+    // The standard asks for no length of these; one that is true is no contradiction.
+    const given = template.get(CKA.VALUE_LEN);
+    if (given !== undefined && given !== fixed) throw failure("TEMPLATE_INCONSISTENT", `the type has ${fixed} bytes`);
     return fixed;
   }
   required(template, CKA.VALUE_LEN);
@@ -97,7 +100,8 @@ function pairRequest(keyType: number, template: Template): PairRequest {
   if (keyType === CKK.RSA) {
     required(template, CKA.MODULUS_BITS);
     const modulusLength = numberOf(template, CKA.MODULUS_BITS) ?? 0;
-    if (modulusLength < 1024 || modulusLength > 4096 || modulusLength % 8 !== 0) throw failure("KEY_SIZE_RANGE");
+    if (modulusLength < SMALLEST_SESSION_RSA || modulusLength > 4096 || modulusLength % 8 !== 0)
+      throw failure("KEY_SIZE_RANGE");
     return { name: "generateRsa", request: { bits: modulusLength, exponent: exponent(template) } };
   }
   required(template, CKA.EC_PARAMS);
