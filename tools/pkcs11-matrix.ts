@@ -8,10 +8,10 @@ const FILE = join(import.meta.dirname, "../docs/pkcs11-matrix.md");
 
 const REMARKS: Readonly<Record<string, string>> = {
   RSA_X_509: "device keys sign and recover, they do not decrypt without padding",
-  RSA_PKCS_OAEP: "device keys decrypt with SHA-256, SHA-384, SHA-512; session keys with SHA-1 and SHA-224, too",
+  RSA_PKCS_OAEP: "device keys decrypt with SHA-1, SHA-256, SHA-384, SHA-512; session keys with SHA-224, too",
   AES_GCM: "device keys decrypt; they make the nonce themselves when encrypting, which PKCS #11 2.40 cannot express",
   GENERIC_SECRET_KEY_GEN: "device keys have 32, 48 or 64 bytes and do the HMAC of that size",
-  RSA_PKCS_KEY_PAIR_GEN: "device keys have 2048, 3072 or 4096 bits; session keys 1024 to 4096",
+  RSA_PKCS_KEY_PAIR_GEN: "device keys have 2048, 3072 or 4096 bits; smaller session keys from 1024 on are made, too",
 };
 
 const devices = [

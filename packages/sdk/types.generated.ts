@@ -242,7 +242,7 @@ export type KeyAlgorithm = "rsa-2048" | "rsa-3072" | "rsa-4096" | "ec-p256" | "e
 
 export type SignScheme = "rsa-pkcs1-sha256" | "rsa-pkcs1-sha384" | "rsa-pkcs1-sha512" | "rsa-pkcs1-raw" | "rsa-pss-sha256" | "rsa-pss-sha384" | "rsa-pss-sha512" | "rsa-raw" | "ecdsa-sha256" | "ecdsa-sha384" | "ecdsa-sha512" | "ecdsa-raw" | "pure" | "prehash-sha256" | "prehash-sha384" | "prehash-sha512" | "prehash-shake256";
 
-export type CipherScheme = "aes-gcm" | "aes-cbc" | "aes-ctr" | "aes-ecb" | "rsa-oaep-sha256" | "rsa-oaep-sha384" | "rsa-oaep-sha512" | "rsa-pkcs1";
+export type CipherScheme = "aes-gcm" | "aes-cbc" | "aes-ctr" | "aes-ecb" | "rsa-oaep-sha256" | "rsa-oaep-sha384" | "rsa-oaep-sha512" | "rsa-oaep-sha1" | "rsa-pkcs1";
 
 export type MacScheme = "hmac-sha256" | "hmac-sha384" | "hmac-sha512" | "aes-cmac";
 

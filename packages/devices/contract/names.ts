@@ -77,6 +77,8 @@ export const CIPHER_SCHEMES = [
   "rsa-oaep-sha256",
   "rsa-oaep-sha384",
   "rsa-oaep-sha512",
+  /** What RSA-OAEP means where nobody names a hash (RFC 8017 §A.2.1): OAEP asks of its hash nothing that SHA-1 lost. */
+  "rsa-oaep-sha1",
   /** PKCS#1 v1.5 encryption with implicit rejection, for PKCS#11 CKM_RSA_PKCS only. */
   "rsa-pkcs1",
 ] as const;

@@ -4,6 +4,7 @@ import { fromHex, toUtf8 } from "@casemate/foundation/bytes";
 import { CKF, CKK, CKM } from "@casemate/protocols/p11-rpc";
 
 export type Hash = "sha256" | "sha384" | "sha512";
+export type OaepHash = Hash | "sha1";
 
 export interface Curve {
   /** CKA_EC_PARAMS as an object identifier. */
@@ -129,7 +130,7 @@ export const SIGN_ROWS: ReadonlyMap<SignScheme, SignRow> = new Map<SignScheme, S
 export interface CipherRow {
   readonly keyType: number;
   readonly mechanism: number;
-  readonly oaep?: Hash;
+  readonly oaep?: OaepHash;
 }
 
 export const CIPHER_ROWS: ReadonlyMap<CipherScheme, CipherRow> = new Map<CipherScheme, CipherRow>([
@@ -140,6 +141,7 @@ export const CIPHER_ROWS: ReadonlyMap<CipherScheme, CipherRow> = new Map<CipherS
   ["rsa-oaep-sha256", { keyType: CKK.RSA, mechanism: CKM.RSA_PKCS_OAEP, oaep: "sha256" }],
   ["rsa-oaep-sha384", { keyType: CKK.RSA, mechanism: CKM.RSA_PKCS_OAEP, oaep: "sha384" }],
   ["rsa-oaep-sha512", { keyType: CKK.RSA, mechanism: CKM.RSA_PKCS_OAEP, oaep: "sha512" }],
+  ["rsa-oaep-sha1", { keyType: CKK.RSA, mechanism: CKM.RSA_PKCS_OAEP, oaep: "sha1" }],
 ]);
 
 export const MAC_ROWS: ReadonlyMap<MacScheme, { readonly mechanism: number; readonly bytes: number }> = new Map([

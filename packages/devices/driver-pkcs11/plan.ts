@@ -19,6 +19,7 @@ import {
   SIGN_ROWS,
   WRAP_ROWS,
   type AlgorithmRow,
+  type OaepHash,
   type SignRow,
 } from "./algorithms.ts";
 import { quirksOf, type Quirks } from "./quirks.ts";
@@ -52,9 +53,7 @@ export interface Plan {
   sign(
     scheme: SignScheme,
   ): { readonly row: SignRow; readonly mechanism: number; readonly hashing: boolean } | undefined;
-  cipher(
-    scheme: CipherScheme,
-  ): { readonly mechanism: number; readonly oaep?: "sha256" | "sha384" | "sha512" } | undefined;
+  cipher(scheme: CipherScheme): { readonly mechanism: number; readonly oaep?: OaepHash } | undefined;
   mac(scheme: MacScheme): number | undefined;
   wrap(scheme: WrapScheme): number | undefined;
   readonly agrees: boolean;

@@ -153,7 +153,7 @@ function rsaDecrypt(key: LoadedKey, data: Uint8Array, options: object): Uint8Arr
   return undone(() => privateDecrypt({ key: key.private, ...options }, data));
 }
 
-const oaep = (oaepHash: HashName, size: number): SchemeRow => {
+const oaep = (oaepHash: HashName | "sha1", size: number): SchemeRow => {
   const options = (label: Uint8Array) => ({
     padding: constants.RSA_PKCS1_OAEP_PADDING,
     oaepHash,
@@ -186,6 +186,7 @@ const SCHEMES: Readonly<Record<CipherScheme, SchemeRow>> = {
   "rsa-oaep-sha256": oaep("sha256", 32),
   "rsa-oaep-sha384": oaep("sha384", 48),
   "rsa-oaep-sha512": oaep("sha512", 64),
+  "rsa-oaep-sha1": oaep("sha1", 20),
   "rsa-pkcs1": rsaPkcs1,
 };
 

@@ -68,13 +68,15 @@ function oaep(parameter: MechanismParameter | undefined): Oaep {
 
 /** The devices' own scheme, if they have one. */
 function ownOaep({ hash }: Oaep): CipherScheme | undefined {
-  return hash === "sha256" || hash === "sha384" || hash === "sha512" ? `rsa-oaep-${hash}` : undefined;
+  return hash === "sha1" || hash === "sha256" || hash === "sha384" || hash === "sha512"
+    ? `rsa-oaep-${hash}`
+    : undefined;
 }
 
 function deviceOaep(named: Oaep): CipherScheme {
   const scheme = ownOaep(named);
   if (scheme !== undefined) return scheme;
-  throw failure("MECHANISM_PARAM_INVALID", "devices do OAEP with SHA-256, SHA-384 and SHA-512");
+  throw failure("MECHANISM_PARAM_INVALID", "devices do OAEP with SHA-1, SHA-256, SHA-384 and SHA-512");
 }
 
 function publicCipher(

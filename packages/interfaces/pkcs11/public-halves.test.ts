@@ -99,10 +99,10 @@ describe("the public half of a device key, used through PKCS#11", () => {
     });
   }
 
-  const OAEP_SHA1: MechanismParameter = {
+  const OAEP_SHA224: MechanismParameter = {
     kind: "oaep",
-    hash: CKM.SHA_1,
-    mgf: CKG.MGF1_SHA1,
+    hash: CKM.SHA224,
+    mgf: CKG.MGF1_SHA224,
     source: 1,
     label: new Uint8Array(0),
   };
@@ -116,7 +116,7 @@ describe("the public half of a device key, used through PKCS#11", () => {
     await client.call("C_Verify", session, toUtf8("odd"), signature);
     assert.equal((await records("key.verify")).length, verified + 1);
     const encrypted = (await records("key.encrypt")).length;
-    for (const mode of [mechanism(CKM.RSA_PKCS_OAEP, OAEP_SHA1), mechanism(CKM.RSA_X_509)]) {
+    for (const mode of [mechanism(CKM.RSA_PKCS_OAEP, OAEP_SHA224), mechanism(CKM.RSA_X_509)]) {
       await client.call("C_EncryptInit", session, mode, publicKey);
       await client.call("C_Encrypt", session, toUtf8("secret"), 256);
     }
@@ -140,13 +140,13 @@ describe("the public half of a device key, used through PKCS#11", () => {
       (await records(action)).filter((r) => r.principal === "pkcs11" && r.outcome === outcome).length;
     assert.equal(await verify(), CKR.SIGNATURE_INVALID);
     assert.equal(await encrypt(mechanism(CKM.RSA_PKCS)), CKR.OK);
-    assert.equal(await encrypt(mechanism(CKM.RSA_PKCS_OAEP, OAEP_SHA1)), CKR.OK);
+    assert.equal(await encrypt(mechanism(CKM.RSA_PKCS_OAEP, OAEP_SHA224)), CKR.OK);
     assert.deepEqual([await own("key.verify", "ok"), await own("key.encrypt", "ok")], [1, 2]);
 
     const text = `forbid(principal == Service::"pkcs11", action in [Action::"key.verify", Action::"key.encrypt"], resource);`;
     await bench.keyring.setPolicy(bench.admin, "no-strangers", text);
     assert.equal(await verify(), CKR.ACTION_PROHIBITED);
-    assert.equal(await encrypt(mechanism(CKM.RSA_PKCS_OAEP, OAEP_SHA1)), CKR.ACTION_PROHIBITED);
+    assert.equal(await encrypt(mechanism(CKM.RSA_PKCS_OAEP, OAEP_SHA224)), CKR.ACTION_PROHIBITED);
     assert.deepEqual([await own("key.verify", "FORBIDDEN"), await own("key.encrypt", "FORBIDDEN")], [1, 1]);
   });
 
@@ -157,6 +157,12 @@ describe("the public half of a device key, used through PKCS#11", () => {
     const ciphertext = publicEncrypt({ key, padding, oaepHash: "sha256", oaepLabel: toUtf8("for you") }, toUtf8("hi"));
     await client.call("C_DecryptInit", session, mechanism(CKM.RSA_PKCS_OAEP, OAEP), keys[1]);
     assert.deepEqual(await client.call("C_Decrypt", session, ciphertext, 256), [toUtf8("hi")]);
+    // Without a word programs mean SHA-1 (RFC 8017 §A.2.1).
+    const usual = { kind: "oaep", hash: CKM.SHA_1, mgf: CKG.MGF1_SHA1, source: 1, label: new Uint8Array(0) } as const;
+    await client.call("C_DecryptInit", session, mechanism(CKM.RSA_PKCS_OAEP, usual), keys[1]);
+    assert.deepEqual(await client.call("C_Decrypt", session, publicEncrypt({ key, padding }, toUtf8("ho")), 256), [
+      toUtf8("ho"),
+    ]);
   });
 
   test("who may not use keys does not verify with them after a login", async () => {

@@ -65,6 +65,7 @@ export function rsaIds(piv?: number): AlgorithmIds {
         "rsa-oaep-sha256": "RSA-OAEP-256",
         "rsa-oaep-sha384": "RSA-OAEP-384",
         "rsa-oaep-sha512": "RSA-OAEP-512",
+        "rsa-oaep-sha1": "RSA-OAEP",
       },
     },
     cose: {
@@ -78,6 +79,7 @@ export function rsaIds(piv?: number): AlgorithmIds {
         "rsa-pss-sha512": -39,
         "rsa-oaep-sha256": -41,
         "rsa-oaep-sha512": -42,
+        "rsa-oaep-sha1": -40,
       },
     },
     pkcs11: {
@@ -95,6 +97,7 @@ export function rsaIds(piv?: number): AlgorithmIds {
         "rsa-oaep-sha256": named("CKM_RSA_PKCS_OAEP", 0x09),
         "rsa-oaep-sha384": named("CKM_RSA_PKCS_OAEP", 0x09),
         "rsa-oaep-sha512": named("CKM_RSA_PKCS_OAEP", 0x09),
+        "rsa-oaep-sha1": named("CKM_RSA_PKCS_OAEP", 0x09),
         "rsa-pkcs1": named("CKM_RSA_PKCS", 0x01),
         "rsa-aes-kwp": named("CKM_RSA_AES_KEY_WRAP", 0x1054),
       },
@@ -111,6 +114,7 @@ export function rsaIds(piv?: number): AlgorithmIds {
         "rsa-oaep-sha256": 0x0017,
         "rsa-oaep-sha384": 0x0017,
         "rsa-oaep-sha512": 0x0017,
+        "rsa-oaep-sha1": 0x0017,
         "rsa-pkcs1": 0x0015,
       },
     },

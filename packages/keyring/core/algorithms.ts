@@ -65,7 +65,7 @@ const rsa: Shape = {
     "rsa-pkcs1-raw",
     "rsa-raw",
   ],
-  cipher: ["rsa-oaep-sha256", "rsa-oaep-sha384", "rsa-oaep-sha512", "rsa-pkcs1"],
+  cipher: ["rsa-oaep-sha256", "rsa-oaep-sha384", "rsa-oaep-sha512", "rsa-oaep-sha1", "rsa-pkcs1"],
   wrap: ["rsa-aes-kwp"],
   approval: "approved",
 };

@@ -30,6 +30,7 @@ export const CIPHER_SCHEME_CODES = {
   "rsa-oaep-sha384": 6,
   "rsa-oaep-sha512": 7,
   "rsa-pkcs1": 8,
+  "rsa-oaep-sha1": 9,
 } as const;
 
 export const MAC_SCHEME_CODES = { "hmac-sha256": 1, "hmac-sha384": 2, "hmac-sha512": 3, "aes-cmac": 4 } as const;
@@ -70,7 +71,7 @@ const RSA_SIGN = [
   "rsa-pss-sha512",
   "rsa-raw",
 ] as const;
-const RSA_CIPHER = ["rsa-oaep-sha256", "rsa-oaep-sha384", "rsa-oaep-sha512", "rsa-pkcs1"] as const;
+const RSA_CIPHER = ["rsa-oaep-sha256", "rsa-oaep-sha384", "rsa-oaep-sha512", "rsa-oaep-sha1", "rsa-pkcs1"] as const;
 const ECDSA = ["ecdsa-sha256", "ecdsa-sha384", "ecdsa-sha512", "ecdsa-raw"] as const;
 
 type Uses = Partial<Pick<AlgorithmRow, "usages" | "sign" | "cipher" | "mac" | "wrap" | "slow">>;

@@ -26,6 +26,7 @@ const AUTHENTIC: ReadonlySet<CipherScheme> = new Set<CipherScheme>([
   "rsa-oaep-sha256",
   "rsa-oaep-sha384",
   "rsa-oaep-sha512",
+  "rsa-oaep-sha1",
 ]);
 
 const roundTrips = (algorithm: KeyAlgorithm): Case => ({
@@ -82,7 +83,7 @@ async function decryptsElsewhere(
   assert.deepEqual(Buffer.concat([decipher.update(sealed.subarray(ivLength)), decipher.final()]), Buffer.from(data));
 }
 
-const OAEP = ["rsa-oaep-sha256", "rsa-oaep-sha384", "rsa-oaep-sha512"] as const;
+const OAEP = ["rsa-oaep-sha256", "rsa-oaep-sha384", "rsa-oaep-sha512", "rsa-oaep-sha1"] as const;
 
 export const cipherCases: readonly Case[] = [
   ...KEY_ALGORITHMS.filter((name) => /^(rsa|aes)/.test(name)).map(roundTrips),

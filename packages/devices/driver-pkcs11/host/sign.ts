@@ -4,7 +4,7 @@ import type { InputKind, KeyRef, SignScheme } from "@casemate/devices/contract";
 import { concat, fromHex } from "@casemate/foundation/bytes";
 import { CasemateError } from "@casemate/foundation/errors";
 import { CKG, CKK, CKM, CKR } from "@casemate/protocols/p11-rpc";
-import { ALGORITHM_ROWS, type Hash } from "../algorithms.ts";
+import { ALGORITHM_ROWS, type Hash, type OaepHash } from "../algorithms.ts";
 import { fromDer, toDer } from "../ec-signature.ts";
 import { hasRv } from "../status.ts";
 import type { Handlers } from "../wire.ts";
@@ -14,8 +14,9 @@ import type { Key, KeyStore } from "./keys.ts";
 import type { Lane } from "./lane.ts";
 
 export const HASHES: Readonly<
-  Record<Hash, { readonly bytes: number; readonly mechanism: number; readonly mgf: number }>
+  Record<OaepHash, { readonly bytes: number; readonly mechanism: number; readonly mgf: number }>
 > = {
+  sha1: { bytes: 20, mechanism: CKM.SHA_1, mgf: CKG.MGF1_SHA1 },
   sha256: { bytes: 32, mechanism: CKM.SHA256, mgf: CKG.MGF1_SHA256 },
   sha384: { bytes: 48, mechanism: CKM.SHA384, mgf: CKG.MGF1_SHA384 },
   sha512: { bytes: 64, mechanism: CKM.SHA512, mgf: CKG.MGF1_SHA512 },
