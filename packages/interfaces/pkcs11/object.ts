@@ -84,11 +84,13 @@ export function matches(object: P11Object, template: Template): boolean {
   return true;
 }
 
-const CHANGES_OF_KEYS = [CKA.LABEL, CKA.ID, CKA.START_DATE, CKA.END_DATE, CKA.DERIVE] as const;
+/** PKCS #11 v3.0 §4.4 binds nobody to what CKA_DESTROYABLE once was, other than with CKA_COPYABLE. */
+const CHANGES = [CKA.LABEL, CKA.DESTROYABLE] as const;
+const CHANGES_OF_KEYS = [...CHANGES, CKA.ID, CKA.START_DATE, CKA.END_DATE, CKA.DERIVE] as const;
 /** What C_SetAttributeValue may change at any time, by class; of a certificate §4.6.3 says which. */
 const FREE: ReadonlyMap<number, ReadonlySet<number>> = new Map<number, ReadonlySet<number>>([
-  [CKO.DATA, new Set([CKA.LABEL])],
-  [CKO.CERTIFICATE, new Set([CKA.LABEL, CKA.ID, CKA.ISSUER, CKA.SERIAL_NUMBER])],
+  [CKO.DATA, new Set(CHANGES)],
+  [CKO.CERTIFICATE, new Set([...CHANGES, CKA.ID, CKA.ISSUER, CKA.SERIAL_NUMBER])],
   [CKO.PUBLIC_KEY, new Set([...CHANGES_OF_KEYS, CKA.SUBJECT, CKA.ENCRYPT, CKA.VERIFY, CKA.VERIFY_RECOVER, CKA.WRAP])],
   [CKO.PRIVATE_KEY, new Set([...CHANGES_OF_KEYS, CKA.SUBJECT, CKA.DECRYPT, CKA.SIGN, CKA.SIGN_RECOVER, CKA.UNWRAP])],
   [CKO.SECRET_KEY, new Set([...CHANGES_OF_KEYS, CKA.ENCRYPT, CKA.DECRYPT, CKA.SIGN, CKA.VERIFY, CKA.WRAP, CKA.UNWRAP])],
@@ -100,7 +102,6 @@ const ONE_WAY: ReadonlyMap<number, boolean> = new Map([
   [CKA.WRAP_WITH_TRUSTED, true],
   [CKA.EXTRACTABLE, false],
   [CKA.COPYABLE, false],
-  [CKA.DESTROYABLE, false],
 ]);
 
 /** Whether an object is one half of a key in a device. Nobody says that such a key is trusted: its labels are open to more than the security officer. */

@@ -127,4 +127,32 @@ describe("the letter of PKCS #11, about objects", () => {
       assert.equal(await client.rv("C_SetAttributeValue", session, one, changes), CKR.ATTRIBUTE_READ_ONLY);
     });
   }
+
+  test("what was not to be destroyed may be made so again; what was not to be copied may not", async () => {
+    const [object] = await client.call("C_CreateObject", session, [
+      attribute(CKA.CLASS, CKO.DATA),
+      attribute(CKA.VALUE, toUtf8("kept")),
+    ]);
+    // p11-kit's table lacks CKA_DESTROYABLE, so that it travels as a byte string.
+    const set = (type: number, value: boolean): Promise<number> =>
+      client.rv("C_SetAttributeValue", session, object, [
+        attribute(type, type === CKA.DESTROYABLE ? Uint8Array.of(value ? 1 : 0) : value),
+      ]);
+    assert.equal(await set(CKA.DESTROYABLE, false), CKR.OK);
+    assert.equal(await client.rv("C_DestroyObject", session, object), CKR.ACTION_PROHIBITED);
+    assert.equal(await set(CKA.COPYABLE, false), CKR.OK);
+    assert.equal(await set(CKA.COPYABLE, true), CKR.ATTRIBUTE_READ_ONLY);
+    assert.equal(await set(CKA.DESTROYABLE, true), CKR.OK);
+    assert.equal(await client.rv("C_DestroyObject", session, object), CKR.OK);
+  });
+
+  test("a public key on a curve that is not known here is refused for its curve", async () => {
+    const made = await client.rv("C_CreateObject", session, [
+      attribute(CKA.CLASS, CKO.PUBLIC_KEY),
+      attribute(CKA.KEY_TYPE, CKK.EC),
+      attribute(CKA.EC_PARAMS, Uint8Array.fromHex("06052b8104001f")),
+      attribute(CKA.EC_POINT, new Uint8Array(51)),
+    ]);
+    assert.equal(made, CKR.CURVE_NOT_SUPPORTED);
+  });
 });

@@ -318,11 +318,14 @@ export function privateMaterial(attributes: Map<number, Value>, key: SessionPriv
   return { kind: "private", key };
 }
 
-/** A public session key from its attributes. @throws CKR_TEMPLATE_INCOMPLETE, CKR_ATTRIBUTE_VALUE_INVALID. */
+/** A public session key from its attributes. @throws CKR_TEMPLATE_INCOMPLETE, CKR_ATTRIBUTE_VALUE_INVALID, CKR_CURVE_NOT_SUPPORTED. */
 export function publicMaterial(attributes: Map<number, Value>): Material {
   const keyType = keyTypeIn(attributes);
   if (keyType === CKK.RSA) required(attributes, CKA.MODULUS, CKA.PUBLIC_EXPONENT);
-  else required(attributes, CKA.EC_PARAMS, CKA.EC_POINT);
+  else {
+    required(attributes, CKA.EC_PARAMS, CKA.EC_POINT);
+    if (curveByParams(bytesOf(attributes, CKA.EC_PARAMS) ?? EMPTY) === undefined) throw failure("CURVE_NOT_SUPPORTED");
+  }
   const key = publicKeyOf(attributes);
   if (key === undefined) throw failure("ATTRIBUTE_VALUE_INVALID");
   const own = publicAttributes(key, key.export({ format: "der", type: "spki" }));
