@@ -1,4 +1,4 @@
-/** What the mechanisms promise and only trying shows: which curves there are, and which hashes RSA-OAEP takes. Leaves nothing in the token. */
+/** What the mechanisms promise and only trying shows: which curves there are, and which hashes RSA-OAEP takes beside a label. Leaves nothing in the token. */
 import { createHash } from "node:crypto";
 import { KEY_ALGORITHMS, type KeyAlgorithm } from "@casemate/devices/contract";
 import { CKA, CKK, CKO } from "@casemate/protocols/p11-rpc";
@@ -82,7 +82,8 @@ function probeOaep(lane: Lane, session: Handle): string[] {
     ([, { mechanism, oaep }]) =>
       oaep !== undefined &&
       !works(() => {
-        const parameter = oaepParameter(lane, oaep, new Uint8Array());
+        // With a label: some modules refuse every one, and half a scheme is none.
+        const parameter = oaepParameter(lane, oaep, Uint8Array.of(1));
         cryptoki.C_EncryptInit(session, { mechanism, parameter }, handle);
         cryptoki.C_Encrypt(session, Buffer.of(1, 2, 3), Buffer.alloc(1024));
       }),
