@@ -221,7 +221,7 @@ async function startParts(options: RunOptions, paths: DataPaths, log: Log): Prom
         firstRun: first.made,
         readyMs: performance.now(),
         remarks,
-        alarm: keyring.warning ?? keyring.alarm,
+        alarm: keyring.sealing ?? keyring.alarm,
       },
       reload: () => reloadDevices(devices, parts, log),
       async close() {

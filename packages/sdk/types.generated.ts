@@ -255,9 +255,11 @@ export type Action = "key.create" | "key.import" | "key.adopt" | "key.read" | "k
 export type ErrorCode = "BAD_REQUEST" | "DECODE_TRUNCATED" | "DECODE_TRAILING" | "DECODE_INVALID" | "TOO_LARGE" | "UNAUTHENTICATED" | "TOKEN_EXPIRED" | "PIN_WRONG" | "PIN_LOCKED" | "FORBIDDEN" | "NOT_FOUND" | "ALREADY_EXISTS" | "CONFLICT" | "IDEMPOTENCY_MISMATCH" | "NOT_SUPPORTED" | "KEY_STATE" | "KEY_USAGE" | "KEY_LIMIT" | "NOT_EXPORTABLE" | "DECRYPT_FAILED" | "DEVICE_LOCKED" | "DEVICE_TAMPERED" | "DEVICE_ABSENT" | "DEVICE_RESTARTED" | "DEVICE_FAILED" | "DEVICE_FULL" | "TIMEOUT" | "UNAVAILABLE" | "RATE_LIMITED" | "STORAGE_FULL" | "STORAGE_FAILED" | "STORAGE_IN_USE" | "STORAGE_NEWER" | "TAMPER_DETECTED" | "CONFIG_INVALID" | "INTERNAL";
 
 export interface HealthResult {
-  readonly status: "ok" | "closing" | "alarm";
+  readonly status: "ok" | "closing" | "alarm" | "warning";
   /** What was found wrong, such as a changed record of the audit log, or a tampered or absent device that holds the storage key. */
   readonly alarm?: string;
+  /** What needs somebody, with or without an alarm, though nothing was found wrong: why checkpoints of the audit log are not signed at present. */
+  readonly warning?: string;
 }
 
 export interface WhoamiResult {

@@ -119,7 +119,21 @@ test("zeroizing destroys every key at once, and the device is a new one at the n
   try {
     assert.equal((await casemate(data, ["key", "create", "a", "--algorithm", "ed25519"])).status, 0);
     const zeroized = await casemate(data, ["device", "zeroize", "hsm-1", "--yes", "hsm-1"]);
-    assert.match(zeroized.stdout, /Device hsm-1 is locked/);
+    assert.match(zeroized.stdout, /Device hsm-1 was zeroized: every key that was in it is destroyed/);
+    assert.match(zeroized.stdout, /restart the server, which makes it a new, empty device/);
+    assert.match(zeroized.stdout, /Warning: .*checkpoints of the audit log are not signed/);
+    const status = await casemate(data, ["status"]);
+    assert.equal(status.status, 0, "a warning is no alarm");
+    assert.match(status.stdout, /: warning\.\nWarning: .*checkpoints of the audit log are not signed/);
+    assert.match((await casemate(data, ["doctor"])).stdout, /note +server: .*checkpoints of the audit log are not/);
+    for (const command of [
+      ["key", "create", "b", "--algorithm", "ed25519"],
+      ["device", "unlock", "hsm-1"],
+    ]) {
+      const { stderr } = await casemate(data, command);
+      assert.match(stderr, /zeroized: every key is gone; restart the server/);
+      assert.doesNotMatch(stderr, /unlock it|needs nobody/);
+    }
     assert.deepEqual(await states(), ["a destroyed"]);
     assert.equal((await casemate(data, ["sign", "a"], { input: "m" })).status, 1);
   } finally {
@@ -133,6 +147,32 @@ test("zeroizing destroys every key at once, and the device is a new one at the n
     await second.stop();
   }
   assert.equal((await casemate(data, ["audit", "verify"])).status, 0);
+});
+
+test("a second device takes over Casemate's own keys without a restart, whether it was there or is added", async () => {
+  using directory = temporary();
+  const data = directory.path;
+  const server = await startServer(data);
+  try {
+    for (const [zeroized, next] of [
+      ["hsm-1", "hsm-2"],
+      ["hsm-2", "hsm-3"],
+    ] as const) {
+      const add = () => casemate(data, ["device", "add", "virtual-hsm"]);
+      const zeroize = () => casemate(data, ["device", "zeroize", zeroized, "--yes", zeroized]);
+      const [first, second] = next === "hsm-2" ? [add, zeroize] : [zeroize, add];
+      assert.equal((await first()).status, 0);
+      assert.equal((await second()).status, 0);
+      assert.match((await casemate(data, ["status"])).stdout, /: ok\./);
+      assert.match((await casemate(data, ["audit", "verify"])).stdout, new RegExp(`checkpoint signed by ${next}`));
+      assert.ok(readFileSync(join(data, "server.log"), "utf8").includes(`a new storage key is made in ${next}`));
+    }
+  } finally {
+    await server.stop();
+  }
+  const again = await startServer(data);
+  assert.equal(again.announced.alarm, undefined);
+  await again.stop();
 });
 
 test("a data directory whose path is too long for sockets works over loopback, and that is said", async () => {

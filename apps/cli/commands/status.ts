@@ -9,7 +9,8 @@ import { printDevices } from "./device/list.ts";
 /** A server that takes connections and says nothing for so long, such as a stopped process, is as good as none. */
 const PATIENCE_MS = 5_000;
 
-const EXITS = "\nExits with 0 when all is well, 1 while there is an alarm, 3 while no server answers.";
+const EXITS =
+  "\nExits with 0 when all is well or there is only a warning, 1 while there is an alarm, 3 while no server answers.";
 
 interface Known extends WhoamiResult {
   readonly devices: readonly Device[];
@@ -50,6 +51,7 @@ export function define(command: Command, session: Session): void {
       const version = more === undefined ? "" : ` ${more.server}`;
       session.out.line(`Casemate${version} answers at ${target.where}: ${health.status}.`);
       if (health.alarm !== undefined) session.out.line({ style: "red", text: `Alarm: ${health.alarm}` });
+      if (health.warning !== undefined) session.out.line({ style: "yellow", text: `Warning: ${health.warning}` });
       if (more === undefined) return;
       session.out.line(`You are ${more.principal} (${more.roles.join(", ")}).\n`);
       printDevices(session, more.devices);

@@ -23,9 +23,10 @@ export const server: Check = {
   look: async (session) => {
     try {
       const target = findServer(session);
-      const { status, alarm } = await anonymous(target).health();
-      const found = `answers at ${target.where}: ${alarm ?? status}`;
-      return [{ about: "server", state: alarm === undefined ? "ok" : "bad", found }];
+      const { status, alarm, warning } = await anonymous(target).health();
+      const found = `answers at ${target.where}: ${alarm ?? warning ?? status}`;
+      const state = alarm !== undefined ? "bad" : warning !== undefined ? "note" : "ok";
+      return [{ about: "server", state, found }];
     } catch (error) {
       return [{ about: "server", state: "note", found: shown(error).message, hint: "`casemate up` starts one." }];
     }

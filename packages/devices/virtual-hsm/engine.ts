@@ -56,10 +56,10 @@ interface Row {
   readonly run: (request: unknown) => unknown;
 }
 
-const REFUSALS: Readonly<Record<WireState, (detail: string) => CasemateError>> = {
+const REFUSALS: Readonly<Record<WireState, (detail: string, unlocking: string) => CasemateError>> = {
   starting: () => refuse("UNAVAILABLE", "the device is starting", "try again"),
   operational: () => refuse("CONFLICT", "the device is unlocked already"),
-  locked: (detail) => refuse("DEVICE_LOCKED", `the device is locked: ${detail}`, "unlock it"),
+  locked: (detail, unlocking) => refuse("DEVICE_LOCKED", `the device is locked: ${detail}`, unlocking),
   tampered: (detail) => refuse("DEVICE_TAMPERED", `the device refuses to work: ${detail}`),
   error: (detail) => refuse("DEVICE_FAILED", `the device cannot work: ${detail}`),
 };
@@ -198,7 +198,7 @@ export function createEngine(options: EngineOptions): Engine {
       const row = rows.get(op);
       if (row === undefined) throw refuse("NOT_SUPPORTED", `the virtual HSM has no operation ${op}`);
       const { state } = lifecycle;
-      if (!row.allowedIn.includes(state)) throw REFUSALS[state](lifecycle.detail);
+      if (!row.allowedIn.includes(state)) throw REFUSALS[state](lifecycle.detail, lifecycle.unlocking);
       const answer = row.run(decode(row.request, body));
       if (answer instanceof Promise) return answer.then((reply) => encode(row.reply, reply));
       return encode(row.reply, answer);

@@ -19,6 +19,9 @@ export const MAX_TRIES = 10;
 /** Wrong passphrases without a wait. */
 const FREE_TRIES = 3;
 
+/** What ends the zeroized state where nobody can unlock: a key file is made by a process that starts. */
+const RESTART = "restart the server, which makes it a new, empty device";
+
 type Phase =
   | { readonly at: "starting" }
   | { readonly at: "locked"; readonly detail: string; readonly envelope: Envelope | undefined }
@@ -80,6 +83,11 @@ export class Lifecycle {
     return this.#kind;
   }
 
+  /** What to do about a locked device. A key file leaves one locked only when it was zeroized. */
+  get unlocking(): string {
+    return this.#kind === "passphrase" ? "unlock it" : "use another device, or restart the server";
+  }
+
   get counters(): { readonly saves: bigint; readonly wrongTries: number } {
     return { saves: this.#counter, wrongTries: this.#tries };
   }
@@ -124,8 +132,7 @@ export class Lifecycle {
   async unlock(sealed: Uint8Array): Promise<void> {
     if (this.#phase.at !== "locked") throw refuse("CONFLICT", "the device is not locked");
     const { envelope } = this.#phase;
-    if (this.#kind !== "passphrase")
-      throw refuse("NOT_SUPPORTED", "the device was zeroized", "restart it: it starts anew with an empty key file");
+    if (this.#kind !== "passphrase") throw refuse("NOT_SUPPORTED", "the device was zeroized", RESTART);
     if (this.#busy) throw refuse("CONFLICT", "another passphrase is being tried", "wait for its result");
     this.#busy = true;
     try {
@@ -160,7 +167,8 @@ export class Lifecycle {
     if (this.#kind === "key-file" && rootFile !== undefined) eraseKeyFile(rootFile);
     // A new device, which nobody has reason to trust for what the old one was.
     if (this.#kind === "passphrase" && rootFile !== undefined) this.#unlockKey = makeUnlockKey(rootFile, random);
-    this.#enter({ at: "locked", detail: "zeroized: every key is gone", envelope: undefined });
+    const next = this.#kind === "passphrase" ? "the next passphrase becomes that of a new device" : RESTART;
+    this.#enter({ at: "locked", detail: `zeroized: every key is gone; ${next}`, envelope: undefined });
     await this.#persistence.save();
   }
 

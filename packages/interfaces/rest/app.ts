@@ -275,7 +275,11 @@ function addPlainRoutes(app: FastifyInstance, services: Services, connections: (
 }
 
 /** Answers with 200 even then: whoever asks whether the process lives must not restart it for an alarm. */
-function healthOf({ state, keyring }: Services): { readonly status: string; readonly alarm?: string } {
+function healthOf({ state, keyring: { alarm, warning } }: Services): Readonly<Record<string, string>> {
   if (state.closing) return { status: "closing" };
-  return keyring.alarm === undefined ? { status: "ok" } : { status: "alarm", alarm: keyring.alarm };
+  return {
+    status: alarm !== undefined ? "alarm" : warning !== undefined ? "warning" : "ok",
+    ...(alarm === undefined ? {} : { alarm }),
+    ...(warning === undefined ? {} : { warning }),
+  };
 }

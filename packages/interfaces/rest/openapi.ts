@@ -127,11 +127,16 @@ const PLAIN_PATHS: JsonObject = {
                 type: "object",
                 required: ["status"],
                 properties: {
-                  status: { type: "string", enum: ["ok", "closing", "alarm"] },
+                  status: { type: "string", enum: ["ok", "closing", "alarm", "warning"] },
                   alarm: {
                     type: "string",
                     description:
                       "What was found wrong, such as a changed record of the audit log, or a tampered or absent device that holds the storage key.",
+                  },
+                  warning: {
+                    type: "string",
+                    description:
+                      "What needs somebody, with or without an alarm, though nothing was found wrong: why checkpoints of the audit log are not signed at present.",
                   },
                 },
               },

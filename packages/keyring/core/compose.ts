@@ -50,7 +50,7 @@ interface Waiting {
 export function composeUseCases(
   core: Core,
   { opened, zeroized }: Waiting,
-): Omit<Keyring, "alarm" | "subscribe" | "metrics" | "count" | "runSchedule" | "close"> {
+): Omit<Keyring, "alarm" | "warning" | "subscribe" | "metrics" | "count" | "runSchedule" | "close"> {
   return {
     authenticate: authenticate(core),
     refused: refused(core),

@@ -18,7 +18,7 @@ import type { AuditLog, PolicyEngine } from "./ports.ts";
 import { Recorder } from "./recorder.ts";
 import { recallFinding } from "./startup/findings.ts";
 import { Signing } from "./startup/signing.ts";
-import { dropInternalKeys, lostIn, storageKey } from "./startup/internal-keys.ts";
+import { dropInternalKeys, lostIn, storageKey, storageKeyDevice } from "./startup/internal-keys.ts";
 import { checkHistory, checkUnkeyed, recordDrop } from "./startup/history.ts";
 import { sealedBy } from "./startup/sealed-by.ts";
 import type { Store } from "./store.ts";
@@ -69,7 +69,7 @@ export interface OpenKeyring extends Keyring {
   /** Whether no token was ever made here: then none that is kept elsewhere belongs to this database. */
   withoutTokens(): Promise<boolean>;
   /** What is wrong with the storage key's device beyond being locked, and what to do about it: for whoever starts the server. */
-  readonly warning: string | undefined;
+  readonly sealing: string | undefined;
   /** Why all but unlocking is refused, while a locked device holds the storage key. */
   readonly sealed: boolean;
   /** Resolves when every stored row was read and found untouched. @throws TAMPER_DETECTED naming the first bad one. */
@@ -81,6 +81,8 @@ export interface OpenKeyring extends Keyring {
 const CACHE_SIZE = 10_000;
 /** Up to this many rows the store is checked before the first answer, else beside them. */
 const CHECK_AT_ONCE = 2_000;
+
+const UNSEALED = "the database is not sealed: the device that held its key was zeroized, and no other is ready";
 
 /**
  * The keyring over its parts, which it then owns and closes; when it throws they are still the caller's.
@@ -97,11 +99,19 @@ export async function openKeyring(options: KeyringOptions): Promise<OpenKeyring>
     });
     return opening;
   };
+  let rekeying: Promise<void> | undefined;
+  /** A new storage key in place of one that went with its device. Who asks meanwhile waits for the same. */
+  const replaceKey = (): Promise<void> => {
+    rekeying ??= rekey(core, signing).finally(() => {
+      rekeying = undefined;
+    });
+    return rekeying;
+  };
   /** After an unlocking, a restart or a zeroization of a device: what waits for one may go on. */
   const reopen = async (): Promise<void> => {
     if (core.guard.finding !== undefined) throw core.guard.finding;
     if (core.guard.sealed) await open().catch((error: unknown) => alarmed(core, error));
-    else if (core.store.state === "new") await rekey(core, signing);
+    else if (core.store.state === "new") return replaceKey();
     else return signing.late();
     if (core.store.state === "open") await core.recorder.append(system("storage.open", await standing(core)));
   };
@@ -127,12 +137,17 @@ export async function openKeyring(options: KeyringOptions): Promise<OpenKeyring>
     get alarm() {
       return alarm();
     },
+    get warning() {
+      if (core.guard.sealed) return undefined;
+      const unsealed = core.store.state === "new" ? UNSEALED : undefined;
+      return [unsealed, signing.unsigned].filter((text) => text !== undefined).join("; ") || undefined;
+    },
     objects: openObjects(core),
     subscribe: (listener) => core.changes.subscribe(listener),
     serviceCaller: serviceCaller(core),
     bootstrapAdmin: bootstrapAdmin(core),
     withoutTokens: async () => (await core.store.count("token", {})) === 0,
-    get warning() {
+    get sealing() {
       return core.guard.warning;
     },
     get sealed() {
@@ -147,6 +162,7 @@ export async function openKeyring(options: KeyringOptions): Promise<OpenKeyring>
       casemate_audit_records: core.audit.head.size,
       casemate_sealed: core.guard.sealed ? 1 : 0,
       casemate_alarm: alarm() === undefined ? 0 : 1,
+      casemate_checkpoints_signed: signing.signs ? 1 : 0,
     }),
     count: (series, amount) => core.metrics.add(series, amount),
     runSchedule: () => schedule.run(),
@@ -201,8 +217,8 @@ function assemble(options: KeyringOptions): Core {
 async function unseal(core: Core, schedule: Schedule, signing: Signing): Promise<void> {
   const { store, audit } = core;
   if (store.state !== "open") {
-    if (store.state === "new") await checkUnkeyed(audit);
-    if (!(await keyStore(core))) {
+    const replaced = store.state === "new" && (await checkUnkeyed(audit));
+    if (!(await keyStore(core, replaced))) {
       core.guard.seal(await sealedBy(core));
       return;
     }
@@ -225,15 +241,24 @@ async function unseal(core: Core, schedule: Schedule, signing: Signing): Promise
 
 /** The storage key went with a zeroized device: a new one, as soon as a device can hold it. Until then rows have no MAC. */
 async function rekey(core: Core, signing: Signing): Promise<void> {
-  if (!(await keyStore(core))) return;
-  signing.lost();
-  await signing.begin();
+  const { store, devices } = core;
+  const keyed = await keyStore(core, true).catch((error: unknown) => {
+    core.log("no new storage key could be made yet", error);
+    return false;
+  });
+  if (keyed) {
+    const device = (await storageKeyDevice(store, devices)) ?? "";
+    core.log(`a new storage key is made in ${device}: the database is sealed again`);
+    await core.recorder.append(system("storage.open", { ...(await standing(core)), device }));
+  }
+  // Another device may be able to sign although none can hold the storage key.
+  await signing.late();
 }
 
 /** False while the device with the storage key cannot be asked. */
-async function keyStore(core: Core): Promise<boolean> {
+async function keyStore(core: Core, replaced: boolean): Promise<boolean> {
   const { store, audit, devices } = core;
-  const key = await storageKey(store, audit, devices).catch(async (error: unknown) => {
+  const key = await storageKey(store, audit, devices, replaced).catch(async (error: unknown) => {
     if (isCasemateError(error) && NOT_NOW.has(error.code)) return undefined;
     const device = lostIn(error);
     if (device === undefined || !core.reseal) throw error;

@@ -39,6 +39,8 @@ export interface CheckpointSigner {
   witnessed?(): Promise<WitnessedLog | undefined>;
   /** Is told of checkpoints that are gone, before the next one covers that up. */
   found?(error: CasemateError): Promise<void>;
+  /** Is told how each checkpoint went: whether it is signed and kept, or why not. */
+  went?(failure?: CasemateError): void;
 }
 
 export interface AuditHead {
@@ -63,7 +65,8 @@ export interface AuditLog {
   readonly head: AuditHead;
   /** What there was when it was opened: records, and those that the newest kept checkpoint covers. */
   readonly opened: { readonly records: number; readonly checkpoint: number };
-  useSigner(signer: CheckpointSigner): void;
+  /** undefined where the key is gone: nobody signs until another comes. */
+  useSigner(signer: CheckpointSigner | undefined): void;
   /**
    * Holds the log against what a device has witnessed of it. Resolves with what is wrong beside the records: checkpoints that were
    * removed, or a device that is older than the log. @throws TAMPER_DETECTED when the records are not a continuation.

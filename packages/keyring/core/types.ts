@@ -385,6 +385,8 @@ export interface Keyring {
   subscribe(listener: (change: KeyringChange) => void): () => void;
   /** What was found wrong while working, in one sentence, such as a changed record of the audit log or a tampered device with the storage key; undefined when nothing was. */
   readonly alarm: string | undefined;
+  /** What does not work at present and needs somebody, without anything being found wrong: why checkpoints are not signed. */
+  readonly warning: string | undefined;
   /** Counters and gauges for /metrics; no names of keys or people. */
   metrics(): Readonly<Record<string, number>>;
   /** Adds to a counter of an interface that has no /metrics of its own. `series` names no keys and no people. */

@@ -61,6 +61,24 @@ async function unlock(session: Session, id: string, options: UnlockOptions): Pro
   report(session, device);
 }
 
+/** What it meant, what goes on, and what is left to do. */
+async function zeroize(session: Session, id: string): Promise<void> {
+  const client = await session.client();
+  const device = await client.zeroizeDevice(id);
+  const { state, detail } = device.status;
+  const { warning } = await client.health().catch((): { readonly warning?: string } => ({}));
+  session.out.answer({ ...device, ...(warning === undefined ? {} : { warning }) }, () => {
+    session.out.line(`Device ${id} was zeroized: every key that was in it is destroyed for ever.`);
+    session.out.line(
+      state === "operational"
+        ? "It is empty and can be used anew."
+        : `It is ${state}${detail === undefined ? "" : `: ${detail}`}.`,
+    );
+    session.out.line("Keys in other devices work on.");
+    if (warning !== undefined) session.out.line({ style: "yellow", text: `Warning: ${warning}` });
+  });
+}
+
 export function defineDeviceState(command: Command, session: Session): void {
   command
     .command("unlock <id>")
@@ -89,7 +107,6 @@ export function defineDeviceState(command: Command, session: Session): void {
           `Say it with \`casemate device zeroize ${id} --yes ${id}\`.`,
         );
       }
-      const client = await session.client();
-      report(session, await client.zeroizeDevice(id));
+      await zeroize(session, id);
     });
 }

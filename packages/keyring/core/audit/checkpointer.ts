@@ -2,7 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { WitnessedLog } from "@casemate/devices/contract";
 import { equalBytes, fromUtf8, toBase64, toHex, toUtf8 } from "@casemate/foundation/bytes";
 import type { Clock } from "@casemate/foundation/effects";
-import { CasemateError } from "@casemate/foundation/errors";
+import { asCasemateError, CasemateError } from "@casemate/foundation/errors";
 import type { AuditEntry, AuditLog, CheckpointSigner } from "../ports.ts";
 import type { Checkpoint } from "../types.ts";
 import type { AuditFile, AuditFiles } from "./files.ts";
@@ -135,8 +135,9 @@ export class Checkpointer {
     return `the device ${device} was put back to an older state: it has signed a checkpoint of ${this.#last.size} records and knows of ${size}`;
   }
 
-  use(signer: CheckpointSigner): void {
+  use(signer: CheckpointSigner | undefined): void {
     this.#signer = signer;
+    if (signer === undefined) return;
     this.#pinned = this.#pin(signer);
     // Reported by the next checkpoint, which waits for it; unhandled, it would end the process.
     this.#pinned.catch(() => undefined);
@@ -187,19 +188,33 @@ export class Checkpointer {
 
   /** Signs the tree as it stands now or a little later; calls at the same time share a signature. */
   async checkpoint(): Promise<Checkpoint> {
-    if (this.#signer === undefined) {
-      throw new CasemateError("UNAVAILABLE", "no device signs the audit log yet", {
-        hint: "unlock a device that can sign with Ed25519",
+    const signer = this.#signer;
+    if (signer === undefined) {
+      throw new CasemateError("UNAVAILABLE", "no device signs the audit log at present", {
+        hint: "unlock or add a device that can sign with Ed25519; where one was zeroized, restarting the server makes it a new one",
       });
     }
+    try {
+      const made = await this.#make(signer);
+      signer.went?.();
+      return made;
+    } catch (error) {
+      // What the system says of a file; everything else comes from the signer.
+      const known = error instanceof Error && "errno" in error ? storageError(error) : error;
+      signer.went?.(asCasemateError(known));
+      throw known;
+    }
+  }
+
+  async #make(signer: CheckpointSigner): Promise<Checkpoint> {
     await this.#pinned.catch(async () => {
-      this.#pinned = this.#pin(this.#signer!);
+      this.#pinned = this.#pin(signer);
       await this.#pinned;
     });
     const wanted = this.#options.size();
     const running = await this.#running?.catch(() => undefined);
     if (running !== undefined && running.size >= wanted) return running;
-    this.#running ??= this.#sign(this.#signer).finally(() => {
+    this.#running ??= this.#sign(signer).finally(() => {
       this.#running = undefined;
     });
     return this.#running;

@@ -97,7 +97,7 @@ class AuditLogInDirectory implements FileAuditLog {
     return this.#reader.page(query);
   }
 
-  useSigner(signer: CheckpointSigner): void {
+  useSigner(signer: CheckpointSigner | undefined): void {
     this.#checkpointer.use(signer);
   }
 

@@ -7,7 +7,7 @@ import type { Core } from "../core.ts";
 import type { CheckpointSigner } from "../ports.ts";
 import type { WitnessView } from "../types.ts";
 import { keepFinding, recordAcceptance, settleFinding } from "./findings.ts";
-import { readInternal, writeInternal, type InternalKey } from "./internal-keys.ts";
+import { notReadyToUndefined, readInternal, writeInternal, type InternalKey } from "./internal-keys.ts";
 
 const CHECKPOINT = "casemate-checkpoint";
 
@@ -16,10 +16,15 @@ export type SignerState = "signs" | "later" | "none";
 
 /**
  * Lets the audit log sign its checkpoints with an Ed25519 key of the first device that is ready and can, once the log was held against
- * what that device has witnessed. `expectNone`: the key went with a zeroized device, so what others have witnessed is no evidence.
+ * what that device has witnessed. `expectNone`: the key went with a zeroized device, so what others have witnessed is no evidence. `went` is
+ * told how each checkpoint went.
  * @throws TAMPER_DETECTED when the log was rolled back or replaced, unless its owner accepts it.
  */
-export async function useCheckpointKey(core: Core, expectNone = false): Promise<SignerState> {
+export async function useCheckpointKey(
+  core: Core,
+  expectNone: boolean,
+  went: NonNullable<CheckpointSigner["went"]>,
+): Promise<SignerState> {
   const { store, audit, devices } = core;
   let key = await readInternal(store, CHECKPOINT);
   if (key === undefined) {
@@ -29,6 +34,7 @@ export async function useCheckpointKey(core: Core, expectNone = false): Promise<
       key = await makeKey(core, device).catch(notReadyToUndefined);
       if (key !== undefined) break;
     }
+    if (expectNone && key !== undefined) core.log(`a new key in ${key.device} signs checkpoints of the audit log`);
   }
   const device = key === undefined ? undefined : devices.get(key.device);
   if (key === undefined || device?.sign === undefined) return "none";
@@ -37,7 +43,7 @@ export async function useCheckpointKey(core: Core, expectNone = false): Promise<
     if (found === "later") return "later";
     if (found !== undefined) key = await acceptOlder(core, device, key, found);
   }
-  audit.useSigner(signerOf(core, device, key.ref, await rawPublicKey(device, key)));
+  audit.useSigner({ ...signerOf(core, device, key.ref, await rawPublicKey(device, key)), went });
   return "signs";
 }
 
@@ -204,11 +210,4 @@ async function acceptOlder(core: Core, device: Device, key: InternalKey, found: 
     .destroy(key.ref)
     .catch((error: unknown) => core.log("the key that signed the newer log is not destroyed", error));
   return made;
-}
-
-const NOT_READY: ReadonlySet<string> = new Set(["DEVICE_ABSENT", "DEVICE_LOCKED", "DEVICE_TAMPERED"]);
-
-function notReadyToUndefined(error: unknown): undefined {
-  if (isCasemateError(error) && NOT_READY.has(error.code)) return undefined;
-  throw error;
 }

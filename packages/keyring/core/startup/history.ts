@@ -6,12 +6,14 @@ import type { Store } from "../store.ts";
 const SLICE = 1000;
 const HINT = "Restore database and audit log together, from the same backup.";
 
+const DROP = "storage.drop";
+
 /** Says that rows lose their MACs, before they do: `checkUnkeyed` looks for it. @throws STORAGE_FULL, STORAGE_FAILED. */
 export function recordDrop(core: Core, reason: string): Promise<void> {
   return core.recorder.append({
     principal: "casemate",
     source: "keyring",
-    action: "storage.drop",
+    action: DROP,
     resource: "",
     outcome: "ok",
     count: 1,
@@ -24,16 +26,19 @@ const KEYED_SCAN = 5_000_000;
 
 /**
  * A store without row MACs is right on a first start and after a zeroization alone; whoever stripped them to have a
- * changed database sealed anew is betrayed by the log, whose start records say that there was a key. @throws TAMPER_DETECTED.
+ * changed database sealed anew is betrayed by the log, whose start records say that there was a key. Tells whether there was one that
+ * went with its device. @throws TAMPER_DETECTED.
  */
-export async function checkUnkeyed(audit: AuditLog): Promise<void> {
+export async function checkUnkeyed(audit: AuditLog): Promise<boolean> {
   let cursor: string | undefined;
+  let unkeyed = false;
   for (let seen = 0; seen < KEYED_SCAN; seen += SLICE) {
     const page = await audit.records({ limit: SLICE, ...(cursor === undefined ? {} : { cursor }) });
-    for (const { index, details } of page.items) {
+    for (const { index, action, details } of page.items) {
       const keyed = details["keyed"];
-      if (keyed === false) return;
-      if (keyed === true)
+      if (keyed === false && action === DROP) return true;
+      unkeyed ||= keyed === false;
+      if (keyed === true && !unkeyed)
         throw new CasemateError(
           "TAMPER_DETECTED",
           `the database has lost its seals: record ${index} of the audit log says that it had them`,
@@ -41,8 +46,9 @@ export async function checkUnkeyed(audit: AuditLog): Promise<void> {
         );
     }
     cursor = page.next;
-    if (cursor === undefined) return;
+    if (cursor === undefined) break;
   }
+  return false;
 }
 
 /**

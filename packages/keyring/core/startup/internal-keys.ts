@@ -45,13 +45,15 @@ const RECIPES: ReadonlyMap<string, { spec: KeySpec; answer: (device: Device, ref
   ]);
 
 /**
- * The 32-byte key of row MACs, made in a device on the first start. undefined while its device is not attached.
+ * The 32-byte key of row MACs, made in a device on the first start. undefined while its device is not attached. A first start waits for the
+ * device that comes first; where an earlier key went with its device (`replaced`), the first that is ready gets the new one.
  * @throws DEVICE_LOCKED, NOT_SUPPORTED when none of the devices could ever make one.
  */
 export async function storageKey(
   store: Store,
   audit: AuditLog,
   devices: ReadonlyMap<string, Device>,
+  replaced = false,
 ): Promise<Uint8Array | undefined> {
   const known = await readInternal(store, STORAGE);
   if (known !== undefined) {
@@ -66,7 +68,7 @@ export async function storageKey(
       const { algorithm, usages } = recipe.spec;
       const support = device.algorithms.find((row) => row.algorithm === algorithm);
       if (support === undefined || !usages.every((usage) => support.usages.includes(usage))) continue;
-      const made = await device.keys.generate(recipe.spec).catch(absentToUndefined);
+      const made = await device.keys.generate(recipe.spec).catch(notReady(replaced ? NOT_READY : ABSENT));
       if (made === undefined) {
         absent = true;
         continue;
@@ -91,10 +93,18 @@ export async function storageKeyDevice(
   return known?.device ?? (devices.size === 1 ? [...devices.keys()][0] : undefined);
 }
 
-function absentToUndefined(error: unknown): undefined {
-  if (isCasemateError(error) && error.code === "DEVICE_ABSENT") return undefined;
-  throw error;
+const ABSENT: ReadonlySet<string> = new Set(["DEVICE_ABSENT"]);
+/** What a device answers that may well make a key later. */
+const NOT_READY: ReadonlySet<string> = new Set(["DEVICE_ABSENT", "DEVICE_LOCKED", "DEVICE_TAMPERED"]);
+
+function notReady(codes: ReadonlySet<string>): (error: unknown) => undefined {
+  return (error) => {
+    if (isCasemateError(error) && codes.has(error.code)) return undefined;
+    throw error;
+  };
 }
+
+export const notReadyToUndefined: (error: unknown) => undefined = notReady(NOT_READY);
 
 /** Errors that say nothing about the key itself. */
 const PASSING: ReadonlySet<string> = new Set([
