@@ -2,10 +2,12 @@ import { createPublicKey } from "node:crypto";
 import { existsSync } from "node:fs";
 import { CasemateError } from "@casemate/foundation/errors";
 import { fromHex } from "@casemate/foundation/bytes";
+import type { HealthResult } from "@casemate/sdk";
 import type { AuditVerification, VerifyAuditOptions } from "@casemate/keyring/core";
 import { anonymous, findServer } from "./connection.ts";
 import { EXIT, usage } from "./failure.ts";
 import { contentOf } from "./files.ts";
+import { given } from "./parse.ts";
 import type { Session } from "./session.ts";
 
 export interface VerifyLogOptions {
@@ -64,13 +66,14 @@ async function signNow(session: Session): Promise<void> {
   }
 }
 
-/** What a running server of this data directory found beside what the files show. */
-async function alarmNow(session: Session): Promise<string | undefined> {
-  if (!existsSync(session.paths.socket)) return undefined;
+/** What a running server of this data directory found beside what the files show, and why it signs no checkpoint. */
+async function healthNow(session: Session): Promise<Pick<HealthResult, "alarm" | "warning">> {
+  if (!existsSync(session.paths.socket)) return {};
   try {
-    return (await anonymous(findServer(session)).health()).alarm;
+    const { alarm, warning } = await anonymous(findServer(session)).health();
+    return given({ alarm, warning });
   } catch {
-    return undefined;
+    return {};
   }
 }
 
@@ -131,9 +134,10 @@ export async function verifyLog(session: Session, options: VerifyLogOptions): Pr
       },
     });
   }
-  const alarm = options.dir === undefined ? await alarmNow(session) : undefined;
+  const health = options.dir === undefined ? await healthNow(session) : {};
+  const { alarm, warning } = health;
   if (alarm !== undefined) process.exitCode = EXIT.refused;
-  out.answer({ directory, ...found, ...(alarm === undefined ? {} : { alarm }) }, () => {
+  out.answer({ directory, ...found, ...health }, () => {
     out.line({ style: "green", text: sentence(found) });
     if (found.witness === undefined && options.checkpoint === undefined) out.note(UNWITNESSED);
     if (found.tornBytes > 0)
@@ -143,5 +147,6 @@ export async function verifyLog(session: Session, options: VerifyLogOptions): Pr
       out.note(`Note: gone, and made again from the records at the next start: ${files}.`);
     }
     if (alarm !== undefined) out.line({ style: "red", text: `Alarm: ${alarm}` });
+    if (warning !== undefined) out.line({ style: "yellow", text: `Warning: ${warning}` });
   });
 }

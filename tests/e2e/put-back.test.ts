@@ -1,6 +1,6 @@
 /** Parts of a data directory that were put back, lost or replaced: what a start says of them, and what it tells to do. */
 import assert from "node:assert/strict";
-import { cpSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { cpSync, readdirSync, readFileSync, renameSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { casemate, startServer, temporary } from "./harness.ts";
@@ -205,5 +205,40 @@ test("files beside the log that were taken away are made again from its records,
     }
     assert.ok(readdirSync(join(data, "audit")).includes(name));
     assert.doesNotMatch((await casemate(data, ["audit", "verify"])).stderr, /gone/);
+  }
+});
+
+test("a data directory that is moved under a running server is said to be that, by every command that needs its place, until it is back", async () => {
+  using directory = temporary();
+  const { data } = await past(directory.path);
+  const moved = join(directory.path, "moved");
+  const server = await startServer(data);
+  try {
+    assert.equal((await casemate(data, ["audit", "checkpoint"])).status, 0);
+    renameSync(data, moved);
+    for (const command of [
+      ["audit", "checkpoint"],
+      ["audit", "list"],
+    ]) {
+      const { status, stderr } = await casemate(moved, command);
+      assert.equal(status, 1);
+      assert.match(stderr, /the data directory was moved or removed under the running server \(STORAGE_FAILED\)/);
+      assert.match(stderr, /Hint: put it back to its old place, or stop the server/);
+    }
+    const warning = /Warning: checkpoints .* not signed at present: the data directory was moved/;
+    assert.match((await casemate(moved, ["audit", "verify"])).stdout, warning);
+    assert.match((await casemate(moved, ["status"])).stdout, warning);
+    assert.match(
+      readFileSync(join(moved, "server.log"), "utf8"),
+      /not signed at present: the data directory was moved/,
+    );
+    renameSync(moved, data);
+    const { status, stdout } = await casemate(data, ["audit", "verify"]);
+    assert.equal(status, 0);
+    assert.match(stdout, /^chain ok/);
+    assert.doesNotMatch(stdout, /Warning/);
+    assert.match((await casemate(data, ["status"])).stdout, /: ok\./);
+  } finally {
+    await server.stop();
   }
 });

@@ -2,6 +2,7 @@ import * as fs from "node:fs";
 import { mkdir, open, readdir, readFile, rename, rm, type FileHandle } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { CasemateError } from "@casemate/foundation/errors";
 
 /** One open file. Positions and lengths in bytes. */
 export interface AuditFile {
@@ -101,9 +102,39 @@ function isMissing(error: unknown): boolean {
   return error instanceof Error && "code" in error && error.code === "ENOENT";
 }
 
-/** The files of one directory on disk, created with mode 0700 unless `create` is false. */
+/**
+ * The files of one directory on disk. With `create` it is made with mode 0700 and must be there as long as it is used; without, none is an
+ * empty one.
+ */
 export async function directoryFiles(directory: string, options: { create: boolean }): Promise<AuditFiles> {
-  if (options.create) await mkdir(directory, { recursive: true, mode: 0o700 });
+  if (!options.create) return plainFiles(directory);
+  await mkdir(directory, { recursive: true, mode: 0o700 });
+  return presentFiles(plainFiles(directory), () => fs.existsSync(directory));
+}
+
+/** The same files of a directory in use. @throws STORAGE_FAILED where it was moved away: no file of it is missing then, it is elsewhere. */
+function presentFiles(files: AuditFiles, present: () => boolean): AuditFiles {
+  const there = async <T>(work: Promise<T>): Promise<T> => {
+    const [result] = await Promise.allSettled([work]);
+    if (!present())
+      throw new CasemateError("STORAGE_FAILED", "the data directory was moved or removed under the running server", {
+        hint: "put it back to its old place, or stop the server and start it with --data at the new one; nothing that was acknowledged is lost as long as the directory is kept",
+        ...(result.status === "rejected" ? { cause: result.reason } : {}),
+      });
+    if (result.status === "rejected") throw result.reason;
+    return result.value;
+  };
+  return {
+    list: () => there(files.list()),
+    open: (name, mode) => there(files.open(name, mode)),
+    load: (name) => there(files.load(name)),
+    replace: (name, bytes) => there(files.replace(name, bytes)),
+    remove: (name) => there(files.remove(name)),
+    syncDirectory: () => there(files.syncDirectory()),
+  };
+}
+
+function plainFiles(directory: string): AuditFiles {
   const path = (name: string): string => join(directory, name);
   const syncDirectory = async (): Promise<void> => {
     const handle = await open(directory, "r");
