@@ -159,6 +159,7 @@ test("a key file that was overwritten or is another one is said to be that, with
       Buffer.alloc(10, 1),
       /the key file has 10 bytes; a root key file has 32 or 40; restore the key file from its backup/,
     ],
+    [Buffer.alloc(48, 1), /the key file has 48 bytes; a root key file has 32 or 40/],
   ] as const) {
     writeFileSync(key, bytes);
     for (const more of [[], ["--reseal"]]) {

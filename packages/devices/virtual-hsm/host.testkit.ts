@@ -23,6 +23,10 @@ export class MemoryFile implements RootFile {
     return this.content.slice(0, limit);
   }
 
+  size(): number {
+    return this.content.length;
+  }
+
   write(content: Uint8Array): void {
     const grown = new Uint8Array(Math.max(content.length, this.content.length));
     grown.set(this.content);

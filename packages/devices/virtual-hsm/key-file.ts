@@ -17,11 +17,13 @@ export interface KeyFileContent {
 /** Undefined for a file that is empty (the first start) or erased. @throws CONFIG_INVALID for a file that is neither. */
 export function readKeyFile(file: RootFile): KeyFileContent | undefined {
   const content = file.read(ROOT_BYTES + COUNTER_BYTES + 1);
-  if (content.every((byte) => byte === 0)) return undefined;
-  if (content.length !== ROOT_BYTES && content.length !== ROOT_BYTES + COUNTER_BYTES) {
+  // A longer one of zeros is neither: what is written into it would not be found to be a key file at the next start.
+  const fits = content.length <= ROOT_BYTES + COUNTER_BYTES;
+  if (fits && content.every((byte) => byte === 0)) return undefined;
+  if (!fits || (content.length !== ROOT_BYTES && content.length !== ROOT_BYTES + COUNTER_BYTES)) {
     throw refuse(
       "CONFIG_INVALID",
-      `the key file has ${content.length} bytes; a root key file has ${ROOT_BYTES} or ${ROOT_BYTES + COUNTER_BYTES}`,
+      `the key file has ${file.size()} bytes; a root key file has ${ROOT_BYTES} or ${ROOT_BYTES + COUNTER_BYTES}`,
       "restore the key file from its backup",
     );
   }

@@ -51,14 +51,16 @@ test("a zeroized device has another unlock key, since it is another device", asy
   assert.notDeepEqual((await host.call("challenge", {})).signer, before.signer);
 });
 
-test("an unlock key file with something else in it is refused, not replaced", async () => {
-  const file = new MemoryFile();
-  file.write(new Uint8Array(33).fill(1));
-  const host = await TestHost.start({ root: "passphrase", file });
-  const { state, detail } = await host.call("status", {});
-  assert.equal(state, "error");
-  assert.match(detail, /unlock key file/);
-  assert.deepEqual(file.content, new Uint8Array(33).fill(1));
+test("an unlock key file with something else in it is refused with its true size, not replaced", async () => {
+  for (const content of [new Uint8Array(50).fill(1), new Uint8Array(50), new Uint8Array(5).fill(1)]) {
+    const file = new MemoryFile();
+    file.write(content);
+    const host = await TestHost.start({ root: "passphrase", file });
+    const { state, detail } = await host.call("status", {});
+    assert.equal(state, "error");
+    assert.ok(detail.includes(`the unlock key file has ${content.length} bytes, not 32`), detail);
+    assert.deepEqual(file.content, content);
+  }
 });
 
 test("a short passphrase is refused and the device stays new", async () => {

@@ -8,6 +8,8 @@ export const ROOT_BYTES = 32;
 export interface RootFile {
   /** All of it, at most `limit` bytes. */
   read(limit: number): Uint8Array;
+  /** How many bytes it has. */
+  size(): number;
   /** Overwrites the beginning. The host makes it durable. */
   write(content: Uint8Array): void;
 }

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { isCasemateError, type ErrorCode } from "@casemate/foundation/errors";
-import { TestHost } from "./host.testkit.ts";
+import { MemoryFile, TestHost } from "./host.testkit.ts";
 
 const code = (expected: ErrorCode) => (error: unknown) => {
   assert.ok(isCasemateError(error), String(error));
@@ -158,6 +158,17 @@ test("with its newest state damaged on the disk the device says so instead of go
     generations: [newest.map((byte, index) => (index === 60 ? byte ^ 1 : byte)), previous],
   });
   assert.equal((await torn.call("status", {})).state, "tampered");
+});
+
+test("a key file of another size is refused with its true size and not written to, be it of zeros and nothing sealed yet", async () => {
+  for (const content of [new Uint8Array(48).fill(1), new Uint8Array(48), new Uint8Array(5).fill(1)]) {
+    const file = new MemoryFile();
+    file.write(content);
+    const { state, detail } = await (await TestHost.start({ file })).call("status", {});
+    assert.equal(state, "error");
+    assert.ok(detail.includes(`the key file has ${content.length} bytes; a root key file has 32 or 40`), detail);
+    assert.deepEqual(file.content, content);
+  }
 });
 
 test("an empty key file beside sealed state is an error, not a new device", async () => {

@@ -41,11 +41,11 @@ export function makeUnlockKey(file: RootFile, random: Random): UnlockKey {
 /** The key in the file, made when the file is empty. @throws CONFIG_INVALID for a file that holds something else. */
 export function openUnlockKey(file: RootFile, random: Random): UnlockKey {
   const content = file.read(SEED_BYTES + 1);
-  if (content.every((byte) => byte === 0)) return makeUnlockKey(file, random);
+  if (content.length <= SEED_BYTES && content.every((byte) => byte === 0)) return makeUnlockKey(file, random);
   if (content.length !== SEED_BYTES)
     throw refuse(
       "CONFIG_INVALID",
-      `the unlock key file has ${content.length} bytes or more, not ${SEED_BYTES}`,
+      `the unlock key file has ${file.size()} bytes, not ${SEED_BYTES}`,
       "restore it from its backup; without it, empty it: clients then have to trust a new unlock key",
     );
   return unlockKey(content.slice());
