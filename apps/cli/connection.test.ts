@@ -70,6 +70,28 @@ test(
 );
 
 test(
+  "where the administrator's own token file is of no use, the way to a new one is named; of another file, that another can be named",
+  withDirectory((data) => {
+    const running = { pid: process.pid, url: "http://localhost:1", startedAt: "", version: "0" };
+    writeFileSync(join(data, "running.json"), JSON.stringify(running));
+    const own = join(data, "admin.token");
+    const other = join(data, "token");
+    const refused = (options: GlobalOptions, hint: RegExp): void =>
+      assert.throws(() => connect(session({ data, url: "http://localhost:1", ...options })), {
+        code: "UNAUTHENTICATED",
+        hint,
+      });
+    refused({}, /start the server again/);
+    for (const content of ["", "\n", "cm_\u00e4"]) {
+      writeFileSync(own, content);
+      writeFileSync(other, content);
+      refused({}, /start the server again/);
+      refused({ tokenFile: other }, /--token-file/);
+    }
+  }),
+);
+
+test(
   "the administrator's own token is never sent to an address that is not our running server's",
   withDirectory((data) => {
     writeFileSync(join(data, "admin.token"), "cm_secret\n");

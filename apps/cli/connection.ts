@@ -20,24 +20,21 @@ function parseUrl(text: string): URL {
 /** What can stand in a header (RFC 6750 §2.1); tokens have no other characters. */
 const TOKEN = /^[\x21-\x7e]+$/;
 
-function notAToken(file: string): CasemateError {
-  return new CasemateError("UNAUTHENTICATED", `the token file ${file} holds no token: no token has such characters`, {
-    hint: "Name a file with an API token, alone on one line, by --token-file or $CASEMATE_TOKEN_FILE.",
-  });
-}
+const NAME_ONE = "Name a file with an API token, alone on one line, by --token-file or $CASEMATE_TOKEN_FILE.";
+/** Of the file that the server keeps for the owner of the data directory. */
+const RENEW = "Move it away and start the server again: it writes a new token there and revokes the one before.";
 
-function readToken(file: string): string {
+function readToken(file: string, own: boolean): string {
+  const refuse = (what: string, cause?: unknown): CasemateError =>
+    new CasemateError("UNAUTHENTICATED", `the token file ${file} ${what}`, { hint: own ? RENEW : NAME_ONE, cause });
   let token: string;
   try {
     token = readFileSync(file, "utf8").trim();
   } catch (error) {
-    throw new CasemateError("UNAUTHENTICATED", `the token file ${file} cannot be read: ${(error as Error).message}`, {
-      hint: "Name a file with an API token by --token-file or $CASEMATE_TOKEN_FILE.",
-      cause: error,
-    });
+    throw refuse(`cannot be read: ${(error as Error).message}`, error);
   }
-  if (token === "") throw new CasemateError("UNAUTHENTICATED", `the token file ${file} is empty`);
-  if (!TOKEN.test(token)) throw notAToken(file);
+  if (token === "") throw refuse("is empty");
+  if (!TOKEN.test(token)) throw refuse("holds no token: no token has such characters");
   return token;
 }
 
@@ -81,12 +78,12 @@ export function connect(session: Session, connections = 0): Client {
   const file = given !== undefined && given !== "" ? given : local ? session.paths.adminToken : undefined;
   if (file === undefined) {
     throw new CasemateError("UNAUTHENTICATED", `no token was given for ${target.where}`, {
-      hint: "Name a file with an API token by --token-file or $CASEMATE_TOKEN_FILE.",
+      hint: NAME_ONE,
     });
   }
   return createClient({
     transport: nodeTransport(target, connections),
-    token: readToken(file),
+    token: readToken(file, file === session.paths.adminToken),
     retry: { attempts: 3 },
   });
 }

@@ -175,7 +175,7 @@ async function startParts(options: RunOptions, paths: DataPaths, log: Log): Prom
       allowOrigins: options.allowOrigins,
     });
     const first = await firstRun(paths, keyring);
-    if (first.remark !== undefined) remarks.push(first.remark);
+    remarks.push(...first.remarks);
     const { host, port } = options.listen;
     const tls = await tlsMaterial(options, paths);
     if (tls?.remark !== undefined) remarks.push(tls.remark);

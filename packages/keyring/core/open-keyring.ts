@@ -22,7 +22,8 @@ import { dropInternalKeys, lostIn, storageKey, storageKeyDevice } from "./startu
 import { checkHistory, checkUnkeyed, recordDrop } from "./startup/history.ts";
 import { sealedBy } from "./startup/sealed-by.ts";
 import type { Store } from "./store.ts";
-import { bootstrapAdmin } from "./tokens/bootstrap-admin.ts";
+import { tokenProblem } from "./tokens/authenticate.ts";
+import { bootstrapAdmin, keepWaitingToken } from "./tokens/bootstrap-admin.ts";
 import { flushTokens } from "./tokens/flush-tokens.ts";
 import { serviceCaller } from "./tokens/service-caller.ts";
 import { stillValid } from "./tokens/still-valid.ts";
@@ -62,10 +63,12 @@ export interface KeyringOptions {
 export interface OpenKeyring extends Keyring {
   /** Objects that are no keys, for PKCS#11. */
   readonly objects: ObjectStore;
-  /** An administrator token for the owner of the data directory; revokes earlier ones of its kind. For the composition root alone. */
   /** A caller for a part of the server itself. No token stands for it, and no interface hands it out. */
   serviceCaller(principal: string, roles: readonly Role[]): Promise<Caller>;
+  /** An administrator token for the owner of the data directory; revokes earlier ones of its kind. For the composition root alone. */
   bootstrapAdmin(principal?: string): Promise<{ readonly token: string; readonly view: TokenView }>;
+  /** Why a token is refused, undefined for one that holds. For the composition root alone: its use is not on record. */
+  tokenProblem(token: string): Promise<string | undefined>;
   /** Whether no token was ever made here: then none that is kept elsewhere belongs to this database. */
   withoutTokens(): Promise<boolean>;
   /** What is wrong with the storage key's device beyond being locked, and what to do about it: for whoever starts the server. */
@@ -146,6 +149,7 @@ export async function openKeyring(options: KeyringOptions): Promise<OpenKeyring>
     subscribe: (listener) => core.changes.subscribe(listener),
     serviceCaller: serviceCaller(core),
     bootstrapAdmin: bootstrapAdmin(core),
+    tokenProblem: tokenProblem(core),
     withoutTokens: async () => (await core.store.count("token", {})) === 0,
     get sealing() {
       return core.guard.warning;
@@ -234,6 +238,7 @@ async function unseal(core: Core, schedule: Schedule, signing: Signing): Promise
   await loadPolicies(store, core.policy);
   await recallFinding(core);
   await signing.begin();
+  await keepWaitingToken(core);
   core.guard.unseal();
   core.changes.tell({ what: "all" });
   await schedule.resume();

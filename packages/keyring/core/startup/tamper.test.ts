@@ -166,6 +166,29 @@ test("a first start on a locked device hands out the administrator token and sea
   await keyring.checkStorage();
 });
 
+test("a new administrator token of a start on a locked device unlocks it, and only then replaces the one before, for good", async () => {
+  const device = softwareDevice();
+  await using t = await temporaryKeyring({ devices: new Map([["hsm-1", device]]) });
+  await t.keyring.close();
+  device.setState("locked");
+  const keyring = await t.reopen();
+  const { token, view } = await keyring.bootstrapAdmin();
+  assert.equal(await keyring.tokenProblem(token), undefined);
+  const admin = await keyring.authenticate(token, "test");
+  await assert.rejects(keyring.unlockDevice(admin, "hsm-1", new TextEncoder().encode("guess")), { code: "PIN_WRONG" });
+  assert.equal(await keyring.tokenProblem(t.adminToken), undefined);
+  await keyring.unlockDevice(admin, "hsm-1", new TextEncoder().encode("open"));
+  assert.match((await keyring.tokenProblem(t.adminToken)) ?? "", /was revoked/);
+  assert.equal(
+    (await keyring.listTokens(admin, {})).items.some(({ id }) => id === view.id),
+    true,
+  );
+  const again = await t.reopen();
+  await again.checkStorage();
+  assert.equal((await again.authenticate(token, "test")).principal, "admin");
+  assert.equal(await again.tokenProblem("no token"), "the token is not known");
+});
+
 test("devices that cannot hold a storage key are refused, absent ones are waited for", async () => {
   const device = softwareDevice();
   const signer = { ...device, algorithms: device.algorithms.filter((row) => row.algorithm === "ed25519") };

@@ -41,8 +41,25 @@ export async function addToken(
   note: Note,
   replaced: readonly TokenRecord[] = [],
 ): Promise<{ readonly token: string; readonly view: TokenView }> {
-  const made = newToken(core.random);
-  const record: TokenRecord = { ...fields, id: made.id, revision: 1, hash: made.hash };
+  const { token, record } = draftToken(core, fields);
+  await keepToken(core, record, note, replaced);
+  return { token, view: tokenView(record) };
+}
+
+export function draftToken(
+  core: Core,
+  fields: Omit<TokenRecord, "id" | "revision" | "hash">,
+): { readonly token: string; readonly record: TokenRecord } {
+  const { id, hash, text } = newToken(core.random);
+  return { token: text, record: { ...fields, id, revision: 1, hash } };
+}
+
+export async function keepToken(
+  core: Core,
+  record: TokenRecord,
+  note: Note,
+  replaced: readonly TokenRecord[],
+): Promise<void> {
   const generation = await commit(core, [
     { kind: "put", collection: "token", row: tokenToRow(record) },
     ...replaced.map((old) => ({ kind: "put", collection: "token", row: tokenToRow(old) }) as const),
@@ -50,7 +67,6 @@ export async function addToken(
   for (const old of replaced) core.tokens.replace(old);
   note.resource = `token/${record.id}`;
   note.details = { ...note.details, generation };
-  return { token: made.text, view: tokenView(record) };
 }
 
 function check(request: Parameters<Keyring["createToken"]>[1]): void {

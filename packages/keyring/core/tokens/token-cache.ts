@@ -14,6 +14,8 @@ export class TokenCache {
   readonly #store: Store;
   readonly #capacity: number;
   readonly #entries = new Map<string, TokenEntry>();
+  /** Not in the store yet: nothing can be written to it while it is sealed. */
+  #waiting: TokenEntry | undefined;
   #epoch = 0;
 
   constructor(store: Store, capacity: number) {
@@ -22,7 +24,16 @@ export class TokenCache {
   }
 
   peek(id: string): TokenEntry | undefined {
-    return this.#entries.get(id);
+    return this.#waiting?.record.id === id ? this.#waiting : this.#entries.get(id);
+  }
+
+  get waiting(): TokenRecord | undefined {
+    return this.#waiting?.record;
+  }
+
+  /** Lets a token be used before it is kept, or no longer. */
+  wait(record: TokenRecord | undefined): void {
+    this.#waiting = record === undefined ? undefined : { record, lastUsedAt: undefined, seen: new Set() };
   }
 
   async load(id: string): Promise<TokenEntry | undefined> {
