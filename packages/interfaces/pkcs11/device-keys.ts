@@ -12,6 +12,7 @@ import { attributeLabel, INTERNAL, MADE_HERE, type Half } from "./key-object.ts"
 import type { Seal } from "./session-keyring.ts";
 import type { Slot } from "./slots.ts";
 import { failure } from "./status.ts";
+import { USAGES } from "./unsaid.ts";
 import { bytesOf, isTemplate, numberOf, type Template } from "./values.ts";
 
 const HMACS: Readonly<Record<number, KeyAlgorithm>> = { 32: "hmac-sha256", 48: "hmac-sha384", 64: "hmac-sha512" };
@@ -100,15 +101,7 @@ const KEPT: ReadonlySet<number> = new Set([
   CKA.SUBJECT,
   CKA.START_DATE,
   CKA.END_DATE,
-  CKA.ENCRYPT,
-  CKA.DECRYPT,
-  CKA.SIGN,
-  CKA.SIGN_RECOVER,
-  CKA.VERIFY,
-  CKA.VERIFY_RECOVER,
-  CKA.WRAP,
-  CKA.UNWRAP,
-  CKA.DERIVE,
+  ...USAGES,
   CKA.MODIFIABLE,
   CKA.KEY_TYPE,
   CKA.DESTROYABLE,

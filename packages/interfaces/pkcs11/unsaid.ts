@@ -33,7 +33,8 @@ const USUAL: ReadonlyMap<number, Usual> = new Map<number, Usual>([
     },
   ],
 ]);
-const USAGES: readonly number[] = [
+/** What a key may be used for, in all. */
+export const USAGES: readonly number[] = [
   CKA.ENCRYPT,
   CKA.DECRYPT,
   CKA.SIGN,

@@ -124,12 +124,14 @@ export class Listeners {
   }
 
   async close(): Promise<void> {
+    const grace = Promise.withResolvers<void>();
     const cut = setTimeout(() => {
       for (const server of this.#servers) server.closeAllConnections();
       for (const socket of this.#open) socket.destroy();
+      grace.resolve();
     }, this.#limits.closeGraceMs).unref();
     // Node takes their connections for idle, and would cut them.
-    await this.#inFlight.none();
+    await Promise.race([this.#inFlight.none(), grace.promise]);
     const closed = this.#servers.map(
       (server) =>
         new Promise<void>((resolve) => {

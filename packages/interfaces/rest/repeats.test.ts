@@ -10,7 +10,11 @@ import { InFlight, Repeats } from "./repeats.ts";
 const row = {} as PlainHead["row"];
 
 /** A server that says which way each request came and what it carried; `later` holds the answers of the short way back. */
-async function open(t: TestContext, later: () => Promise<unknown> = () => Promise.resolve()): Promise<number> {
+async function open(
+  t: TestContext,
+  later: () => Promise<unknown> = () => Promise.resolve(),
+  { padding = "", idleMs = 60_000, cut = () => {} } = {},
+): Promise<number> {
   const repeats = new WeakMap<Socket, Repeats>();
   const inFlight = new InFlight();
   const server = createServer((request, response) => void handle(request).then((text) => response.end(text)));
@@ -23,11 +27,17 @@ async function open(t: TestContext, later: () => Promise<unknown> = () => Promis
     return `node ${request.url} ${body};`;
   }
   server.prependListener("request", (request, response) => repeats.get(request.socket)?.head(request, response));
+  Object.assign(server, { keepAliveTimeout: idleMs, keepAliveTimeoutBuffer: 0 });
+  server.on("timeout", (socket: Socket) => {
+    if (repeats.get(socket)?.busy === true) return;
+    socket.destroy();
+    cut();
+  });
   server.on("connection", (socket: Socket) => {
     const options = { inFlight, closing: () => false, keepAliveSeconds: 5, date: () => "now" };
     const answer = async (_head: PlainHead, body: Buffer) => {
       await later();
-      return { status: 200, headers: ["x-way", "again"], body: `again ${body.toString()};` };
+      return { status: 200, headers: ["x-way", "again"], body: `again ${body.toString()};${padding}` };
     };
     repeats.set(socket, new Repeats(socket, { ...options, answer }));
   });
@@ -46,22 +56,20 @@ async function dial(port: number) {
     text += part;
     wake();
   });
-  let closed = false;
-  socket.on("close", () => {
-    closed = true;
-    wake();
-  });
+  const closed = new Promise<void>((resolve) => socket.once("close", () => resolve()));
+  void closed.then(() => wake());
   await new Promise((resolve) => socket.once("connect", resolve));
   const bodies = (): string[] => [...text.matchAll(/(?:node|again) [^;]*;/g)].map(([body]) => body);
   return {
     socket,
+    closed,
     /** Writes the pieces, each a packet of its own as far as the machine lets, and waits until there are so many answers in all. */
     send: async (count: number, ...pieces: string[]): Promise<string[]> => {
       for (const piece of pieces) {
         socket.write(piece);
         await tick();
       }
-      while (bodies().length < count && !closed) await new Promise<void>((resolve) => (wake = resolve));
+      while (bodies().length < count && !socket.closed) await new Promise<void>((resolve) => (wake = resolve));
       return bodies();
     },
   };
@@ -132,6 +140,22 @@ test("who says that no more will come is answered first", async (t) => {
   await new Promise((resolve) => socket.once("close", resolve));
 });
 
+test("an answer that takes long is waited for, a client that does not read it is not", async (t) => {
+  const { promise: cut, resolve } = Promise.withResolvers<void>();
+  // More than the system keeps for a connection.
+  const bytes = 64 * 1024 * 1024;
+  const options = { padding: " ".repeat(bytes), idleMs: 500, cut: resolve };
+  const { send, socket, closed } = await dial(await open(t, () => sleep(1500), options));
+  await send(1, post("one"));
+  socket.pause();
+  socket.write(post("two"));
+  await cut;
+  socket.resume();
+  await closed;
+  assert.ok(socket.bytesRead > 1024, "the answer had begun");
+  assert.ok(socket.bytesRead < bytes, "and was cut");
+});
+
 test("however requests are cut into packets, each is answered once, in order", async (t) => {
   const port = await open(t, () => tick());
   let seed = 7;
@@ -198,4 +222,17 @@ test("silence during a long use of a key does not close its connection, and clos
   await server.rest.close();
   await answered(3);
   assert.match(text.slice(text.lastIndexOf("HTTP/1.1")), /\r\nconnection: close\r\n/);
+});
+
+test("closing does not wait longer than its grace for a use that never ends", async (t) => {
+  await using server = await restBench({ limits: { closeGraceMs: 100 } });
+  const made = await server.call({ url: "/v1/keys", body: { name: "k", algorithm: "ec-p256", usages: ["sign"] } });
+  assert.equal(made.status, 201, made.text);
+  const sent = { url: "/v1/keys/k/sign", body: { input: "AAAA" } };
+  for (let at = 0; at < 2; at++) assert.equal((await server.call(sent)).status, 200);
+  const never = t.mock.method(server.temporary.keyring, "sign", () => new Promise(() => {}));
+  const cut = assert.rejects(server.call(sent));
+  while (never.mock.callCount() === 0) await tick();
+  await server.rest.close();
+  await cut;
 });

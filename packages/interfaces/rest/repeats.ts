@@ -80,9 +80,9 @@ export class Repeats {
     socket.on("end", () => this.#end());
   }
 
-  /** An answer is under way that Node does not know of: silence is no reason to close the connection. */
+  /** An answer is being made that Node does not know of: silence is no reason to close the connection, unless it is that of a client that does not read. */
   get busy(): boolean {
-    return this.#busy;
+    return this.#busy && !this.#socket.writableNeedDrain;
   }
 
   /** Node's parser has read a head. To be called for each, before it is handled. */

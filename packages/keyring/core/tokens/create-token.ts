@@ -35,14 +35,13 @@ export function createToken(core: Core): Keyring["createToken"] {
     });
 }
 
-export async function addToken(
+async function addToken(
   core: Core,
   fields: Omit<TokenRecord, "id" | "revision" | "hash">,
   note: Note,
-  replaced: readonly TokenRecord[] = [],
 ): Promise<{ readonly token: string; readonly view: TokenView }> {
   const { token, record } = draftToken(core, fields);
-  await keepToken(core, record, note, replaced);
+  await keepToken(core, record, note);
   return { token, view: tokenView(record) };
 }
 
@@ -58,7 +57,7 @@ export async function keepToken(
   core: Core,
   record: TokenRecord,
   note: Note,
-  replaced: readonly TokenRecord[],
+  replaced: readonly TokenRecord[] = [],
 ): Promise<void> {
   const generation = await commit(core, [
     { kind: "put", collection: "token", row: tokenToRow(record) },
