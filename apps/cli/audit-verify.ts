@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { CasemateError } from "@casemate/foundation/errors";
 import { fromHex } from "@casemate/foundation/bytes";
 import type { HealthResult } from "@casemate/sdk";
-import type { AuditVerification, VerifyAuditOptions } from "@casemate/keyring/core";
+import type { AuditProblem, AuditVerification, VerifyAuditOptions } from "@casemate/keyring/core";
 import { anonymous, findServer } from "./connection.ts";
 import { EXIT, usage } from "./failure.ts";
 import { contentOf } from "./files.ts";
@@ -19,9 +19,26 @@ export interface VerifyLogOptions {
 /** Ed25519 keys end their SubjectPublicKeyInfo with the 32 bytes of the key. */
 const ED25519_BYTES = 32;
 
-/** How much of a damaged log can be relied on; records count from 0. */
-export function goodPart(records: number): string {
-  return records === 0 ? "No record of it can be relied on." : `Good up to record ${records - 1}.`;
+/** How much of a damaged log can be relied on, or of one that is not the one witnessed; records count from 0. */
+export function goodPart(records: number, agreed?: number): string {
+  if (agreed === undefined)
+    return records === 0 ? "No record of it can be relied on." : `Good up to record ${records - 1}.`;
+  return agreed === 0
+    ? "Device and log agree on no record, by the checkpoints that are kept."
+    : `Device and log agree up to record ${agreed - 1}, by the newest checkpoint that is kept; the server may have written later ones while it refused.`;
+}
+
+/** Says that a log does not hold, or that what is beside it does not belong to it. */
+function refusalOf({ index, segment, message, kind, hint, agreed }: AuditProblem, records: number): CasemateError {
+  const apart = kind === "database";
+  const what = apart
+    ? `the audit log holds by itself, but database and log do not belong together: ${message}`
+    : `the audit log does not hold: ${message}`;
+  const good = `${goodPart(records, agreed)} Compare with a copy or a checkpoint kept elsewhere.`;
+  return new CasemateError("TAMPER_DETECTED", what, {
+    hint: hint ?? good,
+    details: { kind, ...given({ record: index, segment, agreed }) },
+  });
 }
 
 /** The 32 bytes of a PEM public key, or of a verifier key line `name+id+key`. */
@@ -40,10 +57,10 @@ async function ed25519Key(file: string): Promise<Uint8Array> {
 async function witnessNow(session: Session): Promise<VerifyAuditOptions["witness"]> {
   if (!existsSync(session.paths.socket)) return undefined;
   try {
-    const { newestKeptIn } = await import("@casemate/keyring/core");
+    const { keptIn } = await import("@casemate/keyring/core");
     const client = await session.client();
     const { items } = await client.listDevices();
-    const kept = await newestKeptIn(session.paths.audit);
+    const kept = await keptIn(session.paths.audit);
     for (const { identity, witness } of items) {
       if (witness.log === undefined) continue;
       const { origin, records, before, rootHash } = witness.log;
@@ -115,29 +132,25 @@ export async function verifyLog(session: Session, options: VerifyLogOptions): Pr
     witness ??= await witnessNow(session);
   }
   const { verifyAuditDirectory } = await import("@casemate/keyring/core");
+  const { databaseHead } = await import("@casemate/keyring/storage");
   const found = await verifyAuditDirectory(directory, {
     ...(options.checkpoint === undefined ? {} : { checkpoint: contentOf(options.checkpoint).toString("utf8") }),
     ...(options.publicKey === undefined ? {} : { publicKey: await ed25519Key(options.publicKey) }),
     ...(witness === undefined ? {} : { witness }),
+    ...(options.dir === undefined ? { database: () => databaseHead(session.paths.root) } : {}),
     progress: ({ records }) => out.progress(`${records} records …`),
   });
   out.progress("");
   if (found.problem !== undefined) {
-    const { index, segment, message, kind } = found.problem;
     if (out.json) out.answer({ directory, ...found }, () => {});
-    throw new CasemateError("TAMPER_DETECTED", `the audit log does not hold: ${message}`, {
-      hint: `${goodPart(found.records)} Compare with a copy or a checkpoint kept elsewhere.`,
-      details: {
-        kind,
-        ...(index === undefined ? {} : { record: index }),
-        ...(segment === undefined ? {} : { segment }),
-      },
-    });
+    throw refusalOf(found.problem, found.records);
   }
   const health = options.dir === undefined ? await healthNow(session) : {};
-  const { alarm, warning } = health;
+  const { warning } = health;
+  // The same words, whether the server that found it runs or has ended.
+  const alarm = health.alarm ?? found.alarm;
   if (alarm !== undefined) process.exitCode = EXIT.refused;
-  out.answer({ directory, ...found, ...health }, () => {
+  out.answer({ directory, ...found, ...health, ...given({ alarm }) }, () => {
     out.line({ style: "green", text: sentence(found) });
     if (found.witness === undefined && options.checkpoint === undefined) out.note(UNWITNESSED);
     if (found.tornBytes > 0)

@@ -56,6 +56,8 @@ test("what unlocking a device with a passphrase found is repeated by every comma
     const verified = await casemate(data, ["audit", "verify"]);
     assert.equal(verified.status, 1);
     assert.ok(verified.stderr.includes(`the audit log does not hold: ${sentence} (`), verified.stderr);
+    const held = Number(/it holds (\d+)/.exec(sentence)![1]);
+    assert.match(verified.stderr, new RegExp(`Device and log agree up to record ${held - 1}, `));
     const { stdout } = await casemate(data, ["doctor"]);
     assert.match(stdout, new RegExp(`bad +server: .*${sentence}`));
     assert.match(stdout, /note +audit log: witnessed, \d+ records, by hsm-1/);

@@ -214,15 +214,45 @@ describe("a data directory that was changed", () => {
       const { stdout } = await casemate(data, ["device", "show", "hsm-1"]);
       assert.match(stdout, /audit log +witnessed, \d+ records/);
       removeCheckpoints(data);
-      const { status, stderr } = await casemate(data, ["audit", "verify"]);
-      assert.equal(status, 1);
-      assert.match(stderr, REMOVED);
-      const second = await casemate(data, ["audit", "verify"]);
-      assert.equal(second.status, 1);
-      assert.match(second.stdout, /Alarm: .*checkpoints were removed while the server ran/);
+      for (let time = 0; time < 2; time++) {
+        const found = await casemate(data, ["audit", "verify"]);
+        assert.equal(found.status, 1);
+        assert.match(found.stdout, /^chain ok.*\nAlarm: .*checkpoints were removed while the server ran/);
+      }
     } finally {
       await server.stop();
     }
+    const offline = await casemate(data, ["audit", "verify"]);
+    assert.equal(offline.status, 1);
+    assert.match(offline.stdout, /^chain ok.*\nAlarm: .*checkpoints were removed while the server ran/);
+  });
+
+  test("where the file of the newest checkpoint alone was removed, that is what is said, by every start and by the verifier alike", async () => {
+    const data = join(directory.path, "no-newest");
+    cpSync(older, data, { recursive: true });
+    await (await startServer(data)).stop();
+    rmSync(join(data, "audit", "checkpoint"));
+    const words =
+      /the file audit\/checkpoint of the newest is gone, while the history audit\/checkpoints has those up to \d+/;
+    for (let start = 0; start < 2; start++) {
+      const server = await startServer(data);
+      try {
+        const verdicts = [await casemate(data, ["audit", "verify"]), await casemate(data, ["audit", "verify"])];
+        for (const { status, stdout } of verdicts) {
+          assert.equal(status, 1);
+          assert.match(stdout, /^chain ok.*\nAlarm: /);
+          assert.match(stdout, words);
+          assert.doesNotMatch(stdout, /none is kept/);
+        }
+      } finally {
+        await server.stop();
+      }
+      const { status, stdout } = await casemate(data, ["audit", "verify"]);
+      assert.equal(status, 1, "without the server, too: it is on record");
+      assert.match(stdout, words);
+    }
+    await (await startServer(data, ["--accept-older-log"])).stop();
+    assert.equal((await casemate(data, ["audit", "verify"])).status, 0);
   });
 
   test("records that were cut off are missed by the verifier and by the next start", async () => {
@@ -239,6 +269,21 @@ describe("a data directory that was changed", () => {
   });
 
   test("an older database with the newer log is refused, and so is an older log with the newer database", async () => {
+    /** Says at the start, even with the option, and by the verifier, what belongs together and what does not help. */
+    const refuses = async (data: string, why: RegExp, putBack: RegExp): Promise<void> => {
+      const accepting = await casemate(data, ["up", "--listen", "127.0.0.1:0", "--accept-older-log"]);
+      assert.equal(accepting.status, 1);
+      assert.match(accepting.stderr, /TAMPER_DETECTED/);
+      assert.match(accepting.stderr, putBack);
+      assert.match(accepting.stderr, /`casemate up --accept-older-log` does not help as long as/);
+      const { status, stderr } = await casemate(data, ["audit", "verify"]);
+      assert.equal(status, 1);
+      assert.match(stderr, /the audit log holds by itself, but database and log do not belong together/);
+      assert.match(stderr, why);
+      assert.match(stderr, putBack);
+    };
+    const LOG = /Put the audit directory back that belongs to this database/;
+    const DATABASE = /Put the database back that belongs to this audit log \(casemate\.db/;
     const oldDatabase = copy("old-database");
     for (const name of readdirSync(oldDatabase).filter((file) => file.startsWith("casemate.db")))
       rmSync(join(oldDatabase, name));
@@ -249,12 +294,28 @@ describe("a data directory that was changed", () => {
     assert.equal(first.status, 1);
     assert.match(first.stderr, /rolled back[\s\S]*TAMPER_DETECTED/);
 
+    await refuses(oldDatabase, /record \d+ names generation \d+ of the database, which is at \d+/, DATABASE);
+
+    const noDatabase = copy("no-database");
+    for (const name of readdirSync(noDatabase).filter((file) => file.startsWith("casemate.db")))
+      rmSync(join(noDatabase, name));
+    const missing = await casemate(noDatabase, ["audit", "verify"]);
+    assert.equal(missing.status, 1);
+    assert.match(missing.stderr, /there is no database beside the log/);
+    // A refused start has made an empty one.
+    await refuses(noDatabase, /record \d+ names generation \d+ of the database, which is at 0/, DATABASE);
+
     const oldLog = copy("old-log");
     rmSync(join(oldLog, "audit"), { recursive: true });
     cpSync(join(older, "audit"), join(oldLog, "audit"), { recursive: true });
     const second = await starts(oldLog);
     assert.equal(second.status, 1);
     assert.match(second.stderr, /TAMPER_DETECTED/);
+    await refuses(oldLog, /the log has \d+ records, the database has seen \d+/, LOG);
+    rmSync(join(oldLog, "audit"), { recursive: true });
+    cpSync(join(good, "audit"), join(oldLog, "audit"), { recursive: true });
+    await (await startServer(oldLog)).stop();
+    assert.equal((await casemate(oldLog, ["audit", "verify"])).status, 0);
   });
 
   test("everything put back together verifies by itself, and not against the checkpoint kept elsewhere", async () => {

@@ -18,7 +18,7 @@ export class Alarms {
     return ending === undefined ? message : `${message}; ${ending}`;
   }
 
-  /** `ending` says what ends an alarm that outlives the server. */
+  /** `ending` says what ends an alarm that outlives the server; whoever reads the record sees by `until` that it does. */
   raise(action: string, found: CasemateError, ending?: string): void {
     if (this.#first?.message === found.message) return;
     this.#first ??= { message: found.message, ending };
@@ -31,7 +31,11 @@ export class Alarms {
         resource: "",
         outcome: found.code,
         count: 1,
-        details: { found: found.message.slice(0, 256), ...found.details },
+        details: {
+          found: found.message.slice(0, 256),
+          ...found.details,
+          ...(ending === undefined ? {} : { until: "settled" }),
+        },
       })
       .catch((cause: unknown) => this.#log("the finding could not be recorded", cause));
   }

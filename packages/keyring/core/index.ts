@@ -41,5 +41,6 @@ export { openAudit, type AuditRecovery, type FileAuditLog, type OpenAuditOptions
 export { verifyCheckpoint, formatNoteKey, parseNoteKey, type NoteKey, type VerifiedCheckpoint } from "./audit/note.ts";
 export { verifyConsistency, verifyInclusion } from "./audit/merkle.ts";
 export { verifyAuditDirectory } from "./audit/verify-directory.ts";
-export { newestKeptIn } from "./audit/kept-checkpoints.ts";
+export type { DatabaseHead } from "./audit/database-comparison.ts";
+export { keptIn } from "./audit/kept-checkpoints.ts";
 export type { AuditProblem, AuditProblemKind, AuditVerification, VerifyAuditOptions } from "./audit/verification.ts";

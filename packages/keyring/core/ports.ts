@@ -74,6 +74,8 @@ export interface AuditLog {
   compare(witnessed: WitnessedLog, device: string): Promise<CasemateError | undefined>;
   /** What is wrong with a device that keeps logs in mind, but not this one, for which it has that key (raw Ed25519). */
   forgotten(publicKey: Uint8Array, device: string): CasemateError | undefined;
+  /** Whether the history keeps checkpoints of all these sizes that this key has signed over this log's records. */
+  holds(sizes: readonly number[], signer: Pick<CheckpointSigner, "name" | "publicKey">): Promise<boolean>;
   records(
     query: Page & {
       readonly from?: number;

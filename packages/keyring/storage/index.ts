@@ -1,1 +1,2 @@
 export { openSqliteStore, type SqliteOptions } from "./sqlite-store.ts";
+export { databaseHead } from "./read-head.ts";

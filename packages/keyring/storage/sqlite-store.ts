@@ -18,11 +18,11 @@ import { lockDirectory, type DirectoryLock } from "./directory-lock.ts";
 import { migrate } from "./migrations.ts";
 import { checkRows } from "./check-rows.ts";
 import { addMac, headMac, removeMac, rowMac } from "./row-mac.ts";
+import { DATABASE_FILE } from "./read-head.ts";
 import { readHead, tampered, verifiedRow, type Head } from "./verified.ts";
 import { storageError } from "./sqlite-errors.ts";
 import { Statements, type StoredRow } from "./statements.ts";
 
-const DATABASE_FILE = "casemate.db";
 /** Rows in memory at once while all of them are sealed. */
 const SEAL_SLICE = 1000;
 

@@ -72,6 +72,7 @@ export function memoryAudit(): MemoryAudit {
       return undefined;
     },
     forgotten: () => undefined,
+    holds: async () => false,
     async records(query) {
       // Oldest first from an index on, newest first without, like the real log.
       const ordered = query.from === undefined ? views.toReversed() : views.slice(query.from);

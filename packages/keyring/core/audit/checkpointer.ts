@@ -6,15 +6,21 @@ import { asCasemateError, CasemateError } from "@casemate/foundation/errors";
 import type { AuditEntry, AuditLog, CheckpointSigner } from "../ports.ts";
 import type { Checkpoint } from "../types.ts";
 import type { AuditFile, AuditFiles } from "./files.ts";
-import { AUDIT_LIMITS } from "./limits.ts";
-import { checkpointText, formatNoteKey, noteKeyId, parseCheckpoint, sealNote } from "./note.ts";
+import { HISTORY_FILE, keptHistory, newestIn, newestKept, openHistory } from "./kept-checkpoints.ts";
+import {
+  checkpointText,
+  formatNoteKey,
+  noteKeyId,
+  parseCheckpoint,
+  sealNote,
+  verifyCheckpoint,
+  type NoteKey,
+} from "./note.ts";
 import { tampered } from "./segment.ts";
 import { CHECKPOINT_FILE, KEYS_FILE } from "./sidecars.ts";
 import { storageError } from "./storage-error.ts";
-import { notContinued, notKept, rolledBack } from "./witnessed.ts";
+import { leftOf, notContinued, notKept, rolledBack, type Kept } from "./witnessed.ts";
 
-/** Every checkpoint ever signed: one JSON string a line. */
-export const HISTORY_FILE = "checkpoints";
 /** The action of the records that pin those keys. */
 export const KEY_ACTION = "audit.key";
 /** The source of records that the log writes about itself; nobody else's have it. */
@@ -43,6 +49,8 @@ export class Checkpointer {
   #history: AuditFile;
   /** What there was when the log was opened. */
   readonly opened: AuditLog["opened"];
+  /** Which checkpoints there were then. */
+  readonly #kept: Kept;
   /** Whether the history was gone when the log was opened, though there is a checkpoint: it is always written first. */
   readonly #historyGone: boolean;
   /** Length of the whole lines in the history. */
@@ -59,6 +67,7 @@ export class Checkpointer {
     history: AuditFile,
     historyBytes: number,
     historyGone: boolean,
+    kept: Kept,
     last: Checkpoint | undefined,
   ) {
     this.#options = options;
@@ -66,6 +75,7 @@ export class Checkpointer {
     this.opened = { records: options.size(), checkpoint: last?.size ?? 0 };
     this.#historyBytes = historyBytes;
     this.#historyGone = historyGone && last !== undefined;
+    this.#kept = kept;
     this.#last = last;
     this.#lastAt = options.clock.monotonic();
   }
@@ -74,13 +84,9 @@ export class Checkpointer {
     const stored = await options.files.load(CHECKPOINT_FILE);
     const historyGone = !(await options.files.list()).includes(HISTORY_FILE);
     const history = await openHistory(options.files);
-    return new Checkpointer(
-      options,
-      history,
-      await history.size(),
-      historyGone,
-      stored === undefined ? undefined : readStored(stored),
-    );
+    const last = stored === undefined ? undefined : readStored(stored);
+    const kept = { newest: last?.size ?? 0, history: await newestIn(history) };
+    return new Checkpointer(options, history, await history.size(), historyGone, kept, last);
   }
 
   /** @throws TAMPER_DETECTED when the log is not a continuation of what the newest checkpoint signed. */
@@ -114,11 +120,39 @@ export class Checkpointer {
       const kept = this.#last?.size ?? 0;
       throw rolledBack(wrong, { device, witnessed: seen.size, records: log.began, kept });
     }
+    // What is missing by now: those that were made since are there.
+    const newest = this.#last?.size ?? 0;
+    const kept = newest > this.#kept.newest ? { newest, history: newest } : this.#kept;
     const gone =
-      notKept(this.#last?.size ?? 0, seen) ??
-      (this.#historyGone ? `checkpoints were removed: the history audit/${HISTORY_FILE} is gone` : undefined) ??
-      this.#aheadOf(witnessed, device);
-    return gone === undefined ? undefined : tampered(gone, { witnessed: seen.size });
+      notKept(kept, seen) ??
+      (this.#historyGone ? `checkpoints were removed: the history audit/${HISTORY_FILE} is gone` : undefined);
+    if (gone !== undefined) {
+      // One of them at least is never made again by the next checkpoints: it is there only when somebody puts it back.
+      const lost = seen.before > 0 ? [seen.before, seen.size] : [kept.newest];
+      const whole = !this.#historyGone && kept.history >= seen.before;
+      return tampered(gone, { witnessed: seen.size, ...missingOf(whole ? [] : lost) });
+    }
+    const ahead = this.#aheadOf(witnessed, device);
+    return ahead === undefined ? undefined : tampered(ahead, { witnessed: seen.size });
+  }
+
+  /** Whether the history keeps checkpoints of all these sizes, over these records, signed by that key. */
+  async holds(sizes: readonly number[], key: NoteKey): Promise<boolean> {
+    const wanted = new Set(sizes);
+    const { files, origin } = this.#options;
+    try {
+      for await (const { note, size } of await keptHistory(files)) {
+        if (!wanted.has(size) || size > this.#options.size()) continue;
+        const { body } = parseCheckpoint(note);
+        if (body.origin !== origin || !equalBytes(body.root, await this.#options.rootAt(size))) return false;
+        verifyCheckpoint(note, [key]);
+        wanted.delete(size);
+      }
+    } catch {
+      // A line that is no checkpoint, or one that another key signed.
+      return false;
+    }
+    return wanted.size === 0;
   }
 
   /** What is wrong with a device that remembers nothing of this log, though it remembers others. */
@@ -237,16 +271,19 @@ export class Checkpointer {
     const newest = (await newestKept(files)) ?? 0;
     const history = (await files.list()).includes(HISTORY_FILE);
     if (newest >= size && history) return undefined;
+    const kept = { newest, history: history ? await newestIn(this.#history) : 0 };
     if (!history) {
       const old = this.#history;
       this.#history = await openHistory(files);
       this.#historyBytes = await this.#history.size();
       await old.close();
     }
-    const kept = newest === 0 ? "none is kept" : `the newest kept is of ${newest}`;
     const which =
-      newest >= size ? `the history audit/${HISTORY_FILE} is gone` : `the newest was of ${size} records, and ${kept}`;
-    return tampered(`checkpoints were removed while the server ran: ${which}`, { records: size });
+      newest >= size
+        ? `the history audit/${HISTORY_FILE} is gone`
+        : `the newest was of ${size} records, and ${leftOf(kept, size)}`;
+    const missing = missingOf(kept.history < size ? [size] : []);
+    return tampered(`checkpoints were removed while the server ran: ${which}`, { records: size, ...missing });
   }
 
   #lastOf(signer: CheckpointSigner, size: number): Checkpoint | undefined {
@@ -296,24 +333,9 @@ export class Checkpointer {
   }
 }
 
-/** A process killed while it wrote leaves an incomplete last line, which goes. */
-async function openHistory(files: AuditFiles): Promise<AuditFile> {
-  const history = await files.open(HISTORY_FILE, "update");
-  const size = await history.size();
-  const from = Math.max(0, size - 2 * AUDIT_LIMITS.noteBytes);
-  const end = from + (await history.read(from, size - from)).lastIndexOf(0x0a) + 1;
-  if (end < size) await history.truncate(end);
-  return history;
-}
-
-/** Size of the newest checkpoint kept now; 0 for none, undefined where it cannot be read. */
-export async function newestKept(files: Pick<AuditFiles, "load">): Promise<number | undefined> {
-  const bytes = await files.load(CHECKPOINT_FILE);
-  try {
-    return bytes === undefined ? 0 : parseCheckpoint(bytes.toString("utf8")).body.size;
-  } catch {
-    return undefined;
-  }
+/** Sizes that a finding names, for `holds`. */
+function missingOf(sizes: readonly number[]): { readonly missing?: string } {
+  return sizes.length === 0 ? {} : { missing: sizes.join() };
 }
 
 function readStored(bytes: Buffer): Checkpoint {

@@ -1,10 +1,14 @@
 import { fromUtf8 } from "@casemate/foundation/bytes";
 import { CasemateError } from "@casemate/foundation/errors";
-import { HISTORY_FILE, newestKept } from "./checkpointer.ts";
 import { directoryFiles, type AuditFile, type AuditFiles } from "./files.ts";
 import { parseCheckpoint, parseNoteKey, type NoteKey } from "./note.ts";
 import { CHECKPOINT_FILE, KEYS_FILE } from "./sidecars.ts";
+import { AUDIT_LIMITS } from "./limits.ts";
 import { eachLine, readLines } from "./segment.ts";
+import type { Kept } from "./witnessed.ts";
+
+/** Every checkpoint ever signed: one JSON string a line. */
+export const HISTORY_FILE = "checkpoints";
 
 /** A checkpoint to hold against the records. */
 export interface KeptCheckpoint {
@@ -81,24 +85,80 @@ export async function keptCheckpoints(
   given: string | undefined,
 ): Promise<AsyncGenerator<KeptCheckpoint>> {
   const newest = await files.load(CHECKPOINT_FILE);
-  const past = (await files.list()).includes(HISTORY_FILE) ? await files.open(HISTORY_FILE, "read") : undefined;
-  const bytes = (await past?.size()) ?? 0;
+  const past = await keptHistory(files);
   const single = [
     ...(newest === undefined ? [] : [parse(newest.toString("utf8"), "newest")]),
     ...(given === undefined ? [] : [parse(given, "given")]),
   ].toSorted((a, b) => a.size - b.size);
-  return merged(past === undefined ? [] : history(past, bytes), single);
+  return merged(past, single);
 }
 
-/** The same of a log's directory. */
-export async function newestKeptIn(directory: string): Promise<number | undefined> {
-  return newestKept(await directoryFiles(directory, { create: false }));
+/** The history alone, as long as it is now. */
+export async function keptHistory(files: AuditFiles): Promise<AsyncGenerator<KeptCheckpoint>> {
+  if (!(await files.list()).includes(HISTORY_FILE)) return nothing();
+  const past = await files.open(HISTORY_FILE, "read");
+  return history(past, await past.size());
 }
 
-async function* merged(
-  past: AsyncIterable<KeptCheckpoint> | readonly KeptCheckpoint[],
-  single: KeptCheckpoint[],
-): AsyncGenerator<KeptCheckpoint> {
+async function* nothing(): AsyncGenerator<KeptCheckpoint> {}
+
+/** A process killed while it wrote leaves an incomplete last line, which goes. */
+export async function openHistory(files: AuditFiles): Promise<AuditFile> {
+  const past = await files.open(HISTORY_FILE, "update");
+  const size = await past.size();
+  const { from, bytes } = await tail(past);
+  const end = from + bytes.lastIndexOf(NEWLINE) + 1;
+  if (end < size) await past.truncate(end);
+  return past;
+}
+
+/** Size of the last checkpoint in a history; 0 where there is none that can be read. */
+export async function newestIn(past: AuditFile): Promise<number> {
+  const { bytes } = await tail(past);
+  const end = bytes.lastIndexOf(NEWLINE);
+  if (end < 0) return 0;
+  const line = bytes.subarray(bytes.subarray(0, end).lastIndexOf(NEWLINE) + 1, end);
+  try {
+    return parse(decodeLine(line), "history").size;
+  } catch {
+    return 0;
+  }
+}
+
+const NEWLINE = 0x0a;
+
+/** Room for the last whole line and one that is not. */
+async function tail(past: AuditFile): Promise<{ readonly from: number; readonly bytes: Buffer }> {
+  const size = await past.size();
+  const from = Math.max(0, size - 2 * AUDIT_LIMITS.noteBytes);
+  return { from, bytes: await past.read(from, size - from) };
+}
+
+/** Size of the newest checkpoint kept now; 0 for none, undefined where it cannot be read. */
+export async function newestKept(files: Pick<AuditFiles, "load">): Promise<number | undefined> {
+  const bytes = await files.load(CHECKPOINT_FILE);
+  try {
+    return bytes === undefined ? 0 : parseCheckpoint(bytes.toString("utf8")).body.size;
+  } catch {
+    return undefined;
+  }
+}
+
+/** What is kept in a log's directory; undefined where the newest cannot be read. */
+export async function keptIn(directory: string): Promise<Kept | undefined> {
+  const files = await directoryFiles(directory, { create: false });
+  const newest = await newestKept(files);
+  if (newest === undefined) return undefined;
+  if (!(await files.list()).includes(HISTORY_FILE)) return { newest, history: 0 };
+  const past = await files.open(HISTORY_FILE, "read");
+  try {
+    return { newest, history: await newestIn(past) };
+  } finally {
+    await past.close();
+  }
+}
+
+async function* merged(past: AsyncIterable<KeptCheckpoint>, single: KeptCheckpoint[]): AsyncGenerator<KeptCheckpoint> {
   for await (const kept of past) {
     while (single[0] !== undefined && single[0].size < kept.size) yield single.shift()!;
     yield kept;

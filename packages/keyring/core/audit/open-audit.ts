@@ -5,6 +5,7 @@ import { CasemateError } from "@casemate/foundation/errors";
 import type { AuditEntry, AuditHead, AuditLog, CheckpointSigner, Durability } from "../ports.ts";
 import type { AuditRecordView, Checkpoint, Paged } from "../types.ts";
 import { Checkpointer, OWN_SOURCE } from "./checkpointer.ts";
+import { LOG_BEHIND_HINT } from "./database-comparison.ts";
 import { closableFiles, directoryFiles, pacedFiles, type AuditFiles } from "./files.ts";
 import { HeadFile } from "./head-file.ts";
 import { AUDIT_LIMITS } from "./limits.ts";
@@ -107,6 +108,10 @@ class AuditLogInDirectory implements FileAuditLog {
 
   forgotten(publicKey: Uint8Array, device: string): CasemateError | undefined {
     return this.#checkpointer.forgotten(publicKey, device);
+  }
+
+  holds(sizes: readonly number[], signer: Pick<CheckpointSigner, "name" | "publicKey">): Promise<boolean> {
+    return this.#checkpointer.holds(sizes, signer);
   }
 
   async checkpoint(): Promise<Checkpoint> {
@@ -219,11 +224,10 @@ async function openLog(files: AuditFiles, options: OpenAuditOptions): Promise<Fi
   await checkpointer.requireKept();
   if (options.expected !== undefined && !(await log.contains(options.expected))) {
     const { size } = options.expected;
-    throw tampered(
-      `the log does not contain record ${size - 1} that the database knows: it was rolled back or replaced`,
-      {
-        index: Math.min(size - 1, log.head.size),
-      },
+    throw new CasemateError(
+      "TAMPER_DETECTED",
+      `audit log: the log does not contain record ${size - 1} that the database knows: it was rolled back or replaced`,
+      { hint: LOG_BEHIND_HINT, details: { index: Math.min(size - 1, log.head.size) } },
     );
   }
   const { cutBytes, remade } = recovered;

@@ -1,13 +1,16 @@
 import type { AuditHead } from "../ports.ts";
-import type { Witnessed } from "./witnessed.ts";
+import type { DatabaseHead } from "./database-comparison.ts";
+import type { Kept, Witnessed } from "./witnessed.ts";
 
 export interface VerifyAuditOptions {
   /** A checkpoint kept elsewhere: the log must continue it. */
   readonly checkpoint?: string;
   /** 32 bytes of Ed25519: the key that must have signed the newest checkpoint (and the given one). */
   readonly publicKey?: Uint8Array;
-  /** What a device has witnessed of this log, asked before the log is read; `kept` is the size of the newest checkpoint kept then. */
-  readonly witness?: Witnessed & { readonly kept?: number };
+  /** What a device has witnessed of this log, asked before the log is read; `kept` is what was kept then. */
+  readonly witness?: Witnessed & { readonly kept?: Kept };
+  /** Reads what the database beside the log says of itself: whether the two belong together. */
+  readonly database?: () => DatabaseHead;
   /** Called about once per MiB with what was verified so far. */
   readonly progress?: (done: { readonly records: number; readonly bytes: number }) => void;
 }
@@ -24,7 +27,9 @@ export type AuditProblemKind =
   | "key"
   | "head"
   | "tree"
-  | "witness";
+  | "witness"
+  /** The log holds, and the database beside it is not that log's. */
+  | "database";
 
 /** The first thing that is wrong. */
 export interface AuditProblem {
@@ -33,6 +38,10 @@ export interface AuditProblem {
   readonly index?: number;
   readonly segment?: string;
   readonly message: string;
+  /** What to do about it, where that is known. */
+  readonly hint?: string;
+  /** Where a device has witnessed other records: how many, from the first on, both have. */
+  readonly agreed?: number;
 }
 
 export interface AuditVerification {
@@ -54,5 +63,7 @@ export interface AuditVerification {
   readonly tornBytes: number;
   /** Files that can be made again from the records and are not there; the next start of the server does. */
   readonly gone: readonly string[];
+  /** What is wrong beside the records, which hold: checkpoints that were removed, found now or by a server that has it on record. */
+  readonly alarm?: string;
   readonly problem?: AuditProblem;
 }

@@ -3,6 +3,7 @@ import { CasemateError, isCasemateError } from "@casemate/foundation/errors";
 import { Chain } from "./chain.ts";
 import { KEY_ACTION, OWN_SOURCE } from "./checkpointer.ts";
 import { closableFiles, directoryFiles, type AuditFiles } from "./files.ts";
+import { DatabaseComparison } from "./database-comparison.ts";
 import { readHead, type StoredHead } from "./head-file.ts";
 import {
   BadCheckpoint,
@@ -15,11 +16,11 @@ import { EMPTY_ROOT, Frontier } from "./merkle.ts";
 import { formatNoteKey, parseCheckpoint, verifyCheckpoint, type NoteKey } from "./note.ts";
 import { EMPTY_HASH, parseLine } from "./record.ts";
 import { readHeader, readLines, segmentName, segmentsIn } from "./segment.ts";
+import { RecordedFindings } from "./recorded-findings.ts";
 import { goneSidecars, sidecarsIn } from "./sidecars.ts";
 import { TreeComparison } from "./tree-comparison.ts";
 import type { AuditProblem, AuditVerification, VerifyAuditOptions } from "./verification.ts";
-import type { AuditRecordView } from "../types.ts";
-import { keepsFinding, notContinued, notKept, type Witnessed } from "./witnessed.ts";
+import { notContinued, notKept } from "./witnessed.ts";
 
 class Problem extends Error {
   readonly problem: AuditProblem;
@@ -33,7 +34,6 @@ class Problem extends Error {
 /** Ed25519. */
 const KEY_BYTES = 32;
 const PIN = Buffer.from(`"action":"${KEY_ACTION}"`);
-const FINDING = Buffer.from('"witnessed":');
 const SIGNED = Buffer.from('"action":"audit.checkpoint"');
 
 class DirectoryVerifier {
@@ -51,8 +51,8 @@ class DirectoryVerifier {
   /** The last record, acknowledged before the checkpoints were read, that says that one was signed on request. */
   #signedAt: number | undefined;
   #newest: AuditVerification["newestCheckpoint"];
-  /** Records that keep what a server found when it held the log against what the device has witnessed. */
-  readonly #findings: AuditRecordView[] = [];
+  readonly #findings: RecordedFindings;
+  readonly #database: DatabaseComparison;
   /** Over as many records as the device has witnessed. */
   #witnessedRoot: Uint8Array = EMPTY_ROOT;
   #tornBytes = 0;
@@ -61,14 +61,17 @@ class DirectoryVerifier {
     this.#files = files;
     this.#tree = tree;
     this.#options = options;
+    this.#findings = new RecordedFindings(options.witness);
+    this.#database = new DatabaseComparison(options.database ?? (() => undefined));
   }
 
   async run(): Promise<AuditVerification> {
     const { witness } = this.#options;
     const beside = await sidecarsIn(this.#files);
     let problem: AuditProblem | undefined;
+    let alarm: string | undefined;
     try {
-      await this.#verify();
+      alarm = await this.#verify();
     } catch (error) {
       problem = this.#problemOf(error);
     }
@@ -84,6 +87,7 @@ class DirectoryVerifier {
       gone: goneSidecars(beside, { records: this.#chain.size, signed: this.#keys.length > 0 }),
       ...(this.#newest === undefined ? {} : { newestCheckpoint: this.#newest }),
       ...(witness === undefined ? {} : { witness: { device: witness.device, records: witness.size } }),
+      ...(alarm === undefined ? {} : { alarm }),
       ...(problem === undefined ? {} : { problem }),
     };
   }
@@ -97,7 +101,8 @@ class DirectoryVerifier {
     throw error;
   }
 
-  async #verify(): Promise<void> {
+  /** Answers with what is wrong beside the records. */
+  async #verify(): Promise<string | undefined> {
     // First the claims, then the records: a server that goes on writing only ever adds to what was claimed.
     const stored = await readHeadOfLiveLog(this.#files);
     const beside = await keysBesideLog(this.#files);
@@ -121,7 +126,10 @@ class DirectoryVerifier {
     }
     this.#requireKeysPinned(beside);
     this.#requireCheckpoint();
-    await this.#requireWitnessed();
+    const removed = await this.#requireWitnessed();
+    const apart = this.#database.problem(this.#chain.size);
+    if (apart !== undefined) throw new Problem(apart);
+    return this.#findings.open ?? removed;
   }
 
   async #segment(
@@ -205,8 +213,8 @@ class DirectoryVerifier {
       const bad = chain.accept(buffer, start, end);
       if (bad !== undefined) throw new Problem({ ...bad, segment });
       if (pins) this.#pin(buffer.subarray(start, end));
-      if (this.#options.witness !== undefined && buffer.subarray(start, end).includes(FINDING))
-        this.#findings.push(parseLine(buffer.subarray(start, end)));
+      this.#findings.accept(buffer.subarray(start, end));
+      this.#database.accept(buffer.subarray(start, end), chain);
       if (signs && chain.size <= (stored?.head?.size ?? 0)) this.#signed(buffer.subarray(start, end));
       this.#frontier.append(chain.leaf(), (node) => this.#tree.expect(node));
       if (chain.size === this.#options.witness?.size) this.#witnessedRoot = this.#frontier.root();
@@ -279,26 +287,18 @@ class DirectoryVerifier {
     throw new Problem({ kind: "checkpoint", message });
   }
 
-  async #requireWitnessed(): Promise<void> {
+  /** Answers with which checkpoints are gone. */
+  async #requireWitnessed(): Promise<string | undefined> {
     const { witness } = this.#options;
-    if (witness === undefined) return;
+    if (witness === undefined) return undefined;
     const { size } = this.#chain;
+    const newest = this.#newest?.size ?? 0;
     const log = { origin: `casemate-audit/${this.#log}`, size, rootAt: () => this.#witnessedRoot };
     const older = await notContinued(log, witness);
-    const message =
-      older === undefined
-        ? notKept(witness.kept ?? this.#newest?.size ?? 0, witness)
-        : (this.#foundBefore(witness) ?? older);
-    if (message !== undefined) throw new Problem({ kind: "witness", message });
-  }
-
-  /** A server that found the same has it on record, from before it added its refusals to the log. */
-  #foundBefore({ device, size }: Witnessed): string | undefined {
-    const since = this.#newest?.size ?? 0;
-    const first = this.#findings.find(
-      (record) => record.index >= since && keepsFinding(record, { device, witnessed: size }),
-    );
-    return first === undefined ? undefined : String(first.details["found"]);
+    if (older === undefined) return notKept(witness.kept ?? { newest, history: newest }, witness);
+    // What a refusing server wrote since is in none but this log.
+    const message = this.#findings.before(witness, newest) ?? older;
+    throw new Problem({ kind: "witness", message, agreed: newest });
   }
 
   #requireHead(stored: StoredHead | undefined): void {

@@ -48,14 +48,27 @@ export function keepsFinding(
   );
 }
 
+/** How far the checkpoints go that are kept: the newest of the file of the newest, and of the history; 0 where there is none. */
+export interface Kept {
+  readonly newest: number;
+  readonly history: number;
+}
+
+/** What of them is left where the newest is not of `wanted`. */
+export function leftOf({ newest, history }: Kept, wanted: number): string {
+  if (newest === 0 && history === 0) return "none is kept";
+  if (history < wanted) return `the newest kept is of ${Math.max(newest, history)}`;
+  const file = newest === 0 ? "is gone" : `is of ${newest}`;
+  return `the file audit/checkpoint of the newest ${file}, while the history audit/checkpoints has those up to ${history}`;
+}
+
 /**
  * Which checkpoints are gone; undefined for none. The newest one may be missing lawfully, when the process ended between the device's
  * memory and the file: the next start makes it again before it makes another.
  */
-export function notKept(newestKept: number, { device, size, before }: Witnessed): string | undefined {
-  if (newestKept >= before) return undefined;
-  const kept = newestKept === 0 ? "none is kept" : `the newest kept is of ${newestKept}`;
-  return `checkpoints were removed: the device ${device} signed those of ${before} and ${size} records, and ${kept}`;
+export function notKept(kept: Kept, { device, size, before }: Witnessed): string | undefined {
+  if (kept.newest >= before) return undefined;
+  return `checkpoints were removed: the device ${device} signed those of ${before} and ${size} records, and ${leftOf(kept, before)}`;
 }
 
 export function rolledBack(message: string, details: Readonly<Record<string, string | number>>): CasemateError {

@@ -7,9 +7,14 @@ import type { Core } from "../core.ts";
 import type { CheckpointSigner } from "../ports.ts";
 import type { WitnessView } from "../types.ts";
 import { keepFinding, recordAcceptance, settleFinding } from "./findings.ts";
-import { notReadyToUndefined, readInternal, writeInternal, type InternalKey } from "./internal-keys.ts";
-
-const CHECKPOINT = "casemate-checkpoint";
+import {
+  CHECKPOINT,
+  notReadyToUndefined,
+  rawKey,
+  readInternal,
+  writeInternal,
+  type InternalKey,
+} from "./internal-keys.ts";
 
 /** `later`: the device is there and cannot be asked now. */
 export type SignerState = "signs" | "later" | "none";
@@ -77,9 +82,8 @@ async function makeKey({ store, audit }: Core, device: Device): Promise<Internal
   return key;
 }
 
-/** RFC 8410: the SubjectPublicKeyInfo of Ed25519 ends with its 32 bytes. */
 async function rawPublicKey(device: Device, { ref, publicKey }: InternalKey): Promise<Uint8Array> {
-  return (publicKey ?? (await device.keys.publicKey(ref))).subarray(-32);
+  return rawKey(publicKey ?? (await device.keys.publicKey(ref)));
 }
 
 async function witnessedBy(device: Device, publicKey: Uint8Array): Promise<WitnessedLog | undefined> {

@@ -1,6 +1,6 @@
 /** What a witness finds beside the records: an alarm that the next checkpoint does not cover up. */
 import assert from "node:assert/strict";
-import { rmSync } from "node:fs";
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { verifyAuditDirectory } from "@casemate/keyring/core";
@@ -117,4 +117,65 @@ test("a device that remembers another log and not the one that it signed is an a
     new RegExp(`hsm-1 was put back to an older state: .* checkpoint of ${size} records and knows of 0;`),
   );
   await keyring.close();
+});
+
+test("removed checkpoints that are put back end the alarm at the next start, on record; as long as they are not, it stays", async () => {
+  for (const removed of [["checkpoint", "checkpoints"], ["checkpoints"]]) {
+    using place = new Place();
+    await life(place, ["a"]);
+    await life(place);
+    const backup = place.copy();
+    for (const name of removed) rmSync(join(audit(place), name));
+    for (let start = 0; start < 2; start++) {
+      const { keyring } = await place.open();
+      assert.match(keyring.alarm ?? "", /checkpoints were removed/);
+      await keyring.close();
+    }
+    assert.match((await verifyAuditDirectory(audit(place))).alarm ?? "", /checkpoints were removed/);
+    // Another log's, or some of them only, are not the missing ones.
+    const history = join(audit(place), "checkpoints");
+    const whole = readFileSync(join(backup, "audit", "checkpoints"), "utf8");
+    const newer = readFileSync(history, "utf8");
+    for (const wrong of [whole.split("\n").slice(0, 1).join("\n") + "\n", whole.replaceAll("hsm-1 ", "hsm-1 A")]) {
+      writeFileSync(history, wrong);
+      const { keyring } = await place.open();
+      assert.match(keyring.alarm ?? "", /checkpoints were removed/);
+      await keyring.close();
+    }
+    writeFileSync(history, whole + newer);
+    const { keyring, admin } = await place.open();
+    assert.equal(keyring.alarm, undefined);
+    const { items } = await keyring.auditRecords(admin, { resource: "device/hsm-1", limit: 10 });
+    const settled = items.find(({ action }) => action === "audit.settle");
+    assert.match(String(settled?.details["found"]), /checkpoints were removed/);
+    assert.ok(place.said.some((line) => line.startsWith("settled, since they were put back")));
+    await keyring.close();
+    const again = await place.open();
+    assert.equal(again.keyring.alarm, undefined);
+    await again.keyring.close();
+    const { problem, alarm } = await verifyAuditDirectory(audit(place));
+    assert.deepEqual([problem, alarm], [undefined, undefined]);
+  }
+});
+
+test("a history that is removed under a running server and put back ends the alarm; the file of the newest alone, which is made again, does not", async () => {
+  for (const [name, ends] of [
+    ["checkpoints", true],
+    ["checkpoint", false],
+  ] as const) {
+    using place = new Place();
+    await life(place, ["a"]);
+    const { keyring, admin } = await place.open();
+    await keyring.auditCheckpoint(admin);
+    const kept = readFileSync(join(audit(place), name));
+    rmSync(join(audit(place), name));
+    await keyring.auditCheckpoint(admin);
+    assert.match(keyring.alarm ?? "", /checkpoints were removed while the server ran/);
+    await keyring.close();
+    if (ends) writeFileSync(join(audit(place), name), kept);
+    const again = await place.open();
+    if (ends) assert.equal(again.keyring.alarm, undefined);
+    else assert.match(again.keyring.alarm ?? "", /while the history audit\/checkpoints has those up to/);
+    await again.keyring.close();
+  }
 });

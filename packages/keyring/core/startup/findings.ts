@@ -4,6 +4,7 @@
  */
 import { asCasemateError, CasemateError } from "@casemate/foundation/errors";
 import type { Core } from "../core.ts";
+import { CHECKPOINT, rawKey, readInternal } from "./internal-keys.ts";
 
 const FINDING = "casemate-finding";
 const ENDING = "`casemate up --accept-older-log`, once, ends this alarm when it is settled";
@@ -34,10 +35,32 @@ export async function recallFinding(core: Core): Promise<void> {
   if (row === undefined) return;
   const { about, found, details } = JSON.parse(row.body) as Kept;
   const finding = new CasemateError("TAMPER_DETECTED", found, { details });
-  if (!core.acceptOlderLog) return core.alarms.raise("audit.check", finding, ENDING);
-  await recordAcceptance(core, about, finding);
+  const restored = await areBack(core, about, details["missing"]);
+  if (!restored && !core.acceptOlderLog) return core.alarms.raise("audit.check", finding, ENDING);
+  if (restored) await recordRestoration(core, about, finding);
+  else await recordAcceptance(core, about, finding);
   const { id, revision } = row;
   await core.store.commit([{ kind: "delete", collection: "internal", id, revision }], core.audit.head);
+}
+
+/** Whether the checkpoints that a finding misses were put back: signed by the key that is in use, over the records that are there. */
+async function areBack({ store, audit }: Core, name: string, missing: unknown): Promise<boolean> {
+  const key = await readInternal(store, CHECKPOINT);
+  if (typeof missing !== "string" || key?.publicKey === undefined || key.device !== name) return false;
+  return audit.holds(missing.split(",").map(Number), { name, publicKey: rawKey(key.publicKey) });
+}
+
+async function recordRestoration(core: Core, device: string, { message, details }: CasemateError): Promise<void> {
+  core.log(`settled, since they were put back: ${message}`);
+  await core.recorder.append({
+    principal: "casemate",
+    source: "keyring",
+    action: "audit.settle",
+    resource: `device/${device}`,
+    outcome: "ok",
+    count: 1,
+    details: { found: message.slice(0, 256), ...details },
+  });
 }
 
 /** A finding at a start that can accept it. */

@@ -1,10 +1,10 @@
 import { CasemateError } from "@casemate/foundation/errors";
+import { DATABASE_BEHIND_HINT, LOG_BEHIND_HINT } from "../audit/database-comparison.ts";
 import type { Core } from "../core.ts";
 import type { AuditLog } from "../ports.ts";
 import type { Store } from "../store.ts";
 
 const SLICE = 1000;
-const HINT = "Restore database and audit log together, from the same backup.";
 
 const DROP = "storage.drop";
 
@@ -41,8 +41,8 @@ export async function checkUnkeyed(audit: AuditLog): Promise<boolean> {
       if (keyed === true && !unkeyed)
         throw new CasemateError(
           "TAMPER_DETECTED",
-          `the database has lost its seals: record ${index} of the audit log says that it had them`,
-          { hint: HINT, details: { record: index } },
+          `the database was replaced or has lost its seals: record ${index} of the audit log says that it had them`,
+          { hint: DATABASE_BEHIND_HINT, details: { record: index } },
         );
     }
     cursor = page.next;
@@ -61,7 +61,7 @@ export async function checkHistory(store: Store, audit: AuditLog): Promise<void>
     throw new CasemateError(
       "TAMPER_DETECTED",
       `the audit log was cut or rolled back: it has ${audit.head.size} records, the database has seen ${then.size}`,
-      { hint: HINT, details: { record: audit.head.size } },
+      { hint: LOG_BEHIND_HINT, details: { record: audit.head.size } },
     );
   if (then.size > 0) {
     const [seen] = (await audit.records({ from: then.size - 1, limit: 1 })).items;
@@ -69,7 +69,7 @@ export async function checkHistory(store: Store, audit: AuditLog): Promise<void>
       throw new CasemateError(
         "TAMPER_DETECTED",
         `record ${then.size - 1} of the audit log is not the one that the database has seen`,
-        { hint: HINT, details: { record: then.size - 1 } },
+        { hint: LOG_BEHIND_HINT, details: { record: then.size - 1 } },
       );
   }
   let cursor: string | undefined;
@@ -86,7 +86,7 @@ export async function checkHistory(store: Store, audit: AuditLog): Promise<void>
         throw new CasemateError(
           "TAMPER_DETECTED",
           `the database was rolled back: record ${index} of the audit log names its generation ${known}, it is at ${generation}`,
-          { hint: HINT, details: { record: index } },
+          { hint: DATABASE_BEHIND_HINT, details: { record: index } },
         );
     }
     cursor = page.next;

@@ -14,6 +14,7 @@ export interface InternalKey {
 }
 
 const STORAGE = "casemate-storage";
+export const CHECKPOINT = "casemate-checkpoint";
 /** What the storage key is asked to authenticate; the answer is the secret that row MACs are derived from. */
 const STORAGE_QUESTION = toUtf8("casemate storage v1");
 
@@ -185,6 +186,11 @@ export async function readInternal(store: Store, id: string): Promise<InternalKe
     ...(json.publicKey === undefined ? {} : { publicKey: fromBase64(json.publicKey) }),
     ...(json.recipe === undefined ? {} : { recipe: json.recipe }),
   };
+}
+
+/** RFC 8410: the SubjectPublicKeyInfo of Ed25519 ends with its 32 bytes. */
+export function rawKey(publicKey: Uint8Array): Uint8Array {
+  return publicKey.subarray(-32);
 }
 
 /** In place of one of that name, if there is one. */

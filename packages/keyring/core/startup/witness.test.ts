@@ -222,14 +222,30 @@ test("verification that is told what the device has witnessed misses records, ro
   const [log] = (await place.device.witness?.logs()) ?? [];
   assert.ok(log !== undefined);
   const seen = { ...log, device: "hsm-1" };
-  const verified = async (over: Partial<typeof seen & { readonly kept: number }>) =>
-    (await verifyAuditDirectory(audit(place), { witness: { ...seen, ...over } })).problem;
-  assert.equal(await verified({}), undefined);
-  assert.equal(await verified({ kept: log.before }), undefined);
-  assert.match((await verified({ size: log.size + 1 }))?.message ?? "", /rolled back/);
-  assert.match((await verified({ root: new Uint8Array(32) }))?.message ?? "", /are not those/);
-  assert.match((await verified({ origin: "casemate-audit/other" }))?.message ?? "", /was replaced/);
-  assert.match((await verified({ kept: log.before - 1 }))?.message ?? "", /checkpoints were removed/);
+  const verified = (over: Partial<typeof seen & { readonly kept: { newest: number; history: number } }>) =>
+    verifyAuditDirectory(audit(place), { witness: { ...seen, ...over } });
+  const problemOf = async (over: Partial<typeof seen>) => (await verified(over)).problem;
+  const { before, size } = log;
+  assert.ok(before > 0 && size > before);
+  assert.equal(await problemOf({}), undefined);
+  const rolled = await problemOf({ size: size + 1 });
+  assert.match(rolled?.message ?? "", /rolled back/);
+  assert.equal(rolled?.agreed, size, "the newest checkpoint that is kept");
+  assert.match((await problemOf({ root: new Uint8Array(32) }))?.message ?? "", /are not those/);
+  assert.match((await problemOf({ origin: "casemate-audit/other" }))?.message ?? "", /was replaced/);
+  // What is beside the records says nothing against them.
+  for (const [kept, left] of [
+    [{ newest: before, history: before }, undefined],
+    [{ newest: before - 1, history: before - 1 }, /and the newest kept is of \d+$/],
+    [{ newest: 0, history: 0 }, /and none is kept$/],
+    [{ newest: 0, history: size }, new RegExp(`and the file .* is gone, while the history .* up to ${size}$`)],
+    [{ newest: 1, history: before }, new RegExp(`and the file .* is of 1, while the history .* up to ${before}$`)],
+  ] as const) {
+    const { problem: none, alarm } = await verified({ kept });
+    assert.equal(none, undefined);
+    if (left === undefined) assert.equal(alarm, undefined);
+    else assert.match(alarm ?? "", left);
+  }
   const { problem, witness } = await verifyAuditDirectory(audit(place), { witness: seen });
   assert.deepEqual([problem, witness], [undefined, { device: "hsm-1", records: log.size }]);
 });
