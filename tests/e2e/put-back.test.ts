@@ -64,6 +64,9 @@ test("what unlocking a device with a passphrase found is repeated by every comma
   } finally {
     await third.stop();
   }
+  const offline = await casemate(data, ["audit", "verify"]);
+  assert.equal(offline.status, 1, "without the server, too: it is on record");
+  assert.ok(offline.stdout.includes(`Alarm: ${sentence}`), offline.stdout);
 
   const accepting = await startServer(data, ["--accept-older-log"]);
   try {
@@ -72,6 +75,7 @@ test("what unlocking a device with a passphrase found is repeated by every comma
     const { stdout } = await casemate(data, ["audit", "list", "--principal", "owner", "--json"]);
     const [record] = JSON.parse(stdout) as { action: string; details: { found: string } }[];
     assert.deepEqual([record?.action, record?.details.found], ["audit.accept", sentence]);
+    assert.doesNotMatch((await casemate(data, ["audit", "verify"])).stdout, /Alarm/);
   } finally {
     await accepting.stop();
   }

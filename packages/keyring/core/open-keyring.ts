@@ -236,8 +236,7 @@ async function unseal(core: Core, schedule: Schedule, signing: Signing): Promise
   if (rows <= CHECK_AT_ONCE) await store.check();
   else checkLater(core);
   await loadPolicies(store, core.policy);
-  await recallFinding(core);
-  await signing.begin();
+  await signing.begin(await recallFinding(core));
   await keepWaitingToken(core);
   core.guard.unseal();
   core.changes.tell({ what: "all" });

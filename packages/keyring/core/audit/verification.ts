@@ -63,7 +63,7 @@ export interface AuditVerification {
   readonly tornBytes: number;
   /** Files that can be made again from the records and are not there; the next start of the server does. */
   readonly gone: readonly string[];
-  /** What is wrong beside the records, which hold: checkpoints that were removed, found now or by a server that has it on record. */
+  /** What is wrong beside the records, which hold: checkpoints that were removed, or an older log, found now or by a server that has it on record. */
   readonly alarm?: string;
   readonly problem?: AuditProblem;
 }

@@ -6,7 +6,7 @@ import { keepsFinding, rolledBack } from "../audit/witnessed.ts";
 import type { Core } from "../core.ts";
 import type { CheckpointSigner } from "../ports.ts";
 import type { WitnessView } from "../types.ts";
-import { keepFinding, recordAcceptance, settleFinding } from "./findings.ts";
+import { keepFinding, missingIn, recordAcceptance, recordRestoration, settleFinding } from "./findings.ts";
 import {
   CHECKPOINT,
   notReadyToUndefined,
@@ -19,16 +19,23 @@ import {
 /** `later`: the device is there and cannot be asked now. */
 export type SignerState = "signs" | "later" | "none";
 
+interface SignerOptions {
+  /** The key went with a zeroized device, so what others have witnessed is no evidence. */
+  readonly expectNone: boolean;
+  /** Up to which size checkpoints that had been removed were put back: those signed since then went when they were. */
+  readonly restored: number | undefined;
+  /** Is told how each checkpoint went. */
+  readonly went: NonNullable<CheckpointSigner["went"]>;
+}
+
 /**
  * Lets the audit log sign its checkpoints with an Ed25519 key of the first device that is ready and can, once the log was held against
- * what that device has witnessed. `expectNone`: the key went with a zeroized device, so what others have witnessed is no evidence. `went` is
- * told how each checkpoint went.
+ * what that device has witnessed.
  * @throws TAMPER_DETECTED when the log was rolled back or replaced, unless its owner accepts it.
  */
 export async function useCheckpointKey(
   core: Core,
-  expectNone: boolean,
-  went: NonNullable<CheckpointSigner["went"]>,
+  { expectNone, restored, went }: SignerOptions,
 ): Promise<SignerState> {
   const { store, audit, devices } = core;
   let key = await readInternal(store, CHECKPOINT);
@@ -44,7 +51,7 @@ export async function useCheckpointKey(
   const device = key === undefined ? undefined : devices.get(key.device);
   if (key === undefined || device?.sign === undefined) return "none";
   if (device.witness !== undefined) {
-    const found = await askWitness(core, device, key);
+    const found = await askWitness(core, device, key, restored);
     if (found === "later") return "later";
     if (found !== undefined) key = await acceptOlder(core, device, key, found);
   }
@@ -116,7 +123,12 @@ function signerOf(core: Core, device: Device, ref: Uint8Array, publicKey: Uint8A
 }
 
 /** What the device knows better than the log; `later` where it does not say. */
-async function askWitness(core: Core, device: Device, key: InternalKey): Promise<CasemateError | "later" | undefined> {
+async function askWitness(
+  core: Core,
+  device: Device,
+  key: InternalKey,
+  restored = Infinity,
+): Promise<CasemateError | "later" | undefined> {
   const { id } = device.identity;
   let log: WitnessedLog | undefined;
   let publicKey: Uint8Array;
@@ -144,7 +156,10 @@ async function askWitness(core: Core, device: Device, key: InternalKey): Promise
   }
   try {
     const missing = await core.audit.compare(log, id);
-    if (missing !== undefined) await settleFinding(core, id, missing);
+    if (missing === undefined) return undefined;
+    const sizes = missingIn(missing);
+    const went = sizes.length > 0 && sizes.every((size) => size > restored);
+    await (went ? recordRestoration(core, id, missing) : settleFinding(core, id, missing));
     return undefined;
   } catch (error) {
     const known = asCasemateError(error);

@@ -29,28 +29,45 @@ export async function keepFinding(core: Core, about: string, found: CasemateErro
   }
 }
 
-/** At a start: the alarm again, or what the owner who accepts it puts on record. */
-export async function recallFinding(core: Core): Promise<void> {
+/**
+ * At a start: the alarm again, or what the owner who accepts it puts on record. Answers with the size of the newest checkpoint of those that
+ * were put back, where that ended it.
+ */
+export async function recallFinding(core: Core): Promise<number | undefined> {
   const row = await core.store.get("internal", "id", FINDING);
-  if (row === undefined) return;
+  if (row === undefined) return undefined;
   const { about, found, details } = JSON.parse(row.body) as Kept;
   const finding = new CasemateError("TAMPER_DETECTED", found, { details });
-  const restored = await areBack(core, about, details["missing"]);
-  if (!restored && !core.acceptOlderLog) return core.alarms.raise("audit.check", finding, ENDING);
+  const sizes = missingIn(finding);
+  const restored = await areBack(core, about, sizes);
+  if (!restored && !core.acceptOlderLog) {
+    core.alarms.raise("audit.check", finding, ENDING);
+    return undefined;
+  }
   if (restored) await recordRestoration(core, about, finding);
   else await recordAcceptance(core, about, finding);
   const { id, revision } = row;
   await core.store.commit([{ kind: "delete", collection: "internal", id, revision }], core.audit.head);
+  return restored ? Math.max(...sizes) : undefined;
+}
+
+/** Sizes of the checkpoints that a finding misses; none where nothing could be put back. */
+export function missingIn({ details: { missing } }: CasemateError): readonly number[] {
+  return typeof missing === "string" ? missing.split(",").map(Number) : [];
 }
 
 /** Whether the checkpoints that a finding misses were put back: signed by the key that is in use, over the records that are there. */
-async function areBack({ store, audit }: Core, name: string, missing: unknown): Promise<boolean> {
+async function areBack({ store, audit }: Core, name: string, sizes: readonly number[]): Promise<boolean> {
   const key = await readInternal(store, CHECKPOINT);
-  if (typeof missing !== "string" || key?.publicKey === undefined || key.device !== name) return false;
-  return audit.holds(missing.split(",").map(Number), { name, publicKey: rawKey(key.publicKey) });
+  if (sizes.length === 0 || key?.publicKey === undefined || key.device !== name) return false;
+  return audit.holds(sizes, { name, publicKey: rawKey(key.publicKey) });
 }
 
-async function recordRestoration(core: Core, device: string, { message, details }: CasemateError): Promise<void> {
+export async function recordRestoration(
+  core: Core,
+  device: string,
+  { message, details }: CasemateError,
+): Promise<void> {
   core.log(`settled, since they were put back: ${message}`);
   await core.recorder.append({
     principal: "casemate",

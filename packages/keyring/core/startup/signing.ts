@@ -15,6 +15,7 @@ export class Signing {
   #zeroized = false;
   #late: Promise<void> | undefined;
   #unsigned: string | undefined;
+  #restored: number | undefined;
   /** Which signer is the present one: what an earlier one says late is of no interest. */
   #turn = 0;
 
@@ -31,14 +32,19 @@ export class Signing {
     return this.#state === "signs" && this.#unsigned === undefined;
   }
 
-  /** @throws TAMPER_DETECTED: then nothing may be served. */
-  async begin(): Promise<void> {
+  /** `restored`: see SignerOptions. @throws TAMPER_DETECTED: then nothing may be served. */
+  async begin(restored?: number): Promise<void> {
+    this.#restored ??= restored;
     const turn = ++this.#turn;
     const went = (failure?: CasemateError): void => {
       if (turn === this.#turn)
         this.#tell(failure && `checkpoints of the audit log are not signed at present: ${failure.message}`);
     };
-    this.#state = await useCheckpointKey(this.#core, this.#zeroized, went);
+    this.#state = await useCheckpointKey(this.#core, {
+      expectNone: this.#zeroized,
+      restored: this.#restored,
+      went,
+    });
     this.#tell(this.#state === "signs" ? undefined : UNSIGNED[this.#state]);
   }
 
