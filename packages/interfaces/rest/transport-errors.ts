@@ -24,6 +24,9 @@ export const PRECONDITION = "PRECONDITION";
 /** Code of the error for JSON in another character set. */
 export const OTHER_CHARSET = "OTHER_CHARSET";
 
+/** Code of the error for a request line that is longer than all headers may be. */
+const TARGET_TOO_LONG = "TARGET_TOO_LONG";
+
 /** Code of the error for a client that begins TLS where plain HTTP is spoken. */
 export const TLS_TO_PLAIN = "TLS_TO_PLAIN";
 
@@ -122,11 +125,20 @@ const ROWS: ReadonlyMap<string, Row> = new Map<string, Row>([
     { code: "BAD_REQUEST", status: 414, message: "a part of the path is too long", hint: PATH_HINT },
   ],
   [
+    TARGET_TOO_LONG,
+    {
+      code: "TOO_LARGE",
+      status: 414,
+      message: `the request target is too long: request line and headers have at most ${REST_LIMITS.headerBytes} bytes`,
+      hint: PATH_HINT,
+    },
+  ],
+  [
     "HPE_HEADER_OVERFLOW",
     {
       code: "TOO_LARGE",
       status: 431,
-      message: `the headers are more than ${CONNECTION_LIMITS.headers}, or larger than ${REST_LIMITS.headerBytes} bytes`,
+      message: `the headers are more than ${CONNECTION_LIMITS.headers}, or with the request line larger than ${REST_LIMITS.headerBytes} bytes`,
       hint: "send fewer of them; none but Authorization, Host and those of the body are needed",
     },
   ],
@@ -203,12 +215,41 @@ function beginsTls(error: unknown): boolean {
   return rawPacket?.[0] === 22 && rawPacket[1] === 3;
 }
 
+const METHOD_AND_TARGET = /^[A-Z-]+ [^ ]*$/;
+const AFTER_TARGET = " HTTP/";
+
+/**
+ * Whether headers overflowed in the request's target (RFC 9110 §15.5.15). The parser shows the piece that came last and how far in it the
+ * part that overflowed reaches: the target's last line begins with a method, which no header does, or what follows it is the version. The
+ * piece in the middle of a target that came in three shows neither.
+ */
+function overflowsInTarget(error: unknown): boolean {
+  const { code, rawPacket, bytesParsed } = error as {
+    readonly code?: unknown;
+    readonly rawPacket?: Buffer;
+    readonly bytesParsed?: number;
+  };
+  if (code !== "HPE_HEADER_OVERFLOW" || rawPacket === undefined || bytesParsed === undefined) return false;
+  const read = rawPacket.toString("latin1", 0, bytesParsed);
+  if (METHOD_AND_TARGET.test(read.slice(read.lastIndexOf("\n") + 1))) return true;
+  return (
+    !read.includes("\n") &&
+    rawPacket.toString("latin1", bytesParsed, bytesParsed + AFTER_TARGET.length) === AFTER_TARGET
+  );
+}
+
+/** What went wrong, by a code of the table where the parser's own says less than it shows. */
+function known(cause: unknown): unknown {
+  // Answered in HTTP all the same: TLS libraries say of it that there is no TLS, and of silence that the network failed.
+  if (beginsTls(cause)) return { code: TLS_TO_PLAIN };
+  return overflowsInTarget(cause) ? { code: TARGET_TOO_LONG } : cause;
+}
+
 /** The same for errors below fastify: bytes that are not HTTP. */
 export function parserProblem(cause: unknown): Broken {
   const { code = "" } = cause as NodeJS.ErrnoException;
-  // Answered in HTTP all the same: TLS libraries say of it that there is no TLS, and of silence that the network failed.
   const toPlain = beginsTls(cause);
-  const [error, status] = fastifyProblem(toPlain ? { code: TLS_TO_PLAIN } : cause);
+  const [error, status] = fastifyProblem(known(cause));
   const below = PLAIN_TO_TLS.has(code);
   if (status !== undefined) {
     return { error, status, answer: below ? "below TLS" : "here", mixedUp: toPlain || below };
