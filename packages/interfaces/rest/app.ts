@@ -138,7 +138,7 @@ function allowedMethods(path: string): readonly string[] {
     return wanted.length === parts.length && wanted.every((part, at) => part.startsWith("{") || part === parts[at]);
   };
   const known = [...OPERATIONS, ...PLAIN].filter((row) => fits(row.path)).map((row) => row.method);
-  return [...new Set<string>(known)];
+  return [...new Set<string>(known.flatMap((method) => (method === "GET" ? ["GET", "HEAD"] : [method])))];
 }
 
 const PLAIN = [
@@ -153,7 +153,8 @@ export async function createApp(services: Services, connections: () => number): 
     logger: false,
     bodyLimit: REST_LIMITS.bodyBytes,
     routerOptions: { maxParamLength: 256, ignoreTrailingSlash: false, caseSensitive: true },
-    exposeHeadRoutes: false,
+    // RFC 9110 §9.3.2: whatever takes GET takes HEAD, which does and records the same and leaves the content out.
+    exposeHeadRoutes: true,
     return503OnClosing: false,
     frameworkErrors: (error, request, reply) => void sendProblem(services, request, reply, ...fastifyProblem(error)),
   });

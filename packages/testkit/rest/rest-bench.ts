@@ -19,7 +19,7 @@ export interface Answer {
 }
 
 export interface Call {
-  readonly method?: "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
+  readonly method?: "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE";
   readonly url: string;
   readonly body?: unknown;
   readonly raw?: string | Uint8Array;
