@@ -75,7 +75,8 @@ export async function sign(device: Device, key: NewKey): Promise<void> {
   assert.ok(signature !== undefined && signature.length > 60);
 }
 
-export async function until(condition: () => boolean | Promise<boolean>, what: string, ms = 10_000): Promise<void> {
+/** Generous, for machines that are busy: a failure is rare and may take its time to show. */
+export async function until(condition: () => boolean | Promise<boolean>, what: string, ms = 60_000): Promise<void> {
   for (const end = performance.now() + ms; performance.now() < end; await sleep(20)) if (await condition()) return;
   assert.fail(`${what} did not happen within ${ms} ms`);
 }

@@ -56,7 +56,7 @@ test(
   { skip: skipShim },
   async (t) => {
     const shim = bad(t);
-    const device = await shim.open({ limits: { useMs: 2000 } });
+    const device = await shim.open({ limits: { useMs: 6000 } });
     const key = await generate(device);
     const { pid } = await device.status();
     shim.act("S");
@@ -93,7 +93,7 @@ test(
   async (t) => {
     const shim = bad(t);
     shim.act("i");
-    const device = await shim.open({ limits: { connectMs: 400 } });
+    const device = await shim.open({ limits: { connectMs: 4000 } });
     const { state, detail } = await device.status();
     assert.equal(state, "absent");
     assert.match(detail ?? "", /did not answer/);
