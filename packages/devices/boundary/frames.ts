@@ -10,6 +10,7 @@ const MIN_FRAME = 5;
 export const NOTIFY_ID = 0;
 /** The guest's first notification: its isolation report. */
 export const HELLO = 0xff;
+const FIRST_CAPACITY = 16 * 1024;
 const KEEP_CAPACITY = 256 * 1024;
 
 /** Throws before anything is sent, so that a request that is too large never breaks the channel. */
@@ -27,7 +28,7 @@ export function checkBody(body: Uint8Array): void {
 
 /** Collects outgoing frames into one buffer, so that many frames cost one write. */
 export class FrameBatch {
-  #bytes = Buffer.allocUnsafeSlow(16 * 1024);
+  #bytes = Buffer.allocUnsafeSlow(FIRST_CAPACITY);
   #length = 0;
 
   get length(): number {
@@ -51,10 +52,13 @@ export class FrameBatch {
     return this.#bytes.subarray(0, this.#length);
   }
 
-  /** A finished write leaves the buffer for reuse; an unfinished one keeps it and a new one is taken. */
+  /** A finished write leaves the buffer for reuse; an unfinished one keeps it and a new one is taken, large enough for as much again. */
   release(finished: boolean): void {
+    const used = this.#length;
     this.#length = 0;
-    if (!finished || this.#bytes.length > KEEP_CAPACITY) this.#bytes = Buffer.allocUnsafeSlow(16 * 1024);
+    if (finished && this.#bytes.length <= KEEP_CAPACITY) return;
+    const again = used <= KEEP_CAPACITY ? used : 0;
+    this.#bytes = Buffer.allocUnsafeSlow(Math.max(FIRST_CAPACITY, again));
   }
 
   #grow(needed: number): void {

@@ -146,7 +146,7 @@ export async function answerTo(
     const result = await useCase(keyring, { ...caller, requestId: context.requestId });
     if (result instanceof RawReply) throw new CasemateError("INTERNAL", "bytes where JSON was due");
     // The fields were chosen one by one where the result was made: nothing undeclared can slip out.
-    body = JSON.stringify(result);
+    body = operation.text?.(result) ?? JSON.stringify(result);
     headers.push("content-type", JSON_TYPE);
   } catch (error) {
     if (error instanceof ClientGone) return undefined;

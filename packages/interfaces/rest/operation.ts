@@ -54,6 +54,8 @@ export interface Operation {
   readonly octets?: { readonly input: string; readonly output: string; readonly limit: number };
   /** Decodes (errors here are refusals that we audit) and returns the use case (which audits itself). */
   readonly handle: (input: Input<unknown, unknown, unknown>) => UseCase;
+  /** The same text as JSON.stringify makes of what the use case answered, where there is a quicker way to it. */
+  readonly text?: (answer: unknown) => string;
 }
 
 type Of<T> = T extends TSchema ? Static<T> : undefined;

@@ -132,6 +132,32 @@ test("a slow body of a known head is Node's to read, and answers keep their orde
   );
 });
 
+test("the parts of a long body are gathered as they come, and given to Node where one keeps it waiting", async (t) => {
+  const { send, socket } = await dial(await open(t));
+  const long = (letter: string): string => post(letter.repeat(50_000));
+  const parts = async (text: string, pauseMs: number): Promise<void> => {
+    for (let at = 0; at < text.length; at += 9999) {
+      socket.write(text.slice(at, at + 9999));
+      await sleep(pauseMs);
+    }
+  };
+  await send(1, long("a"));
+  await parts(long("b"), 20);
+  assert.equal((await send(2)).at(-1), `again ${"b".repeat(50_000)};`);
+  socket.write(long("c").slice(0, 30_000));
+  await sleep(1200);
+  assert.equal((await send(3, long("c").slice(30_000))).at(-1), `node /again ${"c".repeat(50_000)};`);
+  assert.equal((await send(4, long("d"))).at(-1), `again ${"d".repeat(50_000)};`);
+  socket.write(long("e").slice(0, 30_000));
+  await sleep(20);
+  const both = await send(6, long("e").slice(30_000) + long("f"));
+  assert.deepEqual(
+    both.slice(4).map((answer) => answer.replace(/(.)\1+/, "$1")),
+    ["node /again e;", "node /again f;"],
+    "more than is due is Node's",
+  );
+});
+
 test("who says that no more will come is answered first", async (t) => {
   const { send, socket } = await dial(await open(t, () => sleep(30)));
   await send(1, post("one"));

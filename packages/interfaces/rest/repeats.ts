@@ -14,6 +14,10 @@ import type { Answer, PlainHead } from "./hot-path.ts";
 /** Longer heads are not remembered: there may be thousands of connections. */
 const LONGEST_HEAD = 2048;
 const HEAD_END = "\r\n\r\n";
+/** RFC 8446 §5.1: most plaintext of a record. What is longer comes in several reads. */
+const RECORD = 16 * 1024;
+/** How long the parts of a longer body are gathered here. */
+const GATHER_MS = 1000;
 
 export interface RepeatOptions {
   /** Answers a request with this head. Never rejects. */
@@ -46,6 +50,18 @@ export class InFlight {
   }
 }
 
+interface Known {
+  readonly bytes: Buffer;
+  readonly head: PlainHead;
+}
+
+interface Held {
+  readonly bytes: Buffer;
+  filled: number;
+  /** Ends the waiting. */
+  readonly stop: () => void;
+}
+
 type Listener = (...args: unknown[]) => void;
 
 export class Repeats {
@@ -54,7 +70,7 @@ export class Repeats {
   #toNode: Listener;
   #endToNode: Listener;
   /** Bytes of the head, and what they say. */
-  #known: { readonly bytes: Buffer; readonly head: PlainHead } | undefined;
+  #known: Known | undefined;
   /** The message that Node reads: what it began with, how much of it has come, and its length once its head was read. */
   #began: Buffer | undefined;
   #headLength = 0;
@@ -64,8 +80,8 @@ export class Repeats {
   #owed = 0;
   #lost = false;
   #busy = false;
-  /** The beginning of a request with the known head; the rest of it may come at once, in a packet of its own. */
-  #held: Buffer | undefined;
+  /** A request with the known head of which `filled` bytes have come. */
+  #held: Held | undefined;
   /** What came while an answer was under way. */
   #waiting: Buffer[] = [];
   #ended = false;
@@ -137,27 +153,58 @@ export class Repeats {
       this.#feed(chunk);
       return;
     }
-    const all = this.#held === undefined ? chunk : Buffer.concat([this.#held, chunk]);
-    const { bytes, head } = known;
-    const missing = bytes.length + head.length - all.length;
-    const same = all.length >= bytes.length && bytes.compare(all, 0, bytes.length) === 0;
-    if (same && missing === 0) {
-      this.#held = undefined;
-      void this.#answer(head, all.subarray(bytes.length));
-    } else if (same && missing > 0) {
-      // Not for long: slow senders are Node's to watch.
-      if (this.#held === undefined) setImmediate(() => this.#release());
-      this.#held = all;
-    } else {
-      this.#held = undefined;
-      this.#feed(all);
+    if (this.#held !== undefined) {
+      this.#add(known, this.#held, chunk);
+      return;
     }
+    const { bytes, head } = known;
+    const missing = bytes.length + head.length - chunk.length;
+    if (missing < 0 || chunk.length < bytes.length || bytes.compare(chunk, 0, bytes.length) !== 0) this.#feed(chunk);
+    else if (missing === 0) void this.#answer(head, chunk.subarray(bytes.length));
+    else this.#hold(chunk, missing);
+  }
+
+  /** The rest may come at once, in packets of its own; not for long: slow senders are Node's to watch. */
+  #hold(chunk: Buffer, missing: number): void {
+    const bytes = Buffer.allocUnsafeSlow(chunk.length + missing);
+    bytes.set(chunk);
+    const release = (): void => this.#release();
+    let stop: () => void;
+    if (bytes.length <= RECORD) {
+      const turn = setImmediate(release);
+      stop = () => clearImmediate(turn);
+    } else {
+      const timer = setTimeout(release, GATHER_MS);
+      stop = () => clearTimeout(timer);
+    }
+    this.#held = { bytes, filled: chunk.length, stop };
+    this.#options.inFlight.enter();
+  }
+
+  #add({ bytes, head }: Known, held: Held, chunk: Buffer): void {
+    if (held.filled + chunk.length > held.bytes.length) {
+      this.#release();
+      this.#feed(chunk);
+      return;
+    }
+    held.bytes.set(chunk, held.filled);
+    held.filled += chunk.length;
+    if (held.filled < held.bytes.length) return;
+    void this.#answer(head, held.bytes.subarray(bytes.length));
+    this.#drop(held);
+  }
+
+  #drop(held: Held): void {
+    held.stop();
+    this.#held = undefined;
+    this.#options.inFlight.leave();
   }
 
   #release(): void {
     const held = this.#held;
-    this.#held = undefined;
-    if (held !== undefined && !this.#socket.destroyed) this.#feed(held);
+    if (held === undefined) return;
+    if (!this.#socket.destroyed) this.#feed(held.bytes.subarray(0, held.filled));
+    this.#drop(held);
   }
 
   #feed(chunk: Buffer): void {

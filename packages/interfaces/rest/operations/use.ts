@@ -10,6 +10,7 @@ import { preferred } from "../media.ts";
 import { RawReply, type Input, type Operation } from "../operation.ts";
 import { itemProblemOf } from "../problem.ts";
 import { bytes, cipherScheme, inputKind, macScheme, ref, signScheme, version } from "../schemas.ts";
+import { batchJson, type BatchAnswer } from "./batch-json.ts";
 import { keyParams } from "./keys.ts";
 
 const OCTETS = "application/octet-stream";
@@ -306,14 +307,15 @@ function batch<T extends Uint8Array | boolean>(verb: Verb<T>): Operation {
       const options = { ...optionsFrom(names, body, true), ...(unread.size === 0 ? {} : { unread: unread.size }) };
       return async (keyring, caller) => {
         const used = await verb.call(keyring, caller, params.name, options as Options, items);
-        const results: object[] = used.results.map((result) =>
+        const results: BatchAnswer["results"][number][] = used.results.map((result) =>
           isCasemateError(result) ? { error: itemProblemOf(result) } : { [output]: encoded(result) },
         );
         // In ascending order, so that each lands at its place.
         for (const [at, error] of unread) results.splice(at, 0, { error: itemProblemOf(error) });
-        return { version: used.version, scheme: used.scheme, results, warnings: used.warnings };
+        return { version: used.version, scheme: used.scheme, results, warnings: used.warnings } satisfies BatchAnswer;
       };
     },
+    text: (answer) => batchJson(answer as BatchAnswer, output),
   };
 }
 
