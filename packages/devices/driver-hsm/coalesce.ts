@@ -1,5 +1,4 @@
-/** Single calls on the same key in the same tick become one batch: the cost of a message is shared. */
-import process from "node:process";
+/** Single calls on the same key in the same turn of the event loop become one batch: the cost of a message is shared. */
 import type { Many } from "@casemate/devices/contract";
 import { CasemateError } from "@casemate/foundation/errors";
 import { ALGORITHMS, KEY_REF_HEADER_BYTES, peekAlgorithm, type Family } from "@casemate/protocols/hsm";
@@ -98,8 +97,8 @@ export function createCoalescer<I, R>(): Coalescer<I, R> {
       if (batch === undefined) return send([item]);
       if (!scheduled) {
         scheduled = true;
-        // After every promise callback of this turn: whoever was answered together asks together.
-        process.nextTick(flush);
+        // When every socket that had something to say has been read. At the next tick would be after each of them: batches of one.
+        setImmediate(flush);
       }
       return new Promise((resolve, reject) => {
         batch.items.push(item);
