@@ -20,9 +20,13 @@ export interface VerifyLogOptions {
 const ED25519_BYTES = 32;
 
 /** How much of a damaged log can be relied on, or of one that is not the one witnessed; records count from 0. */
-export function goodPart(records: number, agreed?: number): string {
-  if (agreed === undefined)
-    return records === 0 ? "No record of it can be relied on." : `Good up to record ${records - 1}.`;
+export function goodPart(
+  records: number,
+  { index = records, agreed }: Pick<AuditProblem, "index" | "agreed"> = {},
+): string {
+  // What lies behind the first record that is wrong may fit together and be wrong all the same.
+  const good = Math.min(records, index);
+  if (agreed === undefined) return good === 0 ? "No record of it can be relied on." : `Good up to record ${good - 1}.`;
   return agreed === 0
     ? "Device and log agree on no record, by the checkpoints that are kept."
     : `Device and log agree up to record ${agreed - 1}, by the newest checkpoint that is kept; the server may have written later ones while it refused.`;
@@ -34,7 +38,7 @@ function refusalOf({ index, segment, message, kind, hint, agreed }: AuditProblem
   const what = apart
     ? `the audit log holds by itself, but database and log do not belong together: ${message}`
     : `the audit log does not hold: ${message}`;
-  const good = `${goodPart(records, agreed)} Compare with a copy or a checkpoint kept elsewhere.`;
+  const good = `${goodPart(records, given({ index, agreed }))} Compare with a copy or a checkpoint kept elsewhere.`;
   return new CasemateError("TAMPER_DETECTED", what, {
     hint: hint ?? good,
     details: { kind, ...given({ record: index, segment, agreed }) },

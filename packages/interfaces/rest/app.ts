@@ -25,7 +25,7 @@ import { CONTENT_ENCODED, fastifyProblem, OTHER_CHARSET } from "./transport-erro
 import { validatorFor } from "./validation.ts";
 
 const OCTETS = "application/octet-stream";
-const CHARSET = /;\s*charset\s*=\s*"?([^\s";]+)/i;
+const CHARSETS = /;\s*charset\s*=\s*"?([^\s";]+)/gi;
 const QUERY_WITHOUT_TYPE = "FST_ERR_ROUTE_MISSING_CONTENT_TYPE";
 const METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8";
 
@@ -163,8 +163,8 @@ export async function createApp(services: Services, connections: () => number): 
   app.addContentTypeParser("application/json", { parseAs: "buffer" }, (request, body, done) => {
     try {
       // RFC 8259 §8.1: JSON that is exchanged is UTF-8; whoever says something else means other letters.
-      const charset = CHARSET.exec(request.headers["content-type"] ?? "")?.[1];
-      if (charset !== undefined && charset.toLowerCase() !== "utf-8")
+      const charsets = [...(request.headers["content-type"] ?? "").matchAll(CHARSETS)];
+      if (charsets.some(([, name]) => name?.toLowerCase() !== "utf-8"))
         throw Object.assign(new Error(), { code: OTHER_CHARSET });
       done(null, parseJson(body as Buffer));
     } catch (error) {

@@ -13,7 +13,7 @@ import type { Answer, PlainHead } from "./hot-path.ts";
 import { REST_LIMITS, type ConnectionLimits } from "./limits.ts";
 import { problemOf } from "./problem.ts";
 import { InFlight, Repeats } from "./repeats.ts";
-import { parserProblem, type Broken } from "./transport-errors.ts";
+import { parserProblem, TUNNEL, type Broken } from "./transport-errors.ts";
 
 export type ListenOptions =
   | {
@@ -151,6 +151,8 @@ export class Listeners {
         cert: certificate,
         key,
         minVersion: "TLSv1.3",
+        // For who closes its half behind the request: see #guard.
+        allowHalfOpen: true,
         handshakeTimeout: this.#limits.handshakeTimeoutMs,
       }) as unknown as Server;
     } catch (cause) {
@@ -215,15 +217,10 @@ export class Listeners {
       if (this.#services.connections.of(socket).repeats?.busy !== true) socket.destroy();
     });
     server.on("clientError", (error, socket) => void this.#broken(error, socket, door));
-    // Upgrades and CONNECT are not spoken here.
-    server.on(
-      "upgrade",
-      (request: IncomingMessage, socket: Duplex) => void this.#broken(new Error("upgrade"), socket, door),
-    );
-    server.on(
-      "connect",
-      (request: IncomingMessage, socket: Duplex) => void this.#broken(new Error("connect"), socket, door),
-    );
+    // Offers to upgrade are declined by answering in HTTP/1.1 (RFC 9110 §7.8), which Node does where nobody listens to them.
+    server.on("connect", (request: IncomingMessage, socket: Duplex) => {
+      void this.#broken(Object.assign(new Error("CONNECT"), { code: TUNNEL }), socket, door);
+    });
   }
 
   #opened(socket: Socket, door: Door): void {
@@ -240,7 +237,9 @@ export class Listeners {
   }
 
   readonly #came = (request: IncomingMessage, response: ServerResponse): void => {
-    this.#services.connections.of(request.socket).repeats?.head(request, response);
+    const alone = this.#services.connections.of(request.socket).repeats?.head(request, response) ?? false;
+    // Node forgets what came in one read with an offer to upgrade: who sends more at once is told that it was not taken.
+    if (request.headers.upgrade !== undefined && !alone) response.shouldKeepAlive = false;
     this.#handler(request, response);
   };
 

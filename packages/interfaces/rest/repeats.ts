@@ -101,8 +101,8 @@ export class Repeats {
     return this.#busy && !this.#socket.writableNeedDrain;
   }
 
-  /** Node's parser has read a head. To be called for each, before it is handled. */
-  head({ method = "", url = "", headers }: IncomingMessage, response: ServerResponse): void {
+  /** Node's parser has read a head. To be called for each, before it is handled. Whether it is known that nothing has come behind its message. */
+  head({ method = "", url = "", headers }: IncomingMessage, response: ServerResponse): boolean {
     this.#owed++;
     response.once("close", () => this.#owed--);
     const began = this.#began;
@@ -116,10 +116,11 @@ export class Repeats {
       began.toString("latin1", 0, line.length) !== line
     ) {
       this.#giveUp();
-      return;
+      return false;
     }
     this.#headLength = end + HEAD_END.length;
     this.#due = this.#headLength + Number(headers["content-length"] ?? 0);
+    return this.#come <= this.#due;
   }
 
   /** The head that Node's parser has just read was found good. */

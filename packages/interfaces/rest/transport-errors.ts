@@ -27,6 +27,9 @@ export const OTHER_CHARSET = "OTHER_CHARSET";
 /** Code of the error for a request line that is longer than all headers may be. */
 const TARGET_TOO_LONG = "TARGET_TOO_LONG";
 
+/** Code of the error for CONNECT. */
+export const TUNNEL = "TUNNEL";
+
 /** Code of the error for a client that begins TLS where plain HTTP is spoken. */
 export const TLS_TO_PLAIN = "TLS_TO_PLAIN";
 
@@ -172,6 +175,15 @@ const ROWS: ReadonlyMap<string, Row> = new Map<string, Row>([
       status: 400,
       message: "a proxy's request was sent to a port that speaks TLS",
       hint: TLS_HINT,
+    },
+  ],
+  [
+    TUNNEL,
+    {
+      code: "BAD_REQUEST",
+      status: 405,
+      message: "CONNECT is not answered: this server is no proxy",
+      hint: "send requests to its routes; GET /v1/openapi.json lists them",
     },
   ],
   [

@@ -133,6 +133,12 @@ const ROWS: readonly Row[] = [
     status: 415,
     says: /JSON is UTF-8/,
   }),
+  ...both({
+    headers: ["content-type: application/json; charset=utf-8; charset=utf-16"],
+    body: "{}",
+    status: 415,
+    says: /JSON is UTF-8/,
+  }),
   ...both({ headers: [JSON_TYPE, "content-encoding: gzip"], body: "{}", status: 415, says: /do not compress/ }),
   ...both({
     headers: [JSON_TYPE, "transfer-encoding: gzip, chunked"],

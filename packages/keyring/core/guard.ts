@@ -131,6 +131,13 @@ export class Guard {
     return alarm === undefined || this.#sealed?.hint === undefined ? alarm : `${alarm}. ${this.#sealed.hint}`;
   }
 
+  /** What has to be unlocked before anything is answered, and how. */
+  get waiting(): string | undefined {
+    if (this.#sealed?.code !== "DEVICE_LOCKED") return undefined;
+    const { message, hint } = this.#sealed;
+    return hint === undefined ? message : `${message}. ${hint}`;
+  }
+
   /** From now on everything is refused with this. */
   condemn(error: CasemateError): void {
     this.#tampered = error;

@@ -123,8 +123,7 @@ export async function openKeyring(options: KeyringOptions): Promise<OpenKeyring>
     return reopen();
   };
   await open();
-  if (core.guard.sealed)
-    core.log(core.guard.warning ?? "sealed until a device is unlocked: only unlocking is answered");
+  if (core.guard.sealed) core.log(core.guard.warning ?? `only unlocking is answered: ${core.guard.waiting}`);
   const watch = watchDevices(core, async (state) => {
     if (state === "operational") await reopen();
     else if (core.guard.sealed) core.guard.seal(await sealedBy(core));
@@ -141,7 +140,7 @@ export async function openKeyring(options: KeyringOptions): Promise<OpenKeyring>
       return alarm();
     },
     get warning() {
-      if (core.guard.sealed) return undefined;
+      if (core.guard.sealed) return core.guard.waiting;
       const unsealed = core.store.state === "new" ? UNSEALED : undefined;
       return [unsealed, signing.unsigned].filter((text) => text !== undefined).join("; ") || undefined;
     },

@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { randomBytes } from "node:crypto";
+import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { test } from "node:test";
 import { databaseHead, openSqliteStore } from "@casemate/keyring/storage";
 
@@ -19,8 +21,20 @@ test("the head is read beside a server that writes, and afterwards without leavi
     const before = readdirSync(directory);
     assert.deepEqual(databaseHead(directory), newest);
     assert.deepEqual(readdirSync(directory), before);
-    writeFileSync(join(directory, "casemate.db"), "no database");
-    assert.equal(databaseHead(directory), undefined);
+    const file = join(directory, "casemate.db");
+    const whole = readFileSync(file);
+    const damaged = { empty: Buffer.alloc(0), other: Buffer.from("no database"), noise: randomBytes(whole.length) };
+    for (const [what, bytes] of Object.entries(damaged)) {
+      writeFileSync(file, bytes);
+      assert.equal(databaseHead(directory), "damaged", what);
+    }
+    writeFileSync(file, whole);
+    const db = new DatabaseSync(file);
+    db.exec("DELETE FROM head");
+    db.close();
+    assert.equal(databaseHead(directory), "damaged", "without a head");
+    writeFileSync(file, whole);
+    assert.deepEqual(databaseHead(directory), newest);
   } finally {
     rmSync(directory, { recursive: true });
   }

@@ -1,7 +1,8 @@
-import { existsSync, statSync } from "node:fs";
+import { accessSync, constants, existsSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { pathToFileURL } from "node:url";
+import { isCasemateError } from "@casemate/foundation/errors";
 import type { DatabaseHead } from "@casemate/keyring/core";
 import { Statements } from "./statements.ts";
 import { readHead } from "./verified.ts";
@@ -14,16 +15,26 @@ export function databaseHead(directory: string): DatabaseHead {
   if (!existsSync(file)) return "missing";
   let db: DatabaseSync | undefined;
   try {
+    accessSync(file, constants.R_OK);
     const url = pathToFileURL(file);
     // Without a write-ahead log the file says it all, and reading it leaves no file behind.
     if ((statSync(`${file}-wal`, { throwIfNoEntry: false })?.size ?? 0) === 0) url.searchParams.set("immutable", "1");
     db = new DatabaseSync(url, { readOnly: true });
     const { generation, audit } = readHead(new Statements(db), file);
     return { generation, audit };
-  } catch {
-    // Damaged, or another account's: the start says which.
-    return undefined;
+  } catch (error) {
+    return isDamage(error) ? "damaged" : undefined;
   } finally {
     db?.close();
   }
+}
+
+/** SQLITE_ERROR of a table that is not there, SQLITE_CORRUPT, SQLITE_NOTADB (sqlite.org/rescode.html, primary codes). */
+const DAMAGE: ReadonlySet<number> = new Set([1, 11, 26]);
+
+/** Not when it is another account's, or locked: then nothing is known of it. */
+function isDamage(error: unknown): boolean {
+  if (isCasemateError(error)) return true;
+  const { errcode } = error as { readonly errcode?: unknown };
+  return typeof errcode === "number" && DAMAGE.has(errcode & 0xff);
 }

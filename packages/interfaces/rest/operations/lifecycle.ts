@@ -1,5 +1,5 @@
 /** Moves through a key's life: rotation, the transitions, destruction and restoring. */
-import type { Action, Transition } from "@casemate/keyring/core";
+import { MAX_WAIT_DAYS, type Action, type Transition } from "@casemate/keyring/core";
 import { Type } from "../schema-builder.ts";
 import { REST_LIMITS as LIMIT } from "../limits.ts";
 import { operation, type Operation } from "../operation.ts";
@@ -72,7 +72,7 @@ const destroyKey = operation({
     {
       now: Type.Optional(Type.Boolean({ description: "At once, without a way back; needs a role that may." })),
       waitDays: Type.Optional(
-        Type.Integer({ minimum: 1, maximum: 3650, description: "Waiting period, default 7 days." }),
+        Type.Integer({ minimum: 1, maximum: MAX_WAIT_DAYS, description: "Waiting period, default 7 days." }),
       ),
       version: Type.Optional(version),
     },

@@ -10,7 +10,8 @@ import { versionOf } from "../use/select.ts";
 import { without, withVersion } from "./versions.ts";
 
 const WAIT_DAYS = 7;
-const MAX_WAIT_DAYS = 365;
+/** Longest waiting period. */
+export const MAX_WAIT_DAYS = 365;
 
 export function destroyKey(core: Core): Keyring["destroyKey"] {
   return (caller, name, options = {}) =>
@@ -28,7 +29,7 @@ export function destroyKey(core: Core): Keyring["destroyKey"] {
       const days = options.waitDays ?? WAIT_DAYS;
       if (!Number.isInteger(days) || days < 1 || days > MAX_WAIT_DAYS)
         throw new CasemateError("BAD_REQUEST", `waitDays must be a whole number from 1 to ${MAX_WAIT_DAYS}`, {
-          hint: "To destroy at once, say so with now.",
+          hint: `It is ${WAIT_DAYS} when left out; to destroy at once, say so with now.`,
         });
       const destroyAt = core.clock.now() + days * DAY_MS;
       note.details = { ...note.details, destroyAt: iso(destroyAt) };

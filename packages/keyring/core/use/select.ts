@@ -57,6 +57,9 @@ const WAY_OUT: Readonly<Record<KeyState, string>> = {
   destroyed: "Its material is gone for good.",
 };
 
+const CONDEMNED =
+  "It waits for its destruction, and verifies and decrypts until then; restore it first for new protection.";
+
 function wrongUse(record: KeyRecord, operation: Operation, usage: Usage): CasemateError {
   return new CasemateError("KEY_USAGE", `${record.name} was not made to ${IN_WORDS[operation]}`, {
     hint: `It is a key for ${record.usages.join(" and ")}, for good; name one that was created for ${usage}.`,
@@ -75,7 +78,7 @@ export function select(core: Core, record: KeyRecord, operation: Operation, vers
   const chosen = version === undefined ? primaryOf(record) : versionOf(record, version);
   if (!ALLOWED[chosen.state].has(operation) || chosen.destroying || chosen.ref === undefined)
     throw new CasemateError("KEY_STATE", refusal(record, chosen, operation), {
-      hint: WAY_OUT[chosen.destroying ? "destroyed" : chosen.state],
+      hint: chosen.destroyAt === undefined ? WAY_OUT[chosen.destroying ? "destroyed" : chosen.state] : CONDEMNED,
       details: { state: chosen.state, version: chosen.version },
     });
   return { record, version: chosen, device: holderOf(core, chosen.device), ref: chosen.ref };
