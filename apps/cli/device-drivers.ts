@@ -3,6 +3,8 @@ import { resolve } from "node:path";
 import type { Command } from "commander";
 import { CasemateError } from "@casemate/foundation/errors";
 import type { DeviceConfig } from "@casemate/server/devices-file";
+import { ROOT_KINDS } from "@casemate/server/options";
+import { ChoiceOption } from "./choices.ts";
 import { usage } from "./failure.ts";
 import { whole } from "./parse.ts";
 
@@ -22,6 +24,14 @@ export interface AddableDriver {
   check?(settings: Settings, devices: readonly DeviceConfig[]): Promise<void>;
 }
 
+/** @throws a usage error for what the device would end on at its start. */
+function heapBytes(text: string): number {
+  const option = "--secure-heap-bytes";
+  const bytes = whole(option, 65_536, 1_073_741_824)(text);
+  if ((bytes & (bytes - 1)) !== 0) throw usage(`${option} takes a power of two, such as 2097152, not ${text}`);
+  return bytes;
+}
+
 /** The settings that were given, as plain values. */
 function picked(options: Options, names: readonly string[]): Settings {
   const chosen: Record<string, string | number | boolean> = {};
@@ -32,8 +42,6 @@ function picked(options: Options, names: readonly string[]): Settings {
   return chosen;
 }
 
-const ROOTS = ["key-file", "passphrase"];
-
 export const ADDABLE_DRIVERS: readonly AddableDriver[] = [
   {
     name: "virtual-hsm",
@@ -41,16 +49,13 @@ export const ADDABLE_DRIVERS: readonly AddableDriver[] = [
     idPrefix: "hsm",
     options: (command) =>
       void command
-        .option("--root <kind>", `what unlocks it: ${ROOTS.join(" or ")}`, "key-file")
+        .addOption(new ChoiceOption("--root <kind>", "what unlocks it", ROOT_KINDS, { fallback: "key-file" }))
         .option(
           "--secure-heap-bytes <bytes>",
-          "memory for its secrets, a power of two",
-          whole("--secure-heap-bytes", 65_536, 1_073_741_824),
+          "memory for its secrets, a power of two from 64 KiB to 1 GiB (default: 2097152 with a key file, none with a passphrase)",
+          heapBytes,
         ),
-    settings: (options) => {
-      if (!ROOTS.includes(String(options["root"]))) throw usage(`--root takes ${ROOTS.join(" or ")}`);
-      return picked(options, ["root", "secureHeapBytes"]);
-    },
+    settings: (options) => picked(options, ["root", "secureHeapBytes"]),
   },
   {
     name: "pkcs11",
@@ -68,8 +73,8 @@ export const ADDABLE_DRIVERS: readonly AddableDriver[] = [
           "what one use of a key may take (default: 30)",
           whole("--time-limit", 1, 3600),
         )
-        .option("--environment <names>", "further variables of the server that the module may see, with commas between")
-        .option("--addon <directory>", "the npm package pkcs11js, when it is not installed beside Casemate"),
+        .option("--environment <names>", "further variables of the server that the module may see, comma-separated")
+        .option("--addon <dir>", "the npm package pkcs11js, when it is not installed beside Casemate"),
     settings: (options) => {
       if (options["pinFile"] !== undefined && options["pinRoot"] !== undefined)
         throw usage("the PIN comes from --pin-file or is kept by --pin-root, not both");

@@ -28,23 +28,33 @@ function said({ code, message }: CommanderError): string {
   return code === "commander.help" ? "a command is missing" : message.replace(/^error: /, "");
 }
 
+/** `help key create` is `key create --help`: commander alone would take one word. */
+function withoutHelp(argv: readonly string[]): readonly string[] {
+  const [first, ...rest] = argv;
+  if (first !== "help") return argv;
+  const known = rest.length === 0 || verbOf(rest) !== undefined;
+  return known ? [...rest, "--help"] : rest;
+}
+
 /** Runs one command line (without interpreter and script). Resolves with the exit code, never rejects. */
-export async function main(argv: readonly string[]): Promise<number> {
-  if (argv[0] === "--version" || argv[0] === "-V") {
+export async function main(words: readonly string[]): Promise<number> {
+  const argv = withoutHelp(words);
+  // Programs read what is wrong from one JSON object, whatever it is.
+  const json = argv.includes("--json");
+  const used = verbOf(argv);
+  if (used === undefined && argv.some((word) => word === "--version" || word === "-V")) {
     const { default: manifest } = await import("./package.json", { with: { type: "json" } });
-    process.stdout.write(`${manifest.version}\n`);
+    const { version } = manifest;
+    new Output(json).answer({ version }, () => process.stdout.write(`${version}\n`));
     return EXIT.done;
   }
   const program = programWithOptions();
-  // Programs read what is wrong from one JSON object, whatever it is.
-  const json = argv.includes("--json");
   if (json) program.configureOutput({ writeErr: () => undefined });
   const session = new Session(process.env, () => program.opts<GlobalOptions>());
   process.stdout.on("error", (error: NodeJS.ErrnoException) => {
     // The reader went away (`| head`): nothing is left to say.
     if (error.code === "EPIPE") process.exit(EXIT.done);
   });
-  const used = verbOf(argv);
   for (const verb of VERBS) {
     const command = program.command(verb.name).description(verb.summary).exitOverride();
     if (verb === used) (await verb.load()).define(command, session);
@@ -56,7 +66,8 @@ export async function main(argv: readonly string[]): Promise<number> {
   } catch (error) {
     if (error instanceof CommanderError) {
       const code = ofCommander(error);
-      if (json && code !== EXIT.done) new Output(true).failure(usage(said(error)));
+      // A missing command is answered with the help, to people.
+      if (code !== EXIT.done && (json || error.code !== "commander.help")) new Output(json).failure(usage(said(error)));
       return code;
     }
     const failure = shown(error);

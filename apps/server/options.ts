@@ -6,9 +6,15 @@ export interface Address {
   readonly port: number;
 }
 
-export type LogLevel = "error" | "warn" | "info" | "debug";
+export const LOG_LEVELS = ["error", "warn", "info", "debug"] as const;
+export type LogLevel = (typeof LOG_LEVELS)[number];
 
-export type AuditDurability = "durable" | "relaxed";
+export const AUDIT_DURABILITIES = ["durable", "relaxed"] as const;
+export type AuditDurability = (typeof AUDIT_DURABILITIES)[number];
+
+/** What may unlock a virtual HSM. */
+export const ROOT_KINDS = ["key-file", "passphrase"] as const;
+export type RootKind = (typeof ROOT_KINDS)[number];
 
 export interface RunOptions {
   /** Data directory, absolute. */
@@ -26,7 +32,7 @@ export interface RunOptions {
   readonly log?: string;
   readonly logLevel: LogLevel;
   /** What unlocks hsm-1, on the first run alone. */
-  readonly root?: "key-file" | "passphrase";
+  readonly root?: RootKind;
   /** Accept stored rows that can no longer be verified, once, and seal them anew. */
   readonly reseal: boolean;
   /** Go on with a log that is older than what a device has witnessed, once. */
@@ -36,8 +42,8 @@ export interface RunOptions {
 }
 
 export const DEFAULT_ADDRESS: Address = { host: "localhost", port: 8730 };
-const LEVELS: readonly string[] = ["error", "warn", "info", "debug"] satisfies readonly LogLevel[];
-const DURABILITIES: readonly string[] = ["durable", "relaxed"] satisfies readonly AuditDurability[];
+export const DEFAULT_LOG_LEVEL: LogLevel = "info";
+export const DEFAULT_AUDIT_DURABILITY: AuditDurability = "relaxed";
 const LOOPBACK = new Set(["localhost", "127.0.0.1", "::1"]);
 
 /** Addresses that mean every interface: no client can name them. */
@@ -76,9 +82,10 @@ function parseOrigin(text: string): string {
   );
 }
 
-function among<T extends string>(option: string, value: string, words: readonly string[]): T {
-  if (!words.includes(value)) throw wrong(`${option} takes ${words.join(", ")}, not ${value}`, "Correct the option.");
-  return value as T;
+function among<const T extends string>(option: string, value: string, words: readonly T[]): T {
+  const found = words.find((word) => word === value);
+  if (found === undefined) throw wrong(`${option} takes ${words.join(", ")}, not ${value}`, "Correct the option.");
+  return found;
 }
 
 /** The server process's own arguments, as `casemate up` writes them. @throws CONFIG_INVALID. */
@@ -112,14 +119,12 @@ export function parseOptions(argv: readonly string[]): RunOptions {
     data,
     listen: listen === undefined ? DEFAULT_ADDRESS : parseAddress(listen),
     ...(values["pkcs11-listen"] === undefined ? {} : { pkcs11Listen: parseAddress(values["pkcs11-listen"]) }),
-    pkcs11Audit: among<AuditDurability>("--pkcs11-audit", values["pkcs11-audit"] ?? "relaxed", DURABILITIES),
+    pkcs11Audit: among("--pkcs11-audit", values["pkcs11-audit"] ?? DEFAULT_AUDIT_DURABILITY, AUDIT_DURABILITIES),
     ...(cert === undefined || key === undefined ? {} : { tls: { cert, key } }),
     allowOrigins: (values["allow-origin"] ?? []).map(parseOrigin),
     ...(log === undefined ? {} : { log }),
-    logLevel: among<LogLevel>("--log-level", values["log-level"] ?? "info", LEVELS),
-    ...(root === undefined
-      ? {}
-      : { root: among<"key-file" | "passphrase">("--root", root, ["key-file", "passphrase"]) }),
+    logLevel: among("--log-level", values["log-level"] ?? DEFAULT_LOG_LEVEL, LOG_LEVELS),
+    ...(root === undefined ? {} : { root: among("--root", root, ROOT_KINDS) }),
     reseal: values.reseal === true,
     acceptOlderLog: values["accept-older-log"] === true,
     json: values.json === true,

@@ -1,6 +1,8 @@
 import { writeFileSync } from "node:fs";
 import type { Command } from "commander";
 import type { VerifyLogOptions } from "../audit-verify.ts";
+import { ERROR_CODES } from "@casemate/foundation/errors";
+import { ChoiceOption } from "../choices.ts";
 import { given, whole } from "../parse.ts";
 import type { Session } from "../session.ts";
 import type { AuditRecord } from "@casemate/sdk";
@@ -73,17 +75,26 @@ export function define(command: Command, session: Session): void {
   command
     .command("list")
     .description("records, newest first")
-    .option("--from <index>", "begin at this record", whole("--from", 0, Number.MAX_SAFE_INTEGER))
-    .option("--principal <name>", "only by this principal")
+    .option(
+      "--from <index>",
+      "begin at this record and go back (default: the newest)",
+      whole("--from", 0, Number.MAX_SAFE_INTEGER),
+    )
+    .option("--principal <principal>", "only by this principal")
     .option("--resource <name>", "only on this, e.g. key/release")
-    .option("--outcome <word>", "only with this outcome: ok or an error code")
+    .addOption(
+      new ChoiceOption("--outcome <word>", "only with this outcome", ["ok", ...Object.keys(ERROR_CODES)], {
+        open: true,
+        brief: "ok or an error code",
+      }),
+    )
     .option("--limit <count>", "at most so many", whole("--limit", 1, 1_000_000), 100)
     .action((options: ListOptions) => list(session, options));
 
   command
     .command("verify")
     .description("check the whole log: hash chain, tree and checkpoint signatures; needs no server")
-    .option("--dir <directory>", "audit directory to check (default: the data directory's)")
+    .option("--dir <dir>", "audit directory to check (default: the data directory's)")
     .option("--checkpoint <file>", "a checkpoint kept elsewhere, which the log must still contain")
     .option("--public-key <file>", "Ed25519 key that must have signed: PEM, or a verifier key line")
     .action(async (options: VerifyLogOptions) => {
@@ -98,7 +109,8 @@ export function define(command: Command, session: Session): void {
     .action((options: { readonly out?: string }) => checkpoint(session, options.out));
 
   command
-    .command("prove [index]")
+    .command("prove")
+    .argument("[index]", "number of the record; not with --since")
     .description("proof that a record is in the log, or that the log only grew")
     .option("--size <records>", "size of the tree (default: as it stands)", whole("--size", 1, Number.MAX_SAFE_INTEGER))
     .option(

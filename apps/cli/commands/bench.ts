@@ -2,8 +2,8 @@ import { randomBytes } from "node:crypto";
 import type { Command } from "commander";
 import type { Client, KeyAlgorithm, Usage } from "@casemate/sdk";
 import { measure, type Measured } from "../bench-loop.ts";
-import { usage } from "../failure.ts";
-import { given, whole, words } from "../parse.ts";
+import { ChoiceOption } from "../choices.ts";
+import { given, whole } from "../parse.ts";
 import type { Session } from "../session.ts";
 
 interface BenchOptions {
@@ -50,6 +50,8 @@ const SUBJECTS: readonly Subject[] = [
   },
 ];
 
+const ALGORITHMS: readonly string[] = SUBJECTS.map(({ algorithm }) => algorithm);
+
 interface Row extends Measured {
   readonly algorithm: string;
   readonly operation: string;
@@ -68,18 +70,17 @@ async function run(client: Client, subject: Subject, options: BenchOptions): Pro
 
 export function define(command: Command, session: Session): void {
   command
-    .option("--seconds <count>", "for each algorithm", whole("--seconds", 1, 600), 2)
-    .option("--in-flight <count>", "requests under way at once", whole("--in-flight", 1, 256), 16)
-    .option("--algorithm <names>", "only these, comma-separated", words)
-    .option("--device <id>", "device to measure (default: the first that can)")
+    .option("--seconds <count>", "for each algorithm, 1 to 600", whole("--seconds", 1, 600), 2)
+    .option("--in-flight <count>", "requests under way at once, 1 to 256", whole("--in-flight", 1, 256), 16)
+    .addOption(
+      new ChoiceOption("--algorithm <names>", "only these; comma-separated", ALGORITHMS, { many: true }).default(
+        undefined,
+        "all",
+      ),
+    )
+    .option("--device <device>", "device to measure (default: the first that can)")
     .action(async (options: BenchOptions) => {
       const chosen = SUBJECTS.filter(({ algorithm }) => options.algorithm?.includes(algorithm) ?? true);
-      if (chosen.length === 0) {
-        throw usage(
-          "no such algorithm to measure",
-          `There is: ${SUBJECTS.map(({ algorithm }) => algorithm).join(", ")}.`,
-        );
-      }
       const client = await session.busyClient(options.inFlight);
       const rows: Row[] = [];
       for (const subject of chosen) {

@@ -1,49 +1,63 @@
 import { Argument, type Command } from "commander";
-import { usage } from "../failure.ts";
+import { bash } from "../completion/bash.ts";
+import { fish } from "../completion/fish.ts";
+import { SOURCES, offered, type Named } from "../completion/sources.ts";
+import { wordsOf, type Words } from "../completion/words.ts";
+import { zsh } from "../completion/zsh.ts";
+import { EXIT, usage } from "../failure.ts";
 import { fullProgram } from "../program.ts";
 import type { Session } from "../session.ts";
-import { SHELLS, type Words } from "../shells.ts";
 
-/** Every command path with the words that may follow it. */
-function wordsOf(command: Command, path: string, global: readonly string[]): Words[] {
-  const visible = command
-    .createHelp()
-    .visibleCommands(command)
-    .filter((sub) => sub.name() !== "help");
-  const options = command.options.flatMap((option) =>
-    option.long === undefined || option.long === null ? [] : [option.long],
-  );
-  const here: Words = {
-    path,
-    commands: visible.map((sub) => ({ name: sub.name(), summary: sub.description() })),
-    options: [...options, ...(path === "" ? [] : global), "--help"],
-    values: command.registeredArguments[0]?.argChoices ?? [],
-    takesKey: command.registeredArguments[0]?.name() === "key" || /^key (?!create|import|adopt|list)/.test(path),
-  };
-  return [here, ...visible.flatMap((sub) => wordsOf(sub, `${path} ${sub.name()}`.trim(), global))];
+const SHELLS: ReadonlyMap<string, (words: readonly Words[]) => string> = new Map([
+  ["bash", bash],
+  ["zsh", zsh],
+  ["fish", fish],
+]);
+
+/** Somebody waits with a finger on the Tab key. */
+const PATIENCE_MS = 500;
+
+const EXAMPLES = `
+For bash: casemate completion bash > ~/.local/share/bash-completion/completions/casemate
+For zsh:  casemate completion zsh > ~/.zfunc/_casemate, with ~/.zfunc in fpath before compinit
+For fish: casemate completion fish > ~/.config/fish/completions/casemate.fish
+
+Names of keys, devices, tokens and policies are asked of the server, for up to half a second.`;
+
+/** Names that the server knows, one a line. What cannot be had in time is not offered, and nothing is said about it. */
+async function names(session: Session, kind: keyof typeof SOURCES): Promise<void> {
+  const found: Named[] = [];
+  const print = (): void =>
+    session.out.answer(found, () => found.forEach(({ name, about }) => session.out.line(`${name}\t${about}`)));
+  // A name that is looked up or a page that is awaited would keep the process.
+  const late = setTimeout(() => {
+    print();
+    process.exit(EXIT.done);
+  }, PATIENCE_MS);
+  try {
+    for await (const one of offered(await session.client(), SOURCES[kind])) found.push(one);
+  } catch {
+    // What was found before is as good as it was.
+  }
+  clearTimeout(late);
+  print();
 }
 
 export function define(command: Command, session: Session): void {
   command
-    .addArgument(new Argument("[shell]", "which shell").choices(Object.keys(SHELLS)))
-    .addHelpText("after", "\nFor bash: casemate completion bash > ~/.local/share/bash-completion/completions/casemate")
+    .addArgument(new Argument("[shell]", "which shell").choices([...SHELLS.keys()]))
+    .addHelpText("after", EXAMPLES)
     .action(async (name?: string) => {
-      const there = `There is: ${Object.keys(SHELLS).join(", ")}.`;
-      if (name === undefined) throw usage("name the shell to complete for", there);
-      const shell = new Map(Object.entries(SHELLS)).get(name);
-      if (shell === undefined) throw usage(`there is no completion for ${name}`, there);
-      const program = await fullProgram(session);
-      const global = program.options.flatMap((option) => (option.long ? [option.long] : []));
-      const script = shell(wordsOf(program, "", global));
+      const shell = SHELLS.get(name ?? "");
+      if (name === undefined || shell === undefined)
+        throw usage("name the shell to complete for", `There is: ${[...SHELLS.keys()].join(", ")}.`);
+      const script = shell(wordsOf(await fullProgram(session)));
       session.out.answer({ shell: name, script }, () => session.out.line(script.trimEnd()));
     });
 
   command
-    .command("keys", { hidden: true })
-    .description("names of keys, one a line: asked by the completion scripts")
-    .action(async () => {
-      const client = await session.client();
-      const { items } = await client.listKeys({ limit: 200 });
-      session.out.answer(items, () => items.forEach(({ name }) => session.out.line(name)));
-    });
+    .command("names", { hidden: true })
+    .description("names that a server knows, one a line: asked by the completion scripts")
+    .addArgument(new Argument("<kind>", "of what").choices(Object.keys(SOURCES)))
+    .action((kind: keyof typeof SOURCES) => names(session, kind));
 }

@@ -6,6 +6,7 @@ import { isEnvelope, open, type Source } from "../envelope.ts";
 import { shown } from "../failure.ts";
 import { readInput, startOf, toFile, toldOf, writeOutput, writePieces } from "../files.ts";
 import { given, whole } from "../parse.ts";
+import { decryptSchemeOption } from "../schemes.ts";
 import type { Session } from "../session.ts";
 
 interface DecryptOptions {
@@ -54,7 +55,7 @@ export function define(command: Command, session: Session): void {
     .option("--in <file>", "ciphertext (default: standard input)")
     .option("--out <file>", "plaintext, written with mode 0600 (default: standard output)")
     .option("--context <text>", "the context given to encrypt")
-    .option("--scheme <name>", "as for encrypt")
+    .addOption(decryptSchemeOption())
     .option("--version <number>", "key version, for a --raw ciphertext", whole("--version", 1, 1_000_000))
     .option("--raw", "the ciphertext was made elsewhere and carries no key version")
     .action(async (key: string, options: DecryptOptions) => {

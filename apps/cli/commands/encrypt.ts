@@ -6,6 +6,7 @@ import { seal, type Source } from "../envelope.ts";
 import { usage } from "../failure.ts";
 import { readInput, sizeOf, toFile, writeOutput, writePieces } from "../files.ts";
 import { given, whole } from "../parse.ts";
+import { encryptSchemeOption } from "../schemes.ts";
 import type { Session } from "../session.ts";
 
 interface EncryptOptions {
@@ -69,7 +70,7 @@ export function define(command: Command, session: Session): void {
     .option("--in <file>", "plaintext (default: standard input)")
     .option("--out <file>", "ciphertext (default: standard output)")
     .option("--context <text>", "bound in and needed again to decrypt: associated data, or the label of OAEP")
-    .option("--scheme <name>", "aes-gcm, rsa-oaep-sha256, … (default: the key's own)")
+    .addOption(encryptSchemeOption())
     .option("--version <number>", "key version (default: the primary)", whole("--version", 1, 1_000_000))
     .option("--envelope", "under a data key of its own, as more than 512 KiB always is (AES keys only)")
     .action(async (key: string, options: EncryptOptions) => {

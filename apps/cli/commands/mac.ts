@@ -3,6 +3,7 @@ import type { Command } from "commander";
 import { EXIT } from "../failure.ts";
 import { contentOf, readInput, writeOutput } from "../files.ts";
 import { given, whole } from "../parse.ts";
+import { macSchemeOption } from "../schemes.ts";
 import type { Session } from "../session.ts";
 
 interface MacOptions {
@@ -19,7 +20,7 @@ export function define(command: Command, session: Session): void {
     .option("--in <file>", "message (default: standard input)")
     .option("--out <file>", "the code's raw bytes (default: hexadecimal on standard output)")
     .option("--check <file>", "check the code in this file (raw bytes) instead")
-    .option("--scheme <name>", "hmac-sha256, aes-cmac, … (default: the key's own)")
+    .addOption(macSchemeOption())
     .option("--version <number>", "key version (default: the primary)", whole("--version", 1, 1_000_000))
     .action(async (key: string, options: MacOptions) => {
       const input = await readInput(options.in);

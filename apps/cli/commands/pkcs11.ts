@@ -138,6 +138,6 @@ export function define(command: Command, session: Session): void {
     .description(
       "whether applications can connect, what holds session keys, and which mechanisms the installed p11-kit hides",
     )
-    .option("--module <file>", "p11-kit-client.so to look at")
+    .option("--module <file>", "p11-kit-client.so to look at (default: the one that is installed)")
     .action((options: { readonly module?: string }) => doctor(options.module, session));
 }

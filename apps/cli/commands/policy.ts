@@ -1,7 +1,10 @@
-import type { Command } from "commander";
+import { Argument, type Command } from "commander";
+import { ACTIONS } from "@casemate/keyring/core/actions";
+import { ROLES } from "@casemate/keyring/core/names";
+import { ChoiceOption } from "../choices.ts";
 import { EXIT, usage } from "../failure.ts";
 import { contentOf, readInput } from "../files.ts";
-import { given, instant, words } from "../parse.ts";
+import { given, instant } from "../parse.ts";
 import type { Session } from "../session.ts";
 import type { Action, Decision, TestPolicyBody, Token } from "@casemate/sdk";
 
@@ -59,7 +62,8 @@ export function define(command: Command, session: Session): void {
     });
 
   command
-    .command("set <id>")
+    .command("set")
+    .argument("<policy>", "what to call the policy")
     .description("keep a policy; an empty one is removed")
     .option("--in <file>", "Cedar text (default: standard input)")
     .action(async (id: string, options: { readonly in?: string }) => {
@@ -76,10 +80,10 @@ export function define(command: Command, session: Session): void {
     .description("check a policy's text, and what it would decide, without keeping it")
     .option("--in <file>", "Cedar text (default: standard input)")
     .option("--checks <file>", "JSON array of {principal, roles, action, key, source, at}")
-    .option("--principal <name>", "one check: who")
-    .option("--role <names>", "one check: roles, comma-separated", words)
-    .option("--action <name>", "one check: what, e.g. key.sign")
-    .option("--key <name>", "one check: on which key")
+    .option("--principal <principal>", "one check: who")
+    .addOption(new ChoiceOption("--role <names>", "one check: roles; comma-separated", ROLES, { many: true }))
+    .addOption(new ChoiceOption("--action <name>", "one check: what", ACTIONS, { brief: "as for explain" }))
+    .option("--key <key>", "one check: on which key")
     .option("--source <name>", "one check: from where, e.g. rest/tls/192.0.2.7 or pkcs11")
     .option("--at <time>", "one check: when (ISO 8601 or +90d)", instant("--at"))
     .action(async (options: TestOptions) => {
@@ -94,10 +98,12 @@ export function define(command: Command, session: Session): void {
     });
 
   command
-    .command("explain <principal> <action>")
+    .command("explain")
+    .argument("<principal>", "who")
+    .addArgument(new Argument("<action>", "what").choices(ACTIONS))
     .description("what is decided now, and which policies decide it")
-    .option("--role <names>", "roles to assume, comma-separated", words)
-    .option("--key <name>", "on which key")
+    .addOption(new ChoiceOption("--role <names>", "roles to assume; comma-separated", ROLES, { many: true }))
+    .option("--key <key>", "on which key")
     .option("--source <name>", "from where, e.g. rest/tls/192.0.2.7 or pkcs11")
     .option("--at <time>", "when (ISO 8601 or +90d; default: now)", instant("--at"))
     .action(async (principal: string, action: Action, options: CheckOptions) => {

@@ -11,7 +11,7 @@ interface RandomOptions {
 export function define(command: Command, session: Session): void {
   command
     .argument("[bytes]", "how many, 1 to 65536", whole("random", 1, 65_536), 32)
-    .option("--device <id>", "device to ask (default: the first)")
+    .option("--device <device>", "device to ask (default: the first)")
     .option("--out <file>", "raw bytes, written with mode 0600 (default: hexadecimal on standard output)")
     .action(async (length: number, options: RandomOptions) => {
       const client = await session.client();

@@ -2,6 +2,7 @@ import type { SignScheme } from "@casemate/sdk";
 import type { Command } from "commander";
 import { writeOutput } from "../files.ts";
 import { given, whole } from "../parse.ts";
+import { signSchemeOption } from "../schemes.ts";
 import type { Session } from "../session.ts";
 import { signingInput } from "../signing-input.ts";
 
@@ -18,7 +19,7 @@ export function define(command: Command, session: Session): void {
     .argument("<key>", "name of the key")
     .option("--in <file>", "what to sign (default: standard input)")
     .option("--digest", "the input is the digest (raw bytes) of what is to be signed")
-    .option("--scheme <name>", "rsa-pss-sha256, ecdsa-sha384, pure, prehash-sha512, … (default: the key's own)")
+    .addOption(signSchemeOption())
     .option("--version <number>", "key version (default: the primary)", whole("--version", 1, 1_000_000))
     .option("--out <file>", "signature, in the algorithm's own encoding: DER for ECDSA (default: standard output)")
     .action(async (key: string, options: SignOptions) => {

@@ -1,7 +1,9 @@
 import { closeSync, existsSync, openSync, rmSync, writeFileSync } from "node:fs";
 import type { Command } from "commander";
 import { CasemateError } from "@casemate/foundation/errors";
-import { given, seconds, words } from "../parse.ts";
+import { ROLES } from "@casemate/keyring/core/names";
+import { ChoiceOption } from "../choices.ts";
+import { given, seconds } from "../parse.ts";
 import type { Session } from "../session.ts";
 import type { Token } from "@casemate/sdk";
 
@@ -38,9 +40,14 @@ async function intoNewFile<T extends { readonly token: string }>(file: string, m
 
 export function define(command: Command, session: Session): void {
   command
-    .command("create <principal>")
+    .command("create")
+    .argument("<principal>", "who it is for")
     .description("make a token for a person or a service; it is shown this once")
-    .requiredOption("--role <names>", "admin, operator, user, auditor; comma-separated", words)
+    .addOption(
+      new ChoiceOption("--role <names>", "what it may do; comma-separated", ROLES, {
+        many: true,
+      }).makeOptionMandatory(),
+    )
     .option("--expires <duration>", "90d, 12h, … (default: never)", seconds("--expires"))
     .option("--note <text>", "what it is for")
     .option("--out <file>", "write the token to a file with mode 0600 instead of showing it")
@@ -86,7 +93,8 @@ export function define(command: Command, session: Session): void {
     });
 
   command
-    .command("revoke <id>")
+    .command("revoke")
+    .argument("<token>", "id of the token; `casemate token list` has it")
     .description("end a token for ever")
     .action(async (id: string) => {
       const client = await session.client();

@@ -3,5 +3,5 @@ import type { Session } from "../session.ts";
 import { defineImport } from "./key/import.ts";
 
 export function define(command: Command, session: Session): void {
-  defineImport(command.argument("<name>", "name of the new key"), session);
+  defineImport(command, session);
 }

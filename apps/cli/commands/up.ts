@@ -1,5 +1,13 @@
 import { fileURLToPath } from "node:url";
 import type { Command } from "commander";
+import {
+  AUDIT_DURABILITIES,
+  DEFAULT_AUDIT_DURABILITY,
+  DEFAULT_LOG_LEVEL,
+  LOG_LEVELS,
+  ROOT_KINDS,
+} from "@casemate/server/options";
+import { ChoiceOption } from "../choices.ts";
 import { dataDirectory } from "@casemate/server/data-directory";
 import type { Session } from "../session.ts";
 
@@ -45,20 +53,33 @@ export function define(command: Command, session: Session): void {
   command
     .option("--listen <host:port>", "TCP address (default: localhost:8730); other than loopback needs TLS")
     .option("--pkcs11-listen <host:port>", "also serve `casemate pkcs11 bridge --remote` here, by TLS 1.3")
-    .option(
-      "--pkcs11-audit <when>",
-      "a use of a key through PKCS#11 is answered once its record is on the disk (durable) or written (relaxed, the default)",
+    .addOption(
+      new ChoiceOption(
+        "--pkcs11-audit <when>",
+        "a use of a key through PKCS#11 is answered once its record is on the disk, or once it is written",
+        AUDIT_DURABILITIES,
+      ).default(undefined, DEFAULT_AUDIT_DURABILITY),
     )
     .option(
       "--allow-origin <origin>",
       "web pages of this origin, such as https://app.example, may call the REST interface; repeatable",
       (origin: string, before: readonly string[] | undefined) => [...(before ?? []), origin],
     )
-    .option("--tls-cert <file>", "PEM certificate chain")
+    .option("--tls-cert <file>", "PEM certificate chain (default: a self-made one beyond loopback)")
     .option("--tls-key <file>", "PEM private key of the certificate")
     .option("--log <file>", "JSON log: a file, or - for standard error (default: server.log in the data directory)")
-    .option("--log-level <level>", "error, warn, info or debug (default: info)")
-    .option("--root <kind>", "first run only: what unlocks hsm-1, key-file or passphrase")
+    .addOption(
+      new ChoiceOption("--log-level <level>", "what is worth a line of the log, at least", LOG_LEVELS).default(
+        undefined,
+        DEFAULT_LOG_LEVEL,
+      ),
+    )
+    .addOption(
+      new ChoiceOption("--root <kind>", "first run only: what unlocks hsm-1", ROOT_KINDS).default(
+        undefined,
+        ROOT_KINDS[0],
+      ),
+    )
     .option("--reseal", "once, after the device with the storage key was zeroized: accept the records as they are")
     .option(
       "--accept-older-log",

@@ -3,6 +3,7 @@ import type { Command } from "commander";
 import { EXIT } from "../failure.ts";
 import { contentOf } from "../files.ts";
 import { given, whole } from "../parse.ts";
+import { verifySchemeOption } from "../schemes.ts";
 import type { Session } from "../session.ts";
 import { signingInput } from "../signing-input.ts";
 
@@ -20,7 +21,7 @@ export function define(command: Command, session: Session): void {
     .option("--in <file>", "what was signed (default: standard input)")
     .requiredOption("--signature <file>", "the signature, in the algorithm's own encoding")
     .option("--digest", "the input is the digest (raw bytes) of what was signed")
-    .option("--scheme <name>", "as for sign")
+    .addOption(verifySchemeOption())
     .option("--version <number>", "key version (default: the primary)", whole("--version", 1, 1_000_000))
     .action(async (key: string, options: VerifyOptions) => {
       const signature = contentOf(options.signature);

@@ -2,6 +2,7 @@ import type { WrapScheme } from "@casemate/sdk";
 import type { Command } from "commander";
 import { writeOutput } from "../files.ts";
 import { given, whole } from "../parse.ts";
+import { wrapSchemeOption } from "../schemes.ts";
 import type { Session } from "../session.ts";
 
 interface WrapOptions {
@@ -14,8 +15,8 @@ interface WrapOptions {
 export function define(command: Command, session: Session): void {
   command
     .argument("<key>", "name of a key that was created exportable")
-    .requiredOption("--wrapping-key <name>", "key of the same device to wrap it under")
-    .option("--scheme <name>", "aes-kw, aes-kwp or rsa-aes-kwp", "aes-kwp")
+    .requiredOption("--wrapping-key <key>", "key of the same device to wrap it under")
+    .addOption(wrapSchemeOption())
     .option("--version <number>", "key version (default: the primary)", whole("--version", 1, 1_000_000))
     .option("--out <file>", "wrapped key (default: standard output)")
     .action(async (key: string, options: WrapOptions) => {

@@ -1,5 +1,14 @@
 import type { KeyRef, KeySpec, Many, NewKey } from "./device.ts";
-import type { CipherScheme, InputKind, KeyAlgorithm, MacScheme, SignScheme, Usage, WrapScheme } from "./names.ts";
+import type {
+  CipherScheme,
+  DataKeyBytes,
+  InputKind,
+  KeyAlgorithm,
+  MacScheme,
+  SignScheme,
+  Usage,
+  WrapScheme,
+} from "./names.ts";
 
 export interface KeysFacet {
   /** @throws NOT_SUPPORTED for an algorithm or usage outside `algorithms`. */
@@ -69,7 +78,7 @@ export interface DataKeysFacet {
     ref: KeyRef,
     options: {
       readonly count: number;
-      readonly bytes: 16 | 24 | 32 | 64;
+      readonly bytes: DataKeyBytes;
       readonly plaintext: boolean;
       readonly context?: Uint8Array;
     },

@@ -1,5 +1,22 @@
-export { KEY_ALGORITHMS, SIGN_SCHEMES, CIPHER_SCHEMES, MAC_SCHEMES, WRAP_SCHEMES, USAGES } from "./names.ts";
-export type { KeyAlgorithm, SignScheme, CipherScheme, MacScheme, WrapScheme, Usage, InputKind } from "./names.ts";
+export {
+  KEY_ALGORITHMS,
+  SIGN_SCHEMES,
+  CIPHER_SCHEMES,
+  MAC_SCHEMES,
+  WRAP_SCHEMES,
+  USAGES,
+  DATA_KEY_BYTES,
+} from "./names.ts";
+export type {
+  KeyAlgorithm,
+  SignScheme,
+  CipherScheme,
+  MacScheme,
+  WrapScheme,
+  Usage,
+  InputKind,
+  DataKeyBytes,
+} from "./names.ts";
 export { usageClash, withoutClash } from "./usages.ts";
 export type {
   Device,

@@ -95,5 +95,9 @@ export type WrapScheme = (typeof WRAP_SCHEMES)[number];
 export const USAGES = ["sign", "encrypt", "mac", "agree", "kem", "wrap"] as const;
 export type Usage = (typeof USAGES)[number];
 
+/** Lengths that a data key may have. */
+export const DATA_KEY_BYTES = [16, 24, 32, 64] as const;
+export type DataKeyBytes = (typeof DATA_KEY_BYTES)[number];
+
 /** Whether the bytes to sign are the message or its digest under the scheme's hash; for ML-DSA under `pure` the 64-byte μ of FIPS 204 §6.2. */
 export type InputKind = "message" | "digest";

@@ -8,20 +8,10 @@ import {
   WRAP_SCHEMES,
 } from "@casemate/devices/contract";
 import { ERROR_CODES } from "@casemate/foundation/errors";
-import type { KeyOrigin, KeyState, Role } from "@casemate/keyring/core";
+import { KEY_STATES, ROLES, type KeyOrigin } from "@casemate/keyring/core";
 import type { TSchema, TUnsafe } from "typebox";
 import { Type } from "./schema-builder.ts";
 import { REST_LIMITS as LIMIT } from "./limits.ts";
-
-const KEY_STATES = [
-  "pre-active",
-  "active",
-  "suspended",
-  "deactivated",
-  "compromised",
-  "destroyed",
-] as const satisfies readonly KeyState[];
-const ROLES = ["admin", "operator", "user", "auditor"] as const satisfies readonly Role[];
 
 /** A string out of a list, typed as the union of its members. */
 export function choice<const T extends readonly string[]>(values: T, description?: string): TUnsafe<T[number]> {

@@ -11,6 +11,7 @@ import type {
   WrapScheme,
 } from "@casemate/devices/contract";
 import type { KeyringChange } from "./changes.ts";
+import type { KeyState, Role } from "./names.ts";
 import type { AuditRecordView, Checkpoint } from "./trail/types.ts";
 import type { PublicHalfUseCase, SessionKeyUseCase } from "./use/local-work.ts";
 import type {
@@ -34,9 +35,7 @@ export type {
 export type { KeyringChange } from "./changes.ts";
 export type { AuditRecordView, Checkpoint } from "./trail/types.ts";
 
-export type Role = "admin" | "operator" | "user" | "auditor";
-/** NIST SP 800-57 Part 1 Rev. 5 §7. `destroying` is deactivated with a destruction date. */
-export type KeyState = "pre-active" | "active" | "suspended" | "deactivated" | "compromised" | "destroyed";
+export type { KeyState, Role } from "./names.ts";
 
 /** Who asks, and through what. Made by `Keyring.authenticate`; interfaces never build one. */
 export interface Caller {

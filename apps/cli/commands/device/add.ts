@@ -123,12 +123,16 @@ async function remove(session: Session, id: string, force: boolean): Promise<voi
 export function defineDeviceAdd(command: Command, session: Session): void {
   const group = command.command("add").description("use a further device");
   for (const driver of ADDABLE_DRIVERS) {
-    const sub = group.command(driver.name).description(driver.summary).option("--id <id>", "what to call it here");
+    const sub = group
+      .command(driver.name)
+      .description(driver.summary)
+      .option("--id <id>", "what to call it here (default: the first free one)");
     driver.options(sub);
     sub.action((options: Record<string, unknown>) => add(session, driver, options));
   }
   command
-    .command("remove <id>")
+    .command("remove")
+    .argument("<device>", "id of the device")
     .description("no longer use a device; nothing in it is destroyed")
     .option("--force", "even when keys are in it")
     .action((id: string, options: { readonly force?: boolean }) => remove(session, id, options.force === true));

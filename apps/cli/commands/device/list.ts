@@ -80,7 +80,8 @@ export function defineDeviceList(command: Command, session: Session): void {
     });
 
   command
-    .command("show <id>")
+    .command("show")
+    .argument("<device>", "id of the device")
     .description("identity, isolation that holds here, limits, algorithms")
     .action(async (id: string) => {
       const client = await session.client();
@@ -89,7 +90,8 @@ export function defineDeviceList(command: Command, session: Session): void {
     });
 
   command
-    .command("objects <id>")
+    .command("objects")
+    .argument("<device>", "id of the device")
     .description("keys inside a device that others may have made; `key adopt` takes one over")
     .action(async (id: string) => {
       const client = await session.client();

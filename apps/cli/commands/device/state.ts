@@ -81,15 +81,17 @@ async function zeroize(session: Session, id: string): Promise<void> {
 
 export function defineDeviceState(command: Command, session: Session): void {
   command
-    .command("unlock <id>")
+    .command("unlock")
+    .argument("<device>", "id of the device")
     .description("give a device its passphrase or PIN, encrypted to the device")
-    .option("--passphrase-file <file>", "read it from a file instead of the terminal")
-    .option("--pin-file <file>", "the same, of a token's PIN")
-    .option("--trust-key <fingerprint>", "the device's unlock key (SHA256:…), in place of the one remembered")
+    .option("--passphrase-file <file>", "take the passphrase from a file instead of the terminal")
+    .option("--pin-file <file>", "take the PIN of a token from a file instead of the terminal")
+    .option("--trust-key <fingerprint>", "the device's unlock key (SHA256:…), in place of the one that was remembered")
     .action((id: string, options: UnlockOptions) => unlock(session, id, options));
 
   command
-    .command("lock <id>")
+    .command("lock")
+    .argument("<device>", "id of the device")
     .description("the device forgets what unlocks it")
     .action(async (id: string) => {
       const client = await session.client();
@@ -97,9 +99,10 @@ export function defineDeviceState(command: Command, session: Session): void {
     });
 
   command
-    .command("zeroize <id>")
+    .command("zeroize")
+    .argument("<device>", "id of the device")
     .description("destroy every key in a device, at once and for ever")
-    .option("--yes <id>", "the device's id again, to be sure")
+    .option("--yes <device>", "the device's id again, to be sure: without it nothing is destroyed")
     .action(async (id: string, options: { readonly yes?: string }) => {
       if (options.yes !== id) {
         throw usage(

@@ -1,6 +1,8 @@
 import type { Command } from "commander";
 import { usage } from "../../failure.ts";
-import { given, label, words } from "../../parse.ts";
+import { USAGES } from "@casemate/devices/contract";
+import { ChoiceOption } from "../../choices.ts";
+import { given, label } from "../../parse.ts";
 import type { Session } from "../../session.ts";
 import type { Usage } from "@casemate/sdk";
 import { printCreated } from "./create.ts";
@@ -15,17 +17,19 @@ interface AdoptOptions {
 
 export function defineKeyAdopt(command: Command, session: Session): void {
   command
-    .command("adopt <name>")
+    .command("adopt")
+    .argument("<name>", "what to call the key in Casemate")
     .description("take over a key that is already in a device")
-    .requiredOption("--device <id>", "the device that holds it")
+    .requiredOption("--device <device>", "the device that holds it")
     .option("--object-label <text>", "its label there (`casemate device objects` lists them)")
     .option("--object-id <hex>", "its id there, hexadecimal")
-    .option(
-      "--use <uses>",
-      "sign, encrypt, …; comma-separated (default: what the device says, without wrap where that does not go with the rest)",
-      words,
+    .addOption(
+      new ChoiceOption("--use <uses>", "what it may do, for ever; comma-separated", USAGES, { many: true }).default(
+        undefined,
+        "what the device says, without wrap where that does not go with the rest",
+      ),
     )
-    .option("--label <name=value>", "label in Casemate, repeatable", label)
+    .option("--label <name=value>", "label in Casemate; repeatable", label)
     .action(async (name: string, options: AdoptOptions) => {
       const { device, objectLabel, objectId, use: usages, label: labels } = options;
       if ((objectLabel === undefined) === (objectId === undefined)) {

@@ -1,5 +1,7 @@
 import type { Command } from "commander";
-import { given, instant, label, whole, words } from "../../parse.ts";
+import { KEY_ALGORITHMS, USAGES } from "@casemate/devices/contract";
+import { ChoiceOption } from "../../choices.ts";
+import { given, instant, label, whole } from "../../parse.ts";
 import type { Session } from "../../session.ts";
 import type { CreateKeyBody, Key, KeyAlgorithm, Usage } from "@casemate/sdk";
 
@@ -18,18 +20,20 @@ interface CreateOptions {
 /** Options that creation and import share. */
 export function describeNewKey(command: Command): Command {
   return command
-    .requiredOption("--algorithm <name>", "rsa-2048, ec-p256, ed25519, aes-256, hmac-sha256, ml-dsa-65, …")
-    .option(
-      "--use <uses>",
-      "sign, encrypt, mac, agree, kem, wrap; comma-separated (default: what the algorithm is for)",
-      words,
+    .argument("<name>", "what to call the key")
+    .addOption(new ChoiceOption("--algorithm <name>", "what kind of key", KEY_ALGORITHMS).makeOptionMandatory())
+    .addOption(
+      new ChoiceOption("--use <uses>", "what it may do, for ever; comma-separated", USAGES, { many: true }).default(
+        undefined,
+        "what the algorithm is for",
+      ),
     )
-    .option("--device <id>", "device to make it in (default: the first that can)")
+    .option("--device <device>", "device to make it in (default: the first that can)")
     .option("--exportable", "allow wrapped export, for ever; plaintext export never is")
-    .option("--label <name=value>", "label, repeatable", label)
+    .option("--label <name=value>", "label; repeatable", label)
     .option("--activate-at <time>", "pre-active until then (ISO 8601 or +90d)", instant("--activate-at"))
     .option("--deactivate-at <time>", "deactivated from then on (ISO 8601 or +90d)", instant("--deactivate-at"))
-    .option("--rotate-every <days>", "rotate by itself", whole("--rotate-every", 1, 36_500))
+    .option("--rotate-every <days>", "rotate by itself, as often", whole("--rotate-every", 1, 36_500))
     .option("--use-limit <count>", "operations allowed per version", whole("--use-limit", 1, Number.MAX_SAFE_INTEGER));
 }
 
@@ -57,14 +61,16 @@ export function printCreated(session: Session, key: Key, verb: string): void {
   });
 }
 
+const EXAMPLE = "\nFor example: casemate key create release --algorithm ec-p256 --use sign --label team=web";
+
 export function defineKeyCreate(command: Command, session: Session): void {
-  describeNewKey(command.command("create <name>").description("make a key inside a device")).action(
-    async (name: string, options: CreateOptions) => {
+  describeNewKey(command.command("create").description("make a key inside a device"))
+    .addHelpText("after", EXAMPLE)
+    .action(async (name: string, options: CreateOptions) => {
       const client = await session.client();
       session.out.progress(`making ${name} …`);
       const key = await client.createKey(newKeyBody(name, options));
       session.out.progress("");
       printCreated(session, key, "created");
-    },
-  );
+    });
 }

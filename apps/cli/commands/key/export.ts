@@ -3,7 +3,8 @@ import type { Session } from "../../session.ts";
 
 export function defineKeyExport(command: Command, session: Session): void {
   command
-    .command("export <name>")
+    .command("export")
+    .argument("<key>", "name of the key")
     .description("always refused: says why, and the lawful ways")
     .action(async (name: string) => {
       const client = await session.client();

@@ -2,6 +2,7 @@ import type { Command } from "commander";
 import { readInput } from "../../files.ts";
 import type { Session } from "../../session.ts";
 import type { WrapScheme } from "@casemate/sdk";
+import { wrapSchemeOption } from "../../schemes.ts";
 import { describeNewKey, newKeyBody, printCreated } from "./create.ts";
 
 type ImportOptions = Parameters<typeof newKeyBody>[1] & {
@@ -13,8 +14,8 @@ type ImportOptions = Parameters<typeof newKeyBody>[1] & {
 /** `key import` and `unwrap` are the same use case under two names. */
 export function defineImport(command: Command, session: Session): void {
   describeNewKey(command)
-    .requiredOption("--wrapping-key <name>", "key of the same device under which the material is wrapped")
-    .option("--scheme <name>", "aes-kw, aes-kwp or rsa-aes-kwp", "aes-kwp")
+    .requiredOption("--wrapping-key <key>", "key of the same device under which the material is wrapped")
+    .addOption(wrapSchemeOption())
     .option("--in <file>", "wrapped key (default: standard input)")
     .action(async (name: string, options: ImportOptions) => {
       const wrapped = await readInput(options.in);
@@ -26,5 +27,5 @@ export function defineImport(command: Command, session: Session): void {
 }
 
 export function defineKeyImport(command: Command, session: Session): void {
-  defineImport(command.command("import <name>").description("bring wrapped key material into a device"), session);
+  defineImport(command.command("import").description("bring wrapped key material into a device"), session);
 }

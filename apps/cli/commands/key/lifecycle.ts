@@ -66,9 +66,10 @@ function report(session: Session, key: Key, sentence: string): void {
 
 function defineMove(command: Command, session: Session, move: Move): void {
   const sub = command
-    .command(`${move.name} <name>`)
+    .command(move.name)
+    .argument("<key>", "name of the key")
     .description(move.summary)
-    .option("--version <number>", "only this version", version);
+    .option("--version <number>", "only this version (default: all)", version);
   if (move.reason) sub.option("--reason <text>", "kept in the audit log");
   sub.action(async (name: string, options: MoveOptions) => {
     const client = await session.client();
@@ -85,7 +86,8 @@ function destroySentence(key: Key): string {
 
 export function defineKeyLifecycle(command: Command, session: Session): void {
   command
-    .command("rotate <name>")
+    .command("rotate")
+    .argument("<key>", "name of the key")
     .description("make a new version and use it from now on")
     .action(async (name: string) => {
       const client = await session.client();
@@ -94,10 +96,11 @@ export function defineKeyLifecycle(command: Command, session: Session): void {
     });
   for (const move of MOVES) defineMove(command, session, move);
   command
-    .command("destroy <name>")
-    .description("destroy after a waiting period (7 days)")
-    .option("--version <number>", "only this version", version)
-    .option("--wait-days <days>", "another waiting period", whole("--wait-days", 1, 365))
+    .command("destroy")
+    .argument("<key>", "name of the key")
+    .description("destroy after a waiting period")
+    .option("--version <number>", "only this version (default: all)", version)
+    .option("--wait-days <days>", "length of the waiting period (default: 7)", whole("--wait-days", 1, 365))
     .option("--now", "at once, without a way back")
     .action(
       async (
@@ -110,9 +113,10 @@ export function defineKeyLifecycle(command: Command, session: Session): void {
       },
     );
   command
-    .command("restore <name>")
+    .command("restore")
+    .argument("<key>", "name of the key")
     .description("call off a destruction that waits")
-    .option("--version <number>", "only this version", version)
+    .option("--version <number>", "only this version (default: all)", version)
     .action(async (name: string, options: { readonly version?: number }) => {
       const client = await session.client();
       const key = await client.restoreKey(name, options);

@@ -1,4 +1,7 @@
 import type { Command } from "commander";
+import { KEY_ALGORITHMS } from "@casemate/devices/contract";
+import { KEY_STATES } from "@casemate/keyring/core/names";
+import { ChoiceOption } from "../../choices.ts";
 import { whole } from "../../parse.ts";
 import type { Session } from "../../session.ts";
 import type { Key, KeyAlgorithm } from "@casemate/sdk";
@@ -18,11 +21,13 @@ export function defineKeyList(command: Command, session: Session): void {
   command
     .command("list")
     .description("all keys that you may see")
-    .option("--device <id>", "only keys in this device")
-    .option("--state <state>", "only keys in this state")
-    .option("--algorithm <name>", "only keys of this algorithm")
+    .option("--device <device>", "only keys in this device")
+    .addOption(new ChoiceOption("--state <state>", "only keys in this state", KEY_STATES))
+    .addOption(
+      new ChoiceOption("--algorithm <name>", "only keys of this algorithm", KEY_ALGORITHMS, { brief: "as for create" }),
+    )
     .option("--prefix <text>", "only names that begin so")
-    .option("--limit <count>", "at most so many", whole("--limit", 1, 1_000_000))
+    .option("--limit <count>", "at most so many (default: all)", whole("--limit", 1, 1_000_000))
     .action(async ({ limit, ...filter }: ListOptions) => {
       const client = await session.client();
       const keys: Key[] = [];
@@ -50,7 +55,8 @@ export function defineKeyList(command: Command, session: Session): void {
     });
 
   command
-    .command("show <name>")
+    .command("show")
+    .argument("<key>", "name of the key")
     .description("everything about one key")
     .action(async (name: string) => {
       const client = await session.client();

@@ -1,4 +1,6 @@
 import type { Command } from "commander";
+import { DATA_KEY_BYTES, type DataKeyBytes } from "@casemate/devices/contract";
+import { ChoiceOption } from "../../choices.ts";
 import { contentOf, readInput, toldOf, writeOutput } from "../../files.ts";
 import { given, whole } from "../../parse.ts";
 import { derOf } from "../../pem.ts";
@@ -27,7 +29,8 @@ function hand<K extends string>(
 
 function defineAgree(command: Command, session: Session): void {
   command
-    .command("agree <name>")
+    .command("agree")
+    .argument("<key>", "name of the key")
     .description("a shared secret with a peer's public key (ECDH, X25519, X448)")
     .requiredOption("--peer <file>", "the peer's public key, PEM or DER")
     .option("--version <number>", "key version (default: the primary)", version)
@@ -42,7 +45,8 @@ function defineAgree(command: Command, session: Session): void {
 
 function defineKem(command: Command, session: Session): void {
   command
-    .command("encapsulate <name>")
+    .command("encapsulate")
+    .argument("<key>", "name of the key")
     .description("a shared secret and its ciphertext (ML-KEM)")
     .requiredOption("--ciphertext <file>", "file for the ciphertext")
     .option("--version <number>", "key version (default: the primary)", version)
@@ -54,7 +58,8 @@ function defineKem(command: Command, session: Session): void {
       hand(session, name, answer, "sharedSecret", options.out);
     });
   command
-    .command("decapsulate <name>")
+    .command("decapsulate")
+    .argument("<key>", "name of the key")
     .description("the shared secret in a ciphertext (ML-KEM)")
     .option("--in <file>", "ciphertext (default: standard input)")
     .option("--version <number>", "key version (default: the primary)", version)
@@ -69,22 +74,24 @@ function defineKem(command: Command, session: Session): void {
 
 interface DataKeysOptions {
   readonly count: number;
-  readonly bytes: 16 | 24 | 32 | 64;
+  readonly bytes: `${DataKeyBytes}`;
   readonly plaintext?: boolean;
   readonly context?: string;
 }
 
 function defineDataKeys(command: Command, session: Session): void {
   command
-    .command("data-keys <name>")
+    .command("data-keys")
+    .argument("<key>", "name of the key")
     .description("fresh data keys for envelope encryption, wrapped under an AES key")
-    .option("--count <number>", "how many", whole("--count", 1, 1000), 1)
-    .option("--bytes <length>", "16, 24, 32 or 64", whole("--bytes", 16, 64), 32)
+    .option("--count <number>", "how many, 1 to 1000", whole("--count", 1, 1000), 1)
+    .addOption(new ChoiceOption("--bytes <length>", "length of each", DATA_KEY_BYTES.map(String), { fallback: "32" }))
     .option("--plaintext", "give the plaintext too")
     .option("--context <text>", "bound in, and needed again to decrypt")
     .action(async (name: string, options: DataKeysOptions) => {
       const client = await session.client();
-      const { count, bytes, plaintext } = options;
+      const { count, plaintext } = options;
+      const bytes = Number(options.bytes) as DataKeyBytes;
       const context = options.context === undefined ? undefined : new TextEncoder().encode(options.context);
       const answer = await client.createDataKeys(name, given({ count, bytes, plaintext, context }));
       session.out.answer(answer, () => {

@@ -11,8 +11,9 @@ interface PublicOptions {
 
 export function defineKeyPublic(command: Command, session: Session): void {
   command
-    .command("public <name>")
+    .command("public")
     .description("the public key, as PEM (SubjectPublicKeyInfo)")
+    .argument("<key>", "name of the key")
     .option("--version <number>", "key version (default: the primary)", whole("--version", 1, 1_000_000))
     .option("--der", "DER instead of PEM")
     .option("--out <file>", "file to write (default: standard output)")

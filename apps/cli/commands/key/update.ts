@@ -25,17 +25,18 @@ function said<T>(value: T | boolean | undefined): T | false | undefined {
 
 export function defineKeyUpdate(command: Command, session: Session): void {
   command
-    .command("update <name>")
+    .command("update")
+    .argument("<key>", "name of the key")
     .description("change labels, dates, rotation and limits")
-    .option("--label <name=value>", "labels, repeatable; they replace the present ones", label)
+    .option("--label <name=value>", "label; repeatable, and all together replace the present ones", label)
     .option("--clear-labels", "take all labels away")
-    .option("--rotate-every <days>", "rotate by itself", whole("--rotate-every", 1, 36_500))
+    .option("--rotate-every <days>", "rotate by itself, as often", whole("--rotate-every", 1, 36_500))
     .option("--no-rotate-every", "no longer rotate by itself")
     .option("--use-limit <count>", "operations allowed per version", whole("--use-limit", 1, Number.MAX_SAFE_INTEGER))
     .option("--no-use-limit", "no limit but the algorithm's own")
-    .option("--activate-at <time>", "pre-active until then", instant("--activate-at"))
+    .option("--activate-at <time>", "pre-active until then (ISO 8601 or +90d)", instant("--activate-at"))
     .option("--no-activate-at", "no activation date")
-    .option("--deactivate-at <time>", "deactivated from then on", instant("--deactivate-at"))
+    .option("--deactivate-at <time>", "deactivated from then on (ISO 8601 or +90d)", instant("--deactivate-at"))
     .option("--no-deactivate-at", "no deactivation date")
     .action(async (name: string, options: UpdateOptions) => {
       const change = given({

@@ -1,4 +1,5 @@
 /** Public keys, key agreement, encapsulation, wrapped and refused exports, data keys, randomness. */
+import { DATA_KEY_BYTES, type DataKeyBytes } from "@casemate/devices/contract";
 import { Type } from "../schema-builder.ts";
 import { base64Of, bytesFrom } from "../base64.ts";
 import { REST_LIMITS as LIMIT } from "../limits.ts";
@@ -172,9 +173,9 @@ const dataKeys = operation({
     {
       count: Type.Optional(Type.Integer({ minimum: 1, maximum: LIMIT.dataKeys, description: "How many, default 1." })),
       bytes: Type.Optional(
-        Type.Unsafe<16 | 24 | 32 | 64>({
+        Type.Unsafe<DataKeyBytes>({
           type: "integer",
-          enum: [16, 24, 32, 64],
+          enum: [...DATA_KEY_BYTES],
           description: "Length of each, default 32.",
         }),
       ),

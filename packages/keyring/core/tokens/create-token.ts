@@ -2,11 +2,11 @@ import { CasemateError } from "@casemate/foundation/errors";
 import { commit, type Core } from "../core.ts";
 import type { Note } from "../guard.ts";
 import { checkWellFormed } from "../text.ts";
-import type { Keyring, Role, TokenView } from "../types.ts";
+import { ROLES } from "../names.ts";
+import type { Keyring, TokenView } from "../types.ts";
 import { tokenToRow, tokenView, type TokenRecord } from "./token-record.ts";
 import { newToken } from "./token-text.ts";
 
-export const ROLES: readonly Role[] = ["admin", "operator", "user", "auditor"];
 const PRINCIPAL = /^[A-Za-z0-9][A-Za-z0-9._@:/+-]{0,127}$/;
 const MAX_NOTE = 256;
 /** Ten years. */

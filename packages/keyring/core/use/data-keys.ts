@@ -1,3 +1,4 @@
+import { DATA_KEY_BYTES } from "@casemate/devices/contract";
 import { CasemateError } from "@casemate/foundation/errors";
 import type { Core } from "../core.ts";
 import type { Keyring } from "../types.ts";
@@ -6,7 +7,7 @@ import { sealHeader } from "./ciphertext.ts";
 import { facet, select } from "./select.ts";
 
 const MAX_CONTEXT = 4096;
-const SIZES: readonly number[] = [16, 24, 32, 64];
+const SIZES: readonly number[] = DATA_KEY_BYTES;
 
 export function dataKeys(core: Core): Keyring["dataKeys"] {
   return (caller, name, request) =>
