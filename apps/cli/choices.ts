@@ -24,7 +24,7 @@ export class ChoiceOption extends Option {
     if (form.fallback !== undefined) this.default(form.fallback);
     const check = (word: string): string => {
       if (form.open === true || values.includes(word)) return word;
-      throw usage(`--${this.name()} takes ${this.many ? "" : "one of "}${values.join(", ")}, not ${word}`);
+      throw usage(`--${this.name()} does not take ${word}`, `It takes: ${values.join(", ")}.`);
     };
     this.argParser<string | string[]>((text, before) =>
       this.many

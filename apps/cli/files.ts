@@ -67,10 +67,10 @@ export function toldOf<T extends object, K extends keyof T>(
   return { ...rest, out: file };
 }
 
-/** Writes to the named file, or to standard output for `-` and for nothing named. Secrets get mode 0600. */
+/** Writes to the named file, or to standard output for `-` and for nothing named, unless a JSON answer goes there. Secrets get mode 0600. */
 export function writeOutput(session: Session, file: string | undefined, bytes: Uint8Array, mode = 0o644): void {
   if (toFile(file)) writeFileSync(file, bytes, { mode });
-  else session.out.bytes(bytes);
+  else if (!session.out.json) session.out.bytes(bytes);
 }
 
 /** The first bytes of a named ordinary file; undefined for anything else. */
@@ -83,6 +83,13 @@ export function startOf(file: string | undefined, length: number): Uint8Array | 
   } finally {
     closeSync(descriptor);
   }
+}
+
+/** The pieces as one, for an answer in JSON. */
+export async function collected(pieces: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
+  const parts: Uint8Array[] = [];
+  for await (const piece of pieces) parts.push(piece);
+  return Buffer.concat(parts);
 }
 
 /**

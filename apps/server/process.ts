@@ -14,8 +14,11 @@ function wrongArguments(error: unknown): boolean {
 try {
   process.exitCode = await run(parseOptions(process.argv.slice(2)));
 } catch (error) {
-  const { message, code, hint, cause } = asCasemateError(error);
-  process.stderr.write(`casemate: ${message} (${code})\n${hint === undefined ? "" : `Hint: ${hint}\n`}`);
+  const { message, code, hint, retryable, details, cause } = asCasemateError(error);
+  const words = `casemate: ${message} (${code})\n${hint === undefined ? "" : `Hint: ${hint}\n`}`;
+  // As the CLI writes it, whose command line this was.
+  const json = `${JSON.stringify({ error: { code, message, hint, retryable, details } }, null, 2)}\n`;
+  process.stderr.write(process.argv.includes("--json") ? json : words);
   if (code === "INTERNAL")
     process.stderr.write(`${cause instanceof Error ? (cause.stack ?? cause.message) : String(cause)}\n`);
   process.exitCode = wrongArguments(error) ? USAGE : FAILED;

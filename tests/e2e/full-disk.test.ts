@@ -11,7 +11,7 @@ import { SmallDisk } from "./small-disk.ts";
 
 /** Uses that fit into pages which already are the log's own. */
 const MOST_USES = 500;
-const HINT = /\(STORAGE_FULL\)\nHint: .*(?:room|space)/;
+const HINT = /STORAGE_FULL[\s\S]*?hint"?: .*(?:room|space)/i;
 /** What is full, what is refused, what to do, what goes on: no file, no code of the system, nothing of how it is kept. */
 const IN_WORDS =
   /^casemate: the disk is full: (?:nothing can be made or changed|what needs an audit record, such as changes and uses of keys, is refused) \(STORAGE_FULL\)\nHint: Free space on the disk of the data directory, then try again\. Listing, .* meanwhile\.\n$/;

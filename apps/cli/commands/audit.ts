@@ -3,6 +3,8 @@ import type { Command } from "commander";
 import type { VerifyLogOptions } from "../audit-verify.ts";
 import { ERROR_CODES } from "@casemate/foundation/errors";
 import { ChoiceOption } from "../choices.ts";
+import { usage } from "../failure.ts";
+import { toFile } from "../files.ts";
 import { given, whole } from "../parse.ts";
 import type { Session } from "../session.ts";
 import type { AuditRecord } from "@casemate/sdk";
@@ -45,9 +47,9 @@ async function list(session: Session, options: ListOptions): Promise<void> {
 async function checkpoint(session: Session, file: string | undefined): Promise<void> {
   const client = await session.client();
   const answer = await client.createAuditCheckpoint();
-  if (file !== undefined) writeFileSync(file, answer.note);
+  if (toFile(file)) writeFileSync(file, answer.note);
   session.out.answer(answer, () => {
-    if (file === undefined) session.out.line(answer.note.trimEnd());
+    if (!toFile(file)) session.out.line(answer.note.trimEnd());
     else session.out.line(`Checkpoint of ${answer.size} records, signed by ${answer.signedBy}, is in ${file}.`);
   });
 }
@@ -59,15 +61,18 @@ interface ProveOptions {
 }
 
 async function prove(session: Session, index: number | undefined, options: ProveOptions): Promise<void> {
+  if ((index === undefined) === (options.since === undefined))
+    throw usage("name a record by its index, or an earlier size by --since, not both");
   const client = await session.client();
   const proof =
     options.since === undefined
       ? await client.getAuditInclusion(given({ index: index ?? 0, size: options.size }))
       : await client.getAuditConsistency(given({ first: options.since, second: options.size }));
-  if (options.out !== undefined) writeFileSync(options.out, `${JSON.stringify(proof, null, 2)}\n`);
+  const { out } = options;
+  if (toFile(out)) writeFileSync(out, `${JSON.stringify(proof, null, 2)}\n`);
   session.out.answer(proof, () => {
-    if (options.out === undefined) session.out.line(JSON.stringify(proof, null, 2));
-    else session.out.line(`The proof is in ${options.out}.`);
+    if (toFile(out)) session.out.line(`The proof is in ${out}.`);
+    else session.out.line(JSON.stringify(proof, null, 2));
   });
 }
 

@@ -4,7 +4,7 @@ import type { CipherScheme } from "@casemate/sdk";
 import type { Command } from "commander";
 import { isEnvelope, open, type Source } from "../envelope.ts";
 import { shown } from "../failure.ts";
-import { readInput, startOf, toFile, toldOf, writeOutput, writePieces } from "../files.ts";
+import { collected, readInput, startOf, toFile, toldOf, writeOutput, writePieces } from "../files.ts";
 import { given, whole } from "../parse.ts";
 import { decryptSchemeOption } from "../schemes.ts";
 import type { Session } from "../session.ts";
@@ -41,6 +41,11 @@ async function decryptEnvelope(session: Session, key: string, source: Source, op
   };
   const pieces = open(source, unwrap);
   session.out.progress("decrypting …");
+  if (session.out.json && !toFile(options.out)) {
+    const plaintext = await collected(pieces);
+    session.out.answer({ key, envelope: true, plaintext }, () => {});
+    return;
+  }
   await writePieces(options.out, pieces, 0o600);
   session.out.progress("");
   if (!toFile(options.out)) return;

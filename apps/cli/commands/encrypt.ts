@@ -4,7 +4,7 @@ import type { CipherScheme } from "@casemate/sdk";
 import type { Command } from "commander";
 import { seal, type Source } from "../envelope.ts";
 import { usage } from "../failure.ts";
-import { readInput, sizeOf, toFile, writeOutput, writePieces } from "../files.ts";
+import { collected, readInput, sizeOf, toFile, writeOutput, writePieces } from "../files.ts";
 import { given, whole } from "../parse.ts";
 import { encryptSchemeOption } from "../schemes.ts";
 import type { Session } from "../session.ts";
@@ -44,7 +44,8 @@ async function encryptEnvelope(
       "Leave them out.",
     );
   }
-  if (options.out === undefined && process.stdout.isTTY) throw usage("name a file for the ciphertext with --out");
+  if (options.out === undefined && !session.out.json && process.stdout.isTTY)
+    throw usage("name a file for the ciphertext with --out");
   const client = await session.client();
   const request = given({ count: 1, bytes: 32 as const, plaintext: true, context: contextOf(options) });
   const { version, keys } = await client.createDataKeys(key, request);
@@ -53,7 +54,13 @@ async function encryptEnvelope(
   const { wrapped, plaintext } = made;
   try {
     session.out.progress(`encrypting ${name} …`);
-    await writePieces(options.out, seal(wrapped, plaintext, source), 0o644);
+    const pieces = seal(wrapped, plaintext, source);
+    if (session.out.json && !toFile(options.out)) {
+      const ciphertext = await collected(pieces);
+      session.out.answer({ key, version, envelope: true, ciphertext }, () => {});
+      return;
+    }
+    await writePieces(options.out, pieces, 0o644);
     session.out.progress("");
   } finally {
     plaintext.fill(0);

@@ -3,6 +3,7 @@ import type { Command } from "commander";
 import { CasemateError } from "@casemate/foundation/errors";
 import { ROLES } from "@casemate/keyring/core/names";
 import { ChoiceOption } from "../choices.ts";
+import { toFile } from "../files.ts";
 import { given, seconds } from "../parse.ts";
 import type { Session } from "../session.ts";
 import type { Token } from "@casemate/sdk";
@@ -53,14 +54,14 @@ export function define(command: Command, session: Session): void {
     .option("--out <file>", "write the token to a file with mode 0600 instead of showing it")
     .action(async (principal: string, options: CreateOptions) => {
       const client = await session.client();
-      const { role: roles, expires: expiresInSeconds, note } = options;
+      const { role: roles, expires: expiresInSeconds, note, out } = options;
       const request = given({ principal, roles, expiresInSeconds, note });
-      const created = await (options.out === undefined
-        ? client.createToken(request)
-        : intoNewFile(options.out, () => client.createToken(request)));
-      session.out.answer(options.out === undefined ? created : { view: created.view, file: options.out }, () => {
-        if (options.out === undefined) session.out.line(created.token);
-        const where = options.out === undefined ? "It is not shown again." : `It is in ${options.out}.`;
+      const created = await (toFile(out)
+        ? intoNewFile(out, () => client.createToken(request))
+        : client.createToken(request));
+      session.out.answer(toFile(out) ? { view: created.view, out } : created, () => {
+        if (!toFile(out)) session.out.line(created.token);
+        const where = toFile(out) ? `It is in ${out}.` : "It is not shown again.";
         session.out.note(`Token ${created.view.id} for ${principal} (${roles.join(", ")}). ${where}`);
       });
     });

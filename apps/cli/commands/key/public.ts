@@ -21,7 +21,7 @@ export function defineKeyPublic(command: Command, session: Session): void {
       const client = await session.client();
       const answer = await client.getPublicKey(name, given({ version: options.version }));
       const bytes = options.der === true ? answer.publicKey : new TextEncoder().encode(answer.pem);
+      writeOutput(session, options.out, bytes);
       if (session.out.json) session.out.answer({ name, ...answer }, () => {});
-      else writeOutput(session, options.out, bytes);
     });
 }
