@@ -10,7 +10,7 @@ export function absentDevice(id: string, driver: string, why: CasemateError, kno
   const refuse = (): Promise<never> =>
     Promise.reject(
       new CasemateError("DEVICE_ABSENT", `device ${id} is not there: ${why.message}`, {
-        hint: `${why.hint ?? "Bring it back"}; the server tries again by itself`,
+        hint: `${why.hint ?? "Bring it back."} The server tries again by itself.`,
         cause: why,
       }),
     );

@@ -124,7 +124,7 @@ export function createChannel(socket: Duplex, onBroken: (error: CasemateError) =
       onBroken(
         new CasemateError("DEVICE_RESTARTED", "the device's process broke the channel's format and was ended", {
           cause,
-          hint: "try again; if it happens again, the log has the details",
+          hint: "Try again; if it happens again, the log has the details.",
         }),
       );
     }

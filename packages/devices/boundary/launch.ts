@@ -113,7 +113,7 @@ export async function launchPrepared(options: LaunchOptions, boot: string): Prom
   const exited = watchExit(child).then((exit) => {
     channel.close(
       new CasemateError("DEVICE_RESTARTED", `the device's process ended (${describeExit(exit.code, exit.signal)})`, {
-        hint: "try again",
+        hint: "Try again.",
       }),
     );
     return exit;

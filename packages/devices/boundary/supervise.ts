@@ -56,7 +56,7 @@ export async function superviseBoundary(options: SuperviseOptions): Promise<Supe
         if (++failed < MAX_FAILED_STARTS && !stopping.signal.aborted) continue;
         throw new CasemateError("DEVICE_ABSENT", `the device's process failed to start ${failed} times in a row`, {
           cause,
-          hint: "see the log for the reason, then restart the server",
+          hint: "See the log for the reason, then restart the server.",
         });
       }
     }

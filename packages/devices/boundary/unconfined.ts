@@ -71,7 +71,7 @@ export async function launchUnconfined(options: UnconfinedOptions): Promise<Unco
     const reason = new CasemateError(
       "DEVICE_RESTARTED",
       `the device's process ended (${describeExit(exit.code, exit.signal)})`,
-      { hint: "try again" },
+      { hint: "Try again." },
     );
     for (const channel of channels) channel.close(reason);
     return exit;

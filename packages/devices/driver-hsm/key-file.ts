@@ -39,10 +39,13 @@ export function openKeyFile(id: string, root: RootOptions, stateExists: boolean)
     if (made) unlinkSync(path);
   };
   try {
-    const { mode, size } = fstatSync(descriptor);
+    const found = fstatSync(descriptor);
+    const { mode, size } = found;
+    if (!found.isFile())
+      throw new CasemateError("CONFIG_INVALID", `the key file ${path} is no ordinary file`, { hint: ODD });
     if ((mode & 0o077) !== 0)
       throw new CasemateError("CONFIG_INVALID", `the key file ${path} is open to other users`, {
-        hint: `chmod 600 ${path}; whoever could read it before may have the root key`,
+        hint: `Run \`chmod 600 ${path}\`. Whoever could read it before may have the root key.`,
       });
     if (size === 0 && needed) throw lost(id, path, "is empty");
     // Room for what the guest will write: it cannot say well what a full disk is.
@@ -83,6 +86,18 @@ function lost(id: string, path: string, how: string): CasemateError {
   );
 }
 
+const ODD = "Move what is there away, and put the key file itself in its place, mode 0600.";
+const RIGHTS = "Check owner and mode of the file and of its directories.";
+/** What to do about an odd key file, by errno. */
+const REMEDIES: ReadonlyMap<string, string> = new Map([
+  ["ELOOP", `A symbolic link is there, and links are not followed. ${ODD}`],
+  ["EISDIR", `A directory is there. ${ODD}`],
+  ["ENXIO", ODD],
+  ["EACCES", RIGHTS],
+  ["EPERM", RIGHTS],
+  ["EROFS", "Its file system is read-only: mount it writable, because the device keeps a counter in the file."],
+]);
+
 const FULL: ReadonlySet<string> = new Set(["ENOSPC", "EDQUOT"]);
 
 function unusable(path: string, error: unknown): CasemateError {
@@ -96,6 +111,6 @@ function unusable(path: string, error: unknown): CasemateError {
   return new CasemateError(
     "CONFIG_INVALID",
     `the key file ${path} cannot be opened for reading and writing${code === "" ? "" : ` (${code})`}`,
-    { hint: "check its path, owner and mode", cause: error },
+    { hint: REMEDIES.get(code) ?? "Check its path, owner and mode.", cause: error },
   );
 }

@@ -13,7 +13,7 @@ export function findAddon(given: string | undefined): string {
   if (given !== undefined) {
     if (existsSync(join(given, "package.json"))) return given;
     throw new CasemateError("CONFIG_INVALID", `there is no pkcs11js package in ${given}`, {
-      hint: `name the directory that holds pkcs11js's package.json; there is one after \`${INSTALL}\``,
+      hint: `Name the directory that holds pkcs11js's package.json; there is one after \`${INSTALL}\`.`,
     });
   }
   try {
@@ -21,7 +21,7 @@ export function findAddon(given: string | undefined): string {
   } catch (cause) {
     throw new CasemateError("CONFIG_INVALID", "real HSMs need the npm package pkcs11js, which is not installed", {
       cause,
-      hint: `install it beside Casemate with \`${INSTALL}\` (it is compiled: a C++ compiler, make and Python are needed), or name its directory by --addon`,
+      hint: `Install it beside Casemate with \`${INSTALL}\` (it is compiled: a C++ compiler, make and Python are needed), or name its directory by --addon.`,
     });
   }
 }

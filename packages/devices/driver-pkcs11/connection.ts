@@ -159,10 +159,10 @@ export class Connection {
       const { message, cause, hint } = this.#absent();
       throw new CasemateError("DEVICE_ABSENT", `there is nothing to lock: ${message}`, {
         ...(cause === undefined ? {} : { cause }),
-        hint: `${hint}; when it comes back it stays locked until somebody unlocks it`,
+        hint: `${hint} When it comes back it stays locked until somebody unlocks it.`,
       });
     }
-    const reason = new CasemateError("DEVICE_LOCKED", "the token was locked", { hint: "unlock it with its PIN" });
+    const reason = new CasemateError("DEVICE_LOCKED", "the token was locked", { hint: "Unlock it with its PIN." });
     this.#end(this.#state.host.process, reason);
     await this.#lockable().catch(() => undefined);
   }
@@ -212,7 +212,7 @@ export class Connection {
     const cause = "reason" in this.#state ? this.#state.reason : undefined;
     return new CasemateError("DEVICE_ABSENT", `the token cannot be reached: ${cause?.message ?? "still connecting"}`, {
       ...(cause === undefined ? {} : { cause }),
-      hint: `${cause?.hint === undefined ? "" : `${cause.hint}; `}Casemate keeps trying`,
+      hint: `${cause?.hint === undefined ? "" : `${cause.hint} `}Casemate keeps trying.`,
     });
   }
 
@@ -264,7 +264,7 @@ export class Connection {
       onStall: (error) => {
         this.#timeouts++;
         this.#ended(process);
-        process.kill(new CasemateError("DEVICE_RESTARTED", error.message, { hint: "try again" }));
+        process.kill(new CasemateError("DEVICE_RESTARTED", error.message, { hint: "Try again." }));
       },
       onFailure: (error) => {
         if (isCasemateError(error) && LOST.has(error.code)) this.#lose(process, error);

@@ -109,5 +109,5 @@ export function createLanes(host: UnconfinedProcess, { onStall, onFailure }: Lan
 
 const timeout = (limitMs: number): CasemateError =>
   new CasemateError("TIMEOUT", `the PKCS#11 module did not answer within ${limitMs} ms; its process was replaced`, {
-    hint: "try again; when it happens again, the network to the HSM or its maker's log may say why",
+    hint: "Try again; when it happens again, the network to the HSM or its maker's log may say why.",
   });

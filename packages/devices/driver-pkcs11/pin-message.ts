@@ -78,7 +78,7 @@ export function createPinReceiver(): PinReceiver {
       waiting = undefined;
       if (asked === undefined || Buffer.compare(asked.raw, challenge) !== 0)
         throw new CasemateError("BAD_REQUEST", "the unlock message answers no waiting challenge", {
-          hint: "ask for a new challenge",
+          hint: "Ask for a new challenge.",
         });
       if (sealed.length < TAG_BYTES) throw new CasemateError("BAD_REQUEST", "the unlock message is too short");
       try {

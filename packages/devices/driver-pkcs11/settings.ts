@@ -62,7 +62,7 @@ function readPin(id: string, path: string): SecretBytes {
   } catch (cause) {
     throw new CasemateError("CONFIG_INVALID", `device ${id}: the PIN file ${path} cannot be read`, {
       cause,
-      hint: "check its path and owner",
+      hint: "Check its path and owner.",
     });
   }
   try {

@@ -259,7 +259,7 @@ export class Lifecycle {
     if (root === undefined) {
       this.#delay();
       throw new CasemateError("PIN_WRONG", "the passphrase is wrong", {
-        hint: `${MAX_TRIES - this.#tries} tries are left`,
+        hint: `${MAX_TRIES - this.#tries} tries are left.`,
         details: { triesLeft: MAX_TRIES - this.#tries },
       });
     }

@@ -221,13 +221,13 @@ function refuseRoute(services: Services, request: FastifyRequest, reply: Fastify
   const methods = allowedMethods(path);
   if (methods.length === 0) {
     const error = new CasemateError("NOT_FOUND", `there is no route ${request.method} ${path.slice(0, 200)}`, {
-      hint: "GET /v1/openapi.json lists the routes",
+      hint: "GET /v1/openapi.json lists the routes.",
     });
     return sendProblem(services, request, reply, error);
   }
   reply.header("allow", methods.join(", "));
   const error = new CasemateError("NOT_SUPPORTED", `this path takes ${methods.join(" and ")}, not ${request.method}`, {
-    hint: "GET /v1/openapi.json lists the routes with their methods",
+    hint: "GET /v1/openapi.json lists the routes with their methods.",
   });
   return sendProblem(services, request, reply, error, 405);
 }
@@ -247,7 +247,7 @@ function addPlainRoutes(app: FastifyInstance, services: Services, connections: (
       // Scrapers may add parameters of their own to /metrics.
       if (access !== "metrics" && Object.keys(request.query as object).length > 0) {
         throw new CasemateError("BAD_REQUEST", "query: this route takes no parameters", {
-          hint: "send the path without a question mark",
+          hint: "Send the path without a question mark.",
         });
       }
       return send(services, context, reply, 200, type, body(context));

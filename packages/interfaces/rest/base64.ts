@@ -24,7 +24,7 @@ export function bytesFrom(text: string, field: string, limit: number, at?: numbe
   }
   const where = nameOf(field, at);
   throw new CasemateError("BAD_REQUEST", `${where} is not padded base64 (RFC 4648 §4)`, {
-    hint: "encode the bytes with the alphabet A-Z a-z 0-9 + / and = padding, without line breaks",
+    hint: "Encode the bytes with the alphabet A-Z a-z 0-9 + / and = padding, without line breaks.",
     details: { field: where },
   });
 }
@@ -32,7 +32,7 @@ export function bytesFrom(text: string, field: string, limit: number, at?: numbe
 export function tooLarge(size: number, field: string, limit: number, at?: number): CasemateError {
   const where = nameOf(field, at);
   return new CasemateError("TOO_LARGE", `${where} has ${size} bytes, the limit is ${limit}`, {
-    hint: "send less; large messages are signed by a digest of them (kind=digest), large data is encrypted under a data key",
+    hint: "Send less; large messages are signed by a digest of them (kind=digest), large data is encrypted under a data key.",
     details: { field: where, limit },
   });
 }

@@ -64,7 +64,7 @@ export function checkHost(connection: Connection, host: string | undefined): voi
   if (!connection.door.loopbackHostOnly || (host !== undefined && host === connection.goodHost)) return;
   if (host === undefined || !LOOPBACK_HOST.test(host)) {
     throw new CasemateError("FORBIDDEN", "the Host header does not name this machine's loopback address", {
-      hint: "use http://localhost, http://127.0.0.1 or http://[::1]; other names need a TLS listener",
+      hint: "Use http://localhost, http://127.0.0.1 or http://[::1]; other names need a TLS listener.",
     });
   }
   connection.goodHost = host;
@@ -108,7 +108,7 @@ export class Authenticator {
     throw new CasemateError(
       "UNAUTHENTICATED",
       header === undefined ? "no token was given" : "the Authorization header is not `Bearer TOKEN`",
-      { hint: "send the header `Authorization: Bearer TOKEN`; the first run writes a token to admin.token" },
+      { hint: "Send the header `Authorization: Bearer TOKEN`; the first run writes a token to admin.token." },
     );
   }
 
@@ -116,7 +116,7 @@ export class Authenticator {
   admit(connection: Connection, token: string): void {
     if (this.#throttle.allows(connection.source, token)) return;
     throw new CasemateError("RATE_LIMITED", "too many requests with bad tokens came from there", {
-      hint: "wait a second; check the token",
+      hint: "Wait a second; check the token.",
     });
   }
 

@@ -261,7 +261,7 @@ test("TLS that is spoken to the port of plain HTTP is answered by what clients t
         "refused: TLS was spoken to a port of plain HTTP",
         {
           source: "rest/loopback/127.0.0.1",
-          hint: "use an address that begins with http://, or let the server listen with TLS",
+          hint: "Use an address that begins with http://, or let the server listen with TLS.",
         },
       ],
     ],

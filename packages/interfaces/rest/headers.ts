@@ -18,12 +18,12 @@ const CONTINUE = /^100-continue$/i;
 export function checkHeaders({ rawHeaders, headers, httpVersionMajor, httpVersionMinor }: IncomingMessage): void {
   if (httpVersionMajor !== 1) {
     throw new CasemateError("BAD_REQUEST", "the request line names another HTTP than 1.1", {
-      hint: "HTTP/1.1 is spoken here, and HTTP/1.0",
+      hint: "HTTP/1.1 is spoken here, and HTTP/1.0.",
     });
   }
   if (headers.host === undefined && httpVersionMinor > 0) {
     throw new CasemateError("BAD_REQUEST", "the Host header is missing", {
-      hint: "HTTP/1.1 has it in every request: the name and port that the request is for",
+      hint: "HTTP/1.1 has it in every request: the name and port that the request is for.",
     });
   }
   if (headers.expect !== undefined && !CONTINUE.test(headers.expect)) {
@@ -38,7 +38,7 @@ export function checkHeaders({ rawHeaders, headers, httpVersionMajor, httpVersio
     if (raw !== name && raw.toLowerCase() !== name) continue;
     if ((seen & (1 << index)) !== 0) {
       throw new CasemateError("BAD_REQUEST", `the header ${SHOWN[index]} is given twice`, {
-        hint: "send it once: which of them counts is not the same for every program on the way",
+        hint: "Send it once: which of them counts is not the same for every program on the way.",
       });
     }
     seen |= 1 << index;
@@ -55,7 +55,7 @@ export function checkUnusual({ method, url = "", headers }: IncomingMessage): vo
   // RFC 9112 §3.2.2: the target's name counts, not Host. Where both say the same, it does not matter who reads which.
   if (authority !== undefined && authority.toLowerCase() !== headers.host?.toLowerCase()) {
     throw new CasemateError("BAD_REQUEST", "the request line names another host than the header Host", {
-      hint: "send the path alone in the request line, such as GET /v1/keys",
+      hint: "Send the path alone in the request line, such as GET /v1/keys.",
     });
   }
   const coding = headers["transfer-encoding"];
@@ -64,7 +64,7 @@ export function checkUnusual({ method, url = "", headers }: IncomingMessage): vo
   if (method === "GET" || method === "HEAD") {
     if (coding === undefined && Number(headers["content-length"] ?? 0) === 0) return;
     throw new CasemateError("BAD_REQUEST", `${method} takes no body`, {
-      hint: "parameters of a GET stand in the query",
+      hint: "Parameters of a GET stand in the query.",
     });
   }
   if (headers["if-match"] !== undefined || headers["if-unmodified-since"] !== undefined) {

@@ -22,7 +22,7 @@ export interface IdempotentRequest {
 export function checkIdempotencyKey(key: string): void {
   if (KEY.test(key)) return;
   throw new CasemateError("BAD_REQUEST", "the Idempotency-Key is not 1 to 128 visible ASCII characters", {
-    hint: "send a random UUID, the same one for every retry of the same call",
+    hint: "Send a random UUID, the same one for every retry of the same call.",
   });
 }
 
@@ -55,13 +55,13 @@ export class IdempotentCalls {
     if (entry !== undefined && entry.at >= now - IDEMPOTENCY_WINDOW_MS) {
       if (!equalBytes(entry.fingerprint, fingerprint)) {
         throw new CasemateError("IDEMPOTENCY_MISMATCH", "this Idempotency-Key was used for another request", {
-          hint: "use a new key for a new request",
+          hint: "Use a new key for a new request.",
         });
       }
       if (entry.sealed !== undefined) return { kind: "replay", answer: sealed.open(entry.sealed) };
       if (entry.run === this.#run) {
         throw new CasemateError("CONFLICT", "the first call with this Idempotency-Key is still under way", {
-          hint: "try again in a moment",
+          hint: "Try again in a moment.",
         });
       }
     }

@@ -35,7 +35,7 @@ function members(value: unknown, depth: number): number {
   if (typeof value !== "object" || value === null) return 0;
   if (depth === MAX_DEPTH) {
     throw new CasemateError("BAD_REQUEST", `the body is nested deeper than ${MAX_DEPTH} levels`, {
-      hint: "no body that is understood here is nested deeper than a few levels: GET /v1/openapi.json describes them",
+      hint: "No body that is understood here is nested deeper than a few levels: GET /v1/openapi.json describes them.",
     });
   }
   let count = 0;

@@ -56,10 +56,10 @@ export function isLoopback(host: string): boolean {
 
 /** What to do about an address that cannot be had. */
 const LISTEN_HINTS: ReadonlyMap<string, string> = new Map([
-  ["EADDRINUSE", "another program uses it: choose another one with --listen HOST:PORT; port 0 takes a free one"],
-  ["EACCES", "this account may not use that port: choose one above 1023 with --listen HOST:PORT"],
-  ["EADDRNOTAVAIL", "this machine has no such address: name one of its own with --listen HOST:PORT"],
-  ["ENOTFOUND", "the name is not known here: name an address of this machine with --listen HOST:PORT"],
+  ["EADDRINUSE", "Another program uses it: choose another one with --listen HOST:PORT; port 0 takes a free one."],
+  ["EACCES", "This account may not use that port: choose one above 1023 with --listen HOST:PORT."],
+  ["EADDRNOTAVAIL", "This machine has no such address: name one of its own with --listen HOST:PORT."],
+  ["ENOTFOUND", "The name is not known here: name an address of this machine with --listen HOST:PORT."],
 ]);
 
 /** They mean every interface: no client can name them. */
@@ -102,7 +102,7 @@ export class Listeners {
     const loopback = isLoopback(host);
     if (tls === undefined && !loopback) {
       throw new CasemateError("CONFIG_INVALID", `plain HTTP on ${host} would send tokens unencrypted`, {
-        hint: "listen on localhost, or give a certificate and key (or let one be made) for TLS",
+        hint: "Listen on localhost, or give a certificate and key (or let one be made) for TLS.",
       });
     }
     const door: Door = {
@@ -157,7 +157,7 @@ export class Listeners {
       }) as unknown as Server;
     } catch (cause) {
       throw new CasemateError("CONFIG_INVALID", "the TLS certificate and key cannot be used", {
-        hint: "give PEM files, and the key that belongs to the certificate",
+        hint: "Give PEM files, and the key that belongs to the certificate.",
         cause,
       });
     }
@@ -185,7 +185,7 @@ export class Listeners {
   ): Promise<void> {
     await new Promise<void>((resolve, reject) => {
       const failed = (cause: NodeJS.ErrnoException): void => {
-        const hint = LISTEN_HINTS.get(cause.code ?? "") ?? "see the cause in the log";
+        const hint = LISTEN_HINTS.get(cause.code ?? "") ?? "See the cause in the log.";
         reject(new CasemateError("CONFIG_INVALID", `cannot listen on ${shown}: ${cause.message}`, { cause, hint }));
       };
       server.once("error", failed);

@@ -38,7 +38,7 @@ export function understood(
   const body = validator.body(received.body);
   if (operation.octets !== undefined && hasFields(query)) {
     throw new CasemateError("BAD_REQUEST", "query: options of a JSON body belong into the body", {
-      hint: `only a body of ${OCTETS} takes its options from the query`,
+      hint: `Only a body of ${OCTETS} takes its options from the query.`,
     });
   }
   return { params, query, accept, body };

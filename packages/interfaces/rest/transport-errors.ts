@@ -44,7 +44,7 @@ const ROWS: ReadonlyMap<string, Row> = new Map<string, Row>([
       code: "TOO_LARGE",
       status: 413,
       message: `the body is larger than ${REST_LIMITS.bodyBytes} bytes`,
-      hint: `one message, plaintext or ciphertext may have ${REST_LIMITS.inputBytes} bytes: sign larger messages by a digest, encrypt larger data under a data key`,
+      hint: `One message, plaintext or ciphertext may have ${REST_LIMITS.inputBytes} bytes: sign larger messages by a digest, encrypt larger data under a data key.`,
     },
   ],
   [
@@ -62,7 +62,7 @@ const ROWS: ReadonlyMap<string, Row> = new Map<string, Row>([
       code: "BAD_REQUEST",
       status: 415,
       message: "JSON is UTF-8, and the content type names another character set",
-      hint: "send the header Content-Type: application/json, and the body in UTF-8",
+      hint: "Send the header Content-Type: application/json, and the body in UTF-8.",
     },
   ],
   [
@@ -71,7 +71,7 @@ const ROWS: ReadonlyMap<string, Row> = new Map<string, Row>([
       code: "BAD_REQUEST",
       status: 415,
       message: "the body must be sent as it is: no Content-Encoding is understood",
-      hint: "leave out the header Content-Encoding, and do not compress the body",
+      hint: "Leave out the header Content-Encoding, and do not compress the body.",
     },
   ],
   [
@@ -80,7 +80,7 @@ const ROWS: ReadonlyMap<string, Row> = new Map<string, Row>([
       code: "NOT_SUPPORTED",
       status: 501,
       message: "chunked is the only Transfer-Encoding that is understood",
-      hint: "send the body as it is, with its Content-Length or in chunks",
+      hint: "Send the body as it is, with its Content-Length or in chunks.",
     },
   ],
   [
@@ -89,7 +89,7 @@ const ROWS: ReadonlyMap<string, Row> = new Map<string, Row>([
       code: "NOT_SUPPORTED",
       status: 412,
       message: "nothing here has an ETag: If-Match and If-Unmodified-Since cannot be met",
-      hint: "leave them out; whether a key is in the state that a change needs is looked at with the change",
+      hint: "Leave them out; whether a key is in the state that a change needs is looked at with the change.",
     },
   ],
   [
@@ -98,7 +98,7 @@ const ROWS: ReadonlyMap<string, Row> = new Map<string, Row>([
       code: "BAD_REQUEST",
       status: 417,
       message: "the Expect header asks for what is not spoken here",
-      hint: "leave it out; 100-continue is the only expectation that is understood",
+      hint: "Leave it out; 100-continue is the only expectation that is understood.",
     },
   ],
   [
@@ -111,7 +111,7 @@ const ROWS: ReadonlyMap<string, Row> = new Map<string, Row>([
       code: "BAD_REQUEST",
       status: 400,
       message: "the body is not as long as Content-Length says",
-      hint: "count bytes, not characters",
+      hint: "Count bytes, not characters.",
     },
   ],
   [
@@ -120,7 +120,7 @@ const ROWS: ReadonlyMap<string, Row> = new Map<string, Row>([
       code: "BAD_REQUEST",
       status: 400,
       message: "the path is not a valid URL path",
-      hint: "a percent sign stands before two hexadecimal digits, and what they encode is UTF-8",
+      hint: "A percent sign stands before two hexadecimal digits, and what they encode is UTF-8.",
     },
   ],
   [
@@ -142,7 +142,7 @@ const ROWS: ReadonlyMap<string, Row> = new Map<string, Row>([
       code: "TOO_LARGE",
       status: 431,
       message: `the headers are more than ${CONNECTION_LIMITS.headers}, or with the request line larger than ${REST_LIMITS.headerBytes} bytes`,
-      hint: "send fewer of them; none but Authorization, Host and those of the body are needed",
+      hint: "Send fewer of them; none but Authorization, Host and those of the body are needed.",
     },
   ],
   [
@@ -151,7 +151,7 @@ const ROWS: ReadonlyMap<string, Row> = new Map<string, Row>([
       code: "TIMEOUT",
       status: 408,
       message: "the request did not come within the time limit",
-      hint: "send headers and body without a pause",
+      hint: "Send headers and body without a pause.",
     },
   ],
   [
@@ -160,7 +160,7 @@ const ROWS: ReadonlyMap<string, Row> = new Map<string, Row>([
       code: "BAD_REQUEST",
       status: 400,
       message: "the connection ended before the request did",
-      hint: "send headers and body whole: Content-Length counts bytes, and chunks end with an empty one",
+      hint: "Send headers and body whole: Content-Length counts bytes, and chunks end with an empty one.",
     },
   ],
   ["ECONNRESET", { code: "BAD_REQUEST", status: 400, message: "the client went away" }],
@@ -192,7 +192,7 @@ const ROWS: ReadonlyMap<string, Row> = new Map<string, Row>([
       code: "BAD_REQUEST",
       status: 400,
       message: "TLS was spoken to a port of plain HTTP",
-      hint: "use an address that begins with http://, or let the server listen with TLS",
+      hint: "Use an address that begins with http://, or let the server listen with TLS.",
     },
   ],
 ]);

@@ -28,7 +28,7 @@ function compiled(schema: TSchema, part: string): Check {
       return (
         tooManyBytes(schema, errors, value) ??
         new CasemateError("BAD_REQUEST", `${part}: ${explained(schema, errors)}`, {
-          hint: "GET /v1/openapi.json describes every field and its limits",
+          hint: "GET /v1/openapi.json describes every field and its limits.",
         })
       );
     },
@@ -137,7 +137,7 @@ function readQuery(schema: TObject, query: Values): Values {
   for (const [name, value] of Object.entries(query)) {
     if (Array.isArray(value)) {
       throw new CasemateError("BAD_REQUEST", `query: "${shown(name)}" is given twice`, {
-        hint: "send it once: which of them counts is not the same for every program on the way",
+        hint: "Send it once: which of them counts is not the same for every program on the way.",
       });
     }
     const wanted = Object.hasOwn(schema.properties, name)

@@ -179,7 +179,7 @@ export function loadAddon(directory: string): Addon {
   } catch (cause) {
     throw new CasemateError("CONFIG_INVALID", `pkcs11js in ${directory} cannot be loaded: ${message(cause)}`, {
       cause,
-      hint: `install it again with its build step: \`${INSTALL}\``,
+      hint: `Install it again with its build step: \`${INSTALL}\`.`,
     });
   }
   return {
@@ -196,7 +196,7 @@ export function loadAddon(directory: string): Addon {
       } catch (cause) {
         throw new CasemateError("CONFIG_INVALID", `${path} is not a PKCS#11 module: ${message(cause)}`, {
           cause,
-          hint: "give the library that the HSM's maker calls its PKCS#11 or Cryptoki module",
+          hint: "Give the library that the HSM's maker calls its PKCS#11 or Cryptoki module.",
         });
       }
       return translated(module);

@@ -28,7 +28,7 @@ function checkFile(path: string): void {
   } catch (cause) {
     throw new CasemateError("CONFIG_INVALID", `the PKCS#11 module ${path} is not there or cannot be read`, {
       cause,
-      hint: "install the HSM maker's client package, or correct the path",
+      hint: "Install the HSM maker's client package, or correct the path.",
     });
   }
 }
@@ -45,7 +45,7 @@ function initialize(cryptoki: Cryptoki): boolean {
       throw new CasemateError("DEVICE_ABSENT", `the module does not start: ${(error as ModuleError).message}`, {
         cause,
         details,
-        hint: "check its configuration file, the variables that the server passes on to it, and that its HSM is connected",
+        hint: "Check its configuration file, the variables that the server passes on to it, and that its HSM is connected.",
       });
     }
     if (!hasRv(error, CKR.CANT_LOCK, CKR.ARGUMENTS_BAD, CKR.NEED_TO_CREATE_THREADS)) throw error;
@@ -67,7 +67,7 @@ function findToken(cryptoki: Cryptoki, label: string): { readonly slot: Handle; 
   const [found, twin] = tokens.filter(({ info }) => trimmed(info.label) === label);
   if (twin !== undefined)
     throw new CasemateError("CONFIG_INVALID", `the module has several tokens labelled ${label}`, {
-      hint: "give each token a label of its own",
+      hint: "Give each token a label of its own.",
     });
   if (found !== undefined) return found;
   const there = tokens.map(({ info }) => trimmed(info.label)).join(", ");

@@ -126,7 +126,7 @@ export function createKeyStore(lane: Lane): KeyStore {
       if (handle === undefined) throw new CasemateError("NOT_FOUND", "the token holds no such key");
       if (other !== undefined)
         throw new CasemateError("CONFLICT", "several keys of the token have this id and label", {
-          hint: "give them different ids with the token's own tools",
+          hint: "Give them different ids with the token's own tools.",
         });
       const { attributes, keyType, algorithm } = describe(lane, open, handle);
       return {
@@ -223,7 +223,7 @@ function findPublicHalf(lane: Lane, session: Handle, key: Key): PublicHalf {
   const spki = own ?? spkiOf(lane, session, key.handle, algorithm) ?? fromCertificate(lane, session, key);
   if (spki === undefined)
     throw new CasemateError("NOT_FOUND", "the token holds no public half of this key, nor a certificate with it", {
-      hint: "write the public key or the certificate to the token, with the same CKA_ID",
+      hint: "Write the public key or the certificate to the token, with the same CKA_ID.",
     });
   const handle = object === undefined || own === undefined ? importPublic(lane, session, algorithm, spki, {}) : object;
   return { handle, spki, modulus: modulusOf(spki) };

@@ -135,7 +135,7 @@ const adoptKey = operation({
   handle: ({ body }) => {
     if ((body.label === undefined) === (body.id === undefined)) {
       throw new CasemateError("BAD_REQUEST", "name the key in the device by either label or id", {
-        hint: "GET /v1/devices/{id}/objects lists labels and ids",
+        hint: "GET /v1/devices/{id}/objects lists labels and ids.",
       });
     }
     return async (keyring, caller) => keyJson(await keyring.adoptKey(caller, body));

@@ -225,7 +225,7 @@ export class Checkpointer {
     const signer = this.#signer;
     if (signer === undefined) {
       throw new CasemateError("UNAVAILABLE", "no device signs the audit log at present", {
-        hint: "unlock or add a device that can sign with Ed25519; where one was zeroized, restarting the server makes it a new one",
+        hint: "Unlock or add a device that can sign with Ed25519; where one was zeroized, restarting the server makes it a new one.",
       });
     }
     try {
@@ -345,7 +345,7 @@ function readStored(bytes: Buffer): Checkpoint {
     return { note, size: body.size, rootHash: toHex(body.root), signedBy: signatures[0]?.name ?? "" };
   } catch (cause) {
     throw new CasemateError("TAMPER_DETECTED", "audit log: the newest checkpoint cannot be read", {
-      hint: "run `casemate audit verify`; older checkpoints are kept beside it",
+      hint: "Run `casemate audit verify`; older checkpoints are kept beside it.",
       cause,
     });
   }

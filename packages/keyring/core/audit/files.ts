@@ -118,7 +118,7 @@ function presentFiles(files: AuditFiles, present: () => boolean): AuditFiles {
     const [result] = await Promise.allSettled([work]);
     if (!present())
       throw new CasemateError("STORAGE_FAILED", "the data directory was moved or removed under the running server", {
-        hint: "put it back to its old place, or stop the server and start it with --data at the new one; nothing that was acknowledged is lost as long as the directory is kept",
+        hint: "Put it back to its old place, or stop the server and start it with --data at the new one; nothing that was acknowledged is lost as long as the directory is kept.",
         ...(result.status === "rejected" ? { cause: result.reason } : {}),
       });
     if (result.status === "rejected") throw result.reason;

@@ -24,7 +24,7 @@ export interface CheckpointBody {
 
 function invalid(what: string): CasemateError {
   return new CasemateError("DECODE_INVALID", `checkpoint: ${what}`, {
-    hint: "give the note as it was kept, with its last line break",
+    hint: "Give the note as it was kept, with its last line break.",
   });
 }
 
@@ -141,14 +141,14 @@ export function verifyNote(note: string, keys: readonly NoteKey[]): readonly str
     if (key === undefined) continue;
     if (!ed25519Verify(key, text, signature)) {
       throw new CasemateError("TAMPER_DETECTED", `the signature of ${name} on the checkpoint is wrong`, {
-        hint: "the checkpoint was changed; compare with a copy kept elsewhere",
+        hint: "The checkpoint was changed; compare with a copy kept elsewhere.",
       });
     }
     signedBy.push(name);
   }
   if (signedBy.length === 0) {
     throw new CasemateError("TAMPER_DETECTED", "the checkpoint is not signed by a known key", {
-      hint: "give the public key of the device that signed it",
+      hint: "Give the public key of the device that signed it.",
     });
   }
   return signedBy;

@@ -132,7 +132,7 @@ class AuditLogInDirectory implements FileAuditLog {
     this.#requireSize(size);
     if (!Number.isSafeInteger(index) || index < 0 || index >= size) {
       throw new CasemateError("NOT_FOUND", `there is no record ${index} among the first ${size}`, {
-        hint: "indexes begin with 0",
+        hint: "Indexes begin with 0.",
       });
     }
     const { tree } = this.#recovered;
@@ -148,7 +148,7 @@ class AuditLogInDirectory implements FileAuditLog {
     this.#requireSize(second);
     if (!Number.isSafeInteger(first) || first < 1 || first > second) {
       throw new CasemateError("BAD_REQUEST", `the older size must be 1 to ${second}`, {
-        hint: "take both sizes from checkpoints",
+        hint: "Take both sizes from checkpoints.",
       });
     }
     const { tree } = this.#recovered;
@@ -159,7 +159,7 @@ class AuditLogInDirectory implements FileAuditLog {
   #requireSize(size: number): void {
     if (!Number.isSafeInteger(size) || size < 1 || size > this.head.size) {
       throw new CasemateError("BAD_REQUEST", `the log has ${this.head.size} records; it never had ${size}`, {
-        hint: "take the size from a checkpoint of this log",
+        hint: "Take the size from a checkpoint of this log.",
       });
     }
   }

@@ -56,7 +56,7 @@ function decodeCursor(text: string): Cursor {
 
 function badCursor(): CasemateError {
   return new CasemateError("BAD_REQUEST", "the cursor is not one that this log gave out", {
-    hint: "start again without a cursor",
+    hint: "Start again without a cursor.",
   });
 }
 
@@ -70,7 +70,7 @@ class PageBuilder {
     const limit = query.limit ?? 100;
     if (!Number.isInteger(limit) || limit < 1 || limit > 1000) {
       throw new CasemateError("BAD_REQUEST", "limit must be a whole number from 1 to 1000", {
-        hint: "page on with `next`",
+        hint: "Page on with `next`.",
       });
     }
     this.#limit = limit;
@@ -124,7 +124,7 @@ export class AuditReader {
   async #start(from: number | undefined, end: LogEnd): Promise<Cursor | undefined> {
     if (from === undefined) return { direction: "older", segment: end.segment, offset: end.bytes };
     if (!Number.isSafeInteger(from) || from < 0) {
-      throw new CasemateError("BAD_REQUEST", "from must be the index of a record", { hint: "indexes begin with 0" });
+      throw new CasemateError("BAD_REQUEST", "from must be the index of a record", { hint: "Indexes begin with 0." });
     }
     const firsts = segmentsIn(await this.#files.list());
     const segment = firsts.findLast((first) => first <= from);

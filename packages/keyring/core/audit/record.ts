@@ -94,7 +94,7 @@ export function parseLine(line: Buffer): AuditRecordView {
     return { ...fields, details: { ...more, ...details }, hash: line.toString("latin1", 0, HASH_PREFIX - 1) };
   } catch (cause) {
     throw new CasemateError("TAMPER_DETECTED", "a record of the audit log cannot be read", {
-      hint: "run `casemate audit verify`; it names the first bad record",
+      hint: "Run `casemate audit verify`; it names the first bad record.",
       cause,
     });
   }

@@ -44,7 +44,7 @@ export async function readHeader(file: AuditFile): Promise<{ header: SegmentHead
 
 export function tampered(message: string, details: Readonly<Record<string, string | number>>): CasemateError {
   return new CasemateError("TAMPER_DETECTED", `audit log: ${message}`, {
-    hint: "keep the directory as evidence, run `casemate audit verify`, and restore a backup made before",
+    hint: "Keep the directory as evidence, run `casemate audit verify`, and restore a backup made before.",
     details,
   });
 }

@@ -10,7 +10,7 @@ export function storageError(error: unknown): CasemateError {
     return diskFull("what needs an audit record, such as changes and uses of keys, is refused", error);
   }
   return new CasemateError("STORAGE_FAILED", `the audit log cannot be written${code === "" ? "" : ` (${code})`}`, {
-    hint: "check the disk, then restart the server: it recovers the log to its last durable record",
+    hint: "Check the disk, then restart the server: it recovers the log to its last durable record.",
     cause: error,
   });
 }

@@ -91,7 +91,7 @@ export class TreeStore {
     const node = await this.#file.read(stored * NODE, NODE);
     if (node.length === NODE) return node;
     throw new CasemateError("TAMPER_DETECTED", "audit log: the tree file is shorter than its records", {
-      hint: "restart the server: it builds the tree again from the records",
+      hint: "Restart the server: it builds the tree again from the records.",
     });
   }
 

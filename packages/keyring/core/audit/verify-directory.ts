@@ -110,7 +110,7 @@ class DirectoryVerifier {
     const firsts = segmentsIn(await this.#files.list());
     if (firsts.length === 0 && stored === undefined) {
       throw new CasemateError("NOT_FOUND", "there is no audit log in this directory", {
-        hint: "give the `audit` directory inside the data directory",
+        hint: "Give the `audit` directory inside the data directory.",
       });
     }
     const pending = new PendingCheckpoints(checkpoints);

@@ -105,7 +105,7 @@ export class AuditWriter {
         "UNAVAILABLE",
         "the audit log cannot keep up: too many records wait for the disk",
         {
-          hint: "try again shortly, or use a faster disk for the data directory",
+          hint: "Try again shortly, or use a faster disk for the data directory.",
         },
       );
       return Promise.reject(error);
@@ -281,7 +281,7 @@ export class AuditWriter {
     this.#broken = storageError(cause);
     if (this.#promised > this.#synced.head.size) {
       this.#broken = new CasemateError("STORAGE_FAILED", "acknowledged audit records could not be synced to the disk", {
-        hint: "see to the disk and restart the server: it verifies what is there",
+        hint: "See to the disk and restart the server: it verifies what is there.",
         cause,
       });
     } else {

@@ -33,7 +33,7 @@ export class CedarHost {
       if (!(error instanceof WebAssembly.RuntimeError || error instanceof RangeError)) throw error;
       this.#module = undefined;
       throw new CasemateError("TOO_LARGE", "the policy is too complex to evaluate", {
-        hint: "split it into several policies with fewer nested conditions",
+        hint: "Split it into several policies with fewer nested conditions.",
         cause: error,
       });
     }

@@ -98,13 +98,13 @@ class CedarPolicyEngine implements PolicyEngine {
         "CONFIG_INVALID",
         `${policies.length} policies; at most ${POLICY_LIMITS.policies} are allowed`,
         {
-          hint: "one text may hold several statements",
+          hint: "One text may hold several statements.",
         },
       );
     }
     const ids = new Set(policies.map(({ id }) => id));
     if (ids.size !== policies.length) {
-      throw new CasemateError("CONFIG_INVALID", "two policies have the same id", { hint: "give each its own" });
+      throw new CasemateError("CONFIG_INVALID", "two policies have the same id", { hint: "Give each its own." });
     }
     const statements = [...BUILT_IN_POLICIES, ...this.#checkAll(policies)];
     this.#looks = this.#host.use((cedar) => {
@@ -120,7 +120,7 @@ class CedarPolicyEngine implements PolicyEngine {
   tryOut(text: string, requests: readonly PolicyRequest[]): readonly Decision[] {
     if (requests.length > POLICY_LIMITS.requests) {
       throw new CasemateError("TOO_LARGE", `${requests.length} requests; at most ${POLICY_LIMITS.requests} at once`, {
-        hint: "try them in several calls",
+        hint: "Try them in several calls.",
       });
     }
     const added = this.#check("try-out", text);

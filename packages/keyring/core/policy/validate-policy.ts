@@ -22,7 +22,7 @@ export function requirePolicyId(id: string): void {
       "CONFIG_INVALID",
       "a policy id is 1 to 64 of a-z 0-9 . _ -, starting with a letter or digit",
       {
-        hint: "choose another id",
+        hint: "Choose another id.",
       },
     );
   }
