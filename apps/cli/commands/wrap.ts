@@ -1,6 +1,6 @@
 import type { WrapScheme } from "@casemate/sdk";
 import type { Command } from "commander";
-import { writeOutput } from "../files.ts";
+import { toFile, writeOutput } from "../files.ts";
 import { given, whole } from "../parse.ts";
 import { wrapSchemeOption } from "../schemes.ts";
 import type { Session } from "../session.ts";
@@ -31,6 +31,8 @@ export function define(command: Command, session: Session): void {
         session.out.line(bytes.toBase64());
       } else {
         writeOutput(session, options.out, bytes, 0o600);
+        if (toFile(options.out))
+          session.out.line(`Wrapped under ${wrappingKey} (${scheme}): ${key} in ${options.out}.`);
       }
     });
 }

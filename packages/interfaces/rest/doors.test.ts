@@ -227,7 +227,7 @@ test("bytes that are not TLS are refused, counted, audited and logged; plain HTT
   const { length } = server.temporary.audit.entries;
   for (const method of ["GET", "POST", "HEAD", "PUT", "PATCH", "DELETE"]) {
     const text = await exchange(port, `${method} / HTTP/1.1\r\nhost: localhost\r\n\r\n`);
-    assert.match(text, /^HTTP\/1\.1 400 [\s\S]*"code":"BAD_REQUEST","hint":"this port speaks TLS: use [^"]*https:/);
+    assert.match(text, /^HTTP\/1\.1 400 [\s\S]*"code":"BAD_REQUEST","hint":"This port speaks TLS: use [^"]*https:/);
   }
   for (const bytes of ["\0".repeat(300), "\u0016\u0003\u0001\u0000\u0005hello"]) {
     const text = await exchange(port, Buffer.from(bytes, "latin1"));

@@ -35,7 +35,7 @@ export const TLS_TO_PLAIN = "TLS_TO_PLAIN";
 
 const MEDIA_HINT = `send the header Content-Type: application/json and one JSON object; routes that take raw bytes say so in GET /v1/openapi.json`;
 const PATH_HINT = "GET /v1/openapi.json lists the routes; names of keys are letters, digits, dot, _ and -, at most 128";
-const TLS_HINT = "this port speaks TLS: use an address that begins with https://";
+const TLS_HINT = "This port speaks TLS: use an address that begins with https://.";
 
 const ROWS: ReadonlyMap<string, Row> = new Map<string, Row>([
   [
