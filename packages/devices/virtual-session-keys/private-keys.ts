@@ -107,8 +107,14 @@ export function readOnCurve({ curve, value }: RequestOf<"importCurve">): KeyObje
   return readPkcs8(der(0x30, version, der(0x30, fromHex(EC_PUBLIC_KEY), oid), der(0x04, inner)));
 }
 
+/** @throws BAD_REQUEST for a private key without a public one, such as the scalar 0. */
 export function spkiOf(key: KeyObject): Uint8Array {
-  return createPublicKey(key).export({ format: "der", type: "spki" });
+  return attempt("BAD_REQUEST", "no public key belongs to this private key", () => {
+    const publicKey = createPublicKey(key);
+    // The point at infinity has no coordinates, and this is how OpenSSL says so.
+    if (key.asymmetricKeyType === "ec") publicKey.export({ format: "jwk" });
+    return publicKey.export({ format: "der", type: "spki" });
+  });
 }
 
 export function pkcs8Of(key: KeyObject): Uint8Array {

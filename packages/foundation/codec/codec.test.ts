@@ -5,6 +5,7 @@ import { isCasemateError } from "@casemate/foundation/errors";
 import { fromHex } from "@casemate/foundation/bytes";
 import {
   bool8,
+  Writer,
   bytes,
   decode,
   encode,
@@ -135,4 +136,15 @@ test("encoding a large value, then a small one, leaves neither's bytes in the ot
 test("a failed encoding does not disturb the next one", () => {
   assert.throws(() => encode(u16, 70_000), { code: "DECODE_INVALID" });
   assert.deepEqual([...encode(u16, 1)], [0, 1]);
+});
+
+test("a writer takes bytes alone, and takes back what was written last", () => {
+  const writer = new Writer(2);
+  writer.u32(7);
+  assert.throws(() => writer.raw("text" as unknown as Uint8Array), TypeError);
+  assert.throws(() => writer.raw(5 as unknown as Uint8Array), TypeError);
+  writer.u8(1);
+  writer.cut(4);
+  writer.u8(2);
+  assert.equal(writer.finish().toHex(), "0000000702");
 });

@@ -37,7 +37,9 @@ export class Writer {
     this.#view.setBigUint64(start, value);
   }
 
+  /** @throws TypeError for what is no array of bytes: it has no length that could be reserved. */
   raw(bytes: Uint8Array): void {
+    if (!(bytes instanceof Uint8Array)) throw new TypeError("only bytes are written as they are");
     const start = this.#reserve(bytes.length);
     this.#bytes.set(bytes, start);
   }
@@ -45,6 +47,12 @@ export class Writer {
   /** Overwrites four bytes written before: for lengths known only afterwards. */
   patchU32(offset: number, value: number): void {
     this.#view.setUint32(offset, value);
+  }
+
+  /** Takes back all that was written from `length` on. */
+  cut(length: number): void {
+    this.#bytes.fill(0, length, this.#length);
+    this.#length = length;
   }
 
   /** What was written, as a view; valid until the next write. */

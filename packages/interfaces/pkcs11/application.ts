@@ -26,6 +26,8 @@ export interface Shared {
   readonly awake: Awake;
   /** Bytes of unfinished requests of all connections. */
   readonly held: { bytes: number };
+  /** Milliseconds without a byte after which the connection of an unfinished request is closed. */
+  readonly unfinishedMs: number;
   /** The interface's own caller, for what is public; undefined when it was given no token. */
   service(): Promise<Caller | undefined>;
   /** Open sessions of all applications by slot. */

@@ -27,13 +27,19 @@ const PAGE = 1000;
 /** Names remembered as changed before everything is read again: that many single reads cost about as much. */
 const MOST_CHANGED = 64;
 
+/** OpenSSL works with moduli of at most 16384 bits; longer numbers keep the whole server busy when they are read. */
+const MAX_NUMBER = 2048;
+
+const isNumber = (bytes: Uint8Array | undefined): bytes is Uint8Array =>
+  bytes !== undefined && bytes.length > 0 && bytes.length <= MAX_NUMBER;
+
 /** A public key from the attributes of a public key object, or undefined. */
 export function publicKeyOf(attributes: Template): KeyObject | undefined {
   try {
     if (numberOf(attributes, CKA.KEY_TYPE) === CKK.RSA) {
       const n = bytesOf(attributes, CKA.MODULUS);
       const e = bytesOf(attributes, CKA.PUBLIC_EXPONENT);
-      if (n === undefined || e === undefined || n.length === 0 || e.length === 0) return undefined;
+      if (!isNumber(n) || !isNumber(e)) return undefined;
       const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString("base64url");
       return createPublicKey({ key: { kty: "RSA", n: text(n), e: text(e) }, format: "jwk" });
     }

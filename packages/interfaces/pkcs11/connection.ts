@@ -53,6 +53,10 @@ export class Connection {
     // As a Uint8Array: a Buffer's slice() is no copy.
     socket.on("data", (chunk: Buffer) => this.#receive(new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.length)));
     socket.on("drain", () => this.#resume());
+    // Half a request is not waited for without end: whoever sent it waits, too.
+    socket.on("timeout", () => {
+      if (this.#held > 0 && !this.#paused) this.#socket.destroy();
+    });
     // An error is followed by close; a client that vanishes is an ordinary end.
     socket.on("error", () => undefined);
     // After the server has looked who was logged in.
@@ -91,8 +95,9 @@ export class Connection {
 
   /** @throws TOO_LARGE for more than there is room for. */
   #hold(pending: number): void {
-    const { held } = this.application.shared;
+    const { held, unfinishedMs } = this.application.shared;
     held.bytes += pending - this.#held;
+    if ((pending === 0) !== (this.#held === 0)) this.#socket.setTimeout(pending === 0 ? 0 : unfinishedMs);
     this.#held = pending;
     if (pending === 0) return;
     if (held.bytes > MAX_HELD || (!this.application.initialized && pending > MAX_UNKNOWN))
@@ -156,7 +161,13 @@ export class Connection {
 
   #answer(serial: number, call: CallRow, version: RpcVersion, values: readonly unknown[]): void {
     const at = this.#begin(serial);
-    writeReply(this.#writer, call, values, version);
+    try {
+      writeReply(this.#writer, call, values, version);
+    } catch (error) {
+      // Half an answer would be taken for the next one's header, and its client would wait for ever.
+      this.#writer.cut(at);
+      return this.#failed(serial, call, error);
+    }
     this.#end(at);
   }
 

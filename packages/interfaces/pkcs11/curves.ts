@@ -113,7 +113,10 @@ export function keyOfPoint(curve: CurveRow, given: Uint8Array): KeyObject | unde
       curve.keyType === CKK.EC ? der(0x30, fromHex("06072a8648ce3d0201"), curve.params) : der(0x30, curve.params);
     const spki = der(0x30, algorithm, der(0x03, new Uint8Array([0]), point));
     try {
-      return createPublicKey({ key: Buffer.from(spki), format: "der", type: "spki" });
+      const key = createPublicKey({ key: Buffer.from(spki), format: "der", type: "spki" });
+      // The point at infinity is read but has no coordinates.
+      key.export({ format: "jwk" });
+      return key;
     } catch {
       // The other reading of the bytes may be right.
     }

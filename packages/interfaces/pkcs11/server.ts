@@ -34,6 +34,8 @@ export interface Pkcs11ServerOptions {
   readonly remote?: RemoteOptions;
   /** Connections held at once by the socket, and by TLS; the default is 4096. */
   readonly maxConnections?: number;
+  /** Milliseconds without a byte after which a connection with half a request is closed; the default is a minute. */
+  readonly unfinishedMs?: number;
   readonly clock?: Clock;
   readonly random?: Random;
 }
@@ -48,6 +50,7 @@ export interface Pkcs11Server {
 }
 
 const MAX_CONNECTIONS = 4096;
+const UNFINISHED_MS = 60_000;
 /** Applications that start at once: a full queue refuses a unix socket at once instead of letting it wait. */
 const BACKLOG = 4096;
 
@@ -135,6 +138,7 @@ export async function createPkcs11Server(options: Pkcs11ServerOptions): Promise<
     pins: new Pins(ports, service),
     awake: new Awake(),
     held: { bytes: 0 },
+    unfinishedMs: options.unfinishedMs ?? UNFINISHED_MS,
     service,
     sessionCounts: new Map(),
     nextUid: () => `session/${++uid}`,
