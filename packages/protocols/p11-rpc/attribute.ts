@@ -1,7 +1,7 @@
 // Implements: p11-kit RPC, attributes (map_attribute_to_value_type and the serializers of p11-kit/rpc-message.c).
 import { Reader, Writer } from "@casemate/foundation/codec";
 import { CKA } from "./cryptoki.ts";
-import { RPC_LIMITS } from "./limits.ts";
+import { RPC_LIMITS, type RpcVersion } from "./limits.ts";
 import { readU64, writeU64 } from "./numbers.ts";
 
 /** How the wire carries an attribute's value. Whatever is not in the table travels as bytes in the client's own order. */
@@ -54,6 +54,38 @@ export function wireClass(type: number): WireClass {
   return CLASSES.get(type) ?? "bytes";
 }
 
+/**
+ * Attributes that no object here has, but whose values newer clients carry otherwise than as bytes: IBM's of pkcs11x.h from
+ * 0.25 on. Those must be read to get behind them.
+ */
+const FOREIGN_BYTES: ReadonlySet<number> = new Set(
+  [0x10001, 0x10002, 0x10003, 0x10004, 0x10008, 0x1000c, 0x1000d].map((type) => 0x80000000 + type),
+);
+/** As numbers: IBM's, and those of PKCS #11 v3.1 and v3.2 (CKA_PARAMETER_SET, CKA_HSS_…), which 0.26 may carry either way. */
+const FOREIGN_NUMBERS: ReadonlySet<number> = new Set([
+  ...[0x10005, 0x1000a, 0xd0001, 0xd0009, 0xd0101].map((type) => 0x80000000 + type),
+  0x617,
+  0x618,
+  0x619,
+  0x61c,
+  0x61d,
+]);
+
+/** The bytes in the client's memory, as all unknown values are held. Undefined where this one travels as bytes. */
+function readForeign(reader: Reader, type: number, length: number): Uint8Array | undefined {
+  if (FOREIGN_BYTES.has(type)) return new Uint8Array([reader.u8()]).subarray(0, length);
+  if (!FOREIGN_NUMBERS.has(type)) return undefined;
+  const start = reader.u32();
+  // As bytes its length comes first, and so large is none of these numbers. A NULL pointer has all ones.
+  if (length > 0 && start === length) return reader.take(length).slice();
+  if (length === 0 && start === NULL_LENGTH) return new Uint8Array(0);
+  const bytes = new Uint8Array(8);
+  const view = new DataView(bytes.buffer);
+  view.setUint32(4, start, true);
+  view.setUint32(0, reader.u32(), true);
+  return bytes.subarray(0, length);
+}
+
 const NULL_LENGTH = 0xffffffff;
 
 /** u32 length and bytes; all ones is NULL, read as undefined. */
@@ -70,14 +102,16 @@ export function writeBytes(writer: Writer, bytes: Uint8Array | undefined): void 
   writer.raw(bytes);
 }
 
-function readValue(reader: Reader, type: number, length: number, depth: number): AttributeValue {
+function readValue(reader: Reader, type: number, length: number, version: RpcVersion, depth: number): AttributeValue {
+  const foreign = version === 0 ? undefined : readForeign(reader, type, length);
+  if (foreign !== undefined) return foreign;
   switch (wireClass(type)) {
     case "byte":
       return reader.u8();
     case "ulong":
       return readU64(reader);
     case "template":
-      return readAttributes(reader, depth + 1);
+      return readAttributes(reader, version, depth + 1);
     case "mechanisms": {
       const count = reader.u32();
       if (count > RPC_LIMITS.ulongs) throw reader.invalid(`${count} mechanisms`);
@@ -94,20 +128,20 @@ function readValue(reader: Reader, type: number, length: number, depth: number):
   }
 }
 
-function readAttribute(reader: Reader, depth: number): Attribute {
+function readAttribute(reader: Reader, version: RpcVersion, depth: number): Attribute {
   const type = reader.u32();
   if (reader.u8() === 0) return { type, value: undefined, length: -1 };
   const length = reader.u32();
-  return { type, value: readValue(reader, type, length, depth), length };
+  return { type, value: readValue(reader, type, length, version, depth), length };
 }
 
 /** u32 count and attributes, nested at most `RPC_LIMITS.depth` deep. */
-export function readAttributes(reader: Reader, depth = 0): readonly Attribute[] {
+export function readAttributes(reader: Reader, version: RpcVersion, depth = 0): readonly Attribute[] {
   if (depth > RPC_LIMITS.depth) throw reader.invalid(`templates nested deeper than ${RPC_LIMITS.depth}`);
   const count = reader.u32();
   if (count > RPC_LIMITS.attributes) throw reader.invalid(`${count} attributes, at most ${RPC_LIMITS.attributes}`);
   const attributes: Attribute[] = [];
-  for (let i = 0; i < count; i++) attributes.push(readAttribute(reader, depth));
+  for (let i = 0; i < count; i++) attributes.push(readAttribute(reader, version, depth));
   return attributes;
 }
 
@@ -190,7 +224,7 @@ export function encodeAttributes(attributes: readonly Attribute[]): Uint8Array {
 /** @throws DECODE_TRUNCATED, DECODE_TRAILING, DECODE_INVALID. */
 export function decodeAttributes(bytes: Uint8Array): readonly Attribute[] {
   const reader = new Reader(bytes);
-  const attributes = readAttributes(reader);
+  const attributes = readAttributes(reader, 0);
   reader.finish();
   return attributes;
 }

@@ -76,7 +76,7 @@ const READ: Readonly<Record<Letter, (reader: Reader, version: RpcVersion) => unk
   P: (reader) => (reader.left % 8 === 1 ? void reader.u8() : undefined),
   ay: readByteArray,
   au: readUlongArray,
-  aA: (reader) => readAttributes(reader),
+  aA: (reader, version) => readAttributes(reader, version),
   fy: readCapacity,
   fu: readCapacity,
   fA: (reader, version) => readAttributeBuffers(reader, version >= 1),

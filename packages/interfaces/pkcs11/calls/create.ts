@@ -126,7 +126,7 @@ async function createPrivate(application: Application, session: Session, templat
   const given = privateImport(template);
   const device = template.get(CKA.TOKEN) === true;
   const loggedIn = application.user(session) !== undefined;
-  const attributes = device ? new Map(template) : complete(CKO.PRIVATE_KEY, template, { loggedIn });
+  const attributes = complete(CKO.PRIVATE_KEY, template, { loggedIn });
   mayMake(application, session, device, device || attributes.get(CKA.PRIVATE) === true);
   const grants = grantsFor(device, attributes);
   const to = application.maker(session, device);

@@ -36,7 +36,7 @@ export function newSecret(
   const device = template.get(CKA.TOKEN) === true;
   const loggedIn = application.user(session) !== undefined;
   const origin = { loggedIn, ...(derivedFrom === undefined ? {} : { derivedFrom }) };
-  const attributes = device ? new Map(template) : complete(CKO.SECRET_KEY, template, origin);
+  const attributes = complete(CKO.SECRET_KEY, template, origin);
   mayMake(application, session, device, device || attributes.get(CKA.PRIVATE) === true);
   return {
     to: application.maker(session, device),

@@ -169,7 +169,7 @@ export async function unwrapPrivate(
   const { sessionKeys } = application.ports;
   const device = template.get(CKA.TOKEN) === true;
   const loggedIn = application.user(session) !== undefined;
-  const attributes = device ? new Map(template) : complete(CKO.PRIVATE_KEY, template, { loggedIn });
+  const attributes = complete(CKO.PRIVATE_KEY, template, { loggedIn });
   mayMake(application, session, device, device || attributes.get(CKA.PRIVATE) === true);
   const to = application.maker(session, device);
   const grants = grantsFor(device, attributes);
