@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { toUtf8 } from "@casemate/foundation/bytes";
-import { CKF, CKR, CKU } from "@casemate/protocols/p11-rpc";
+import { CKF, CKR, CKU, NULL_BYTES } from "@casemate/protocols/p11-rpc";
 import { pkcs11Bench, TestClient, type Pkcs11Bench } from "@casemate/testkit/pkcs11";
 import { createPkcs11Server } from "./index.ts";
 
@@ -55,6 +55,7 @@ describe("PINs of PKCS#11 tokens", () => {
     assert.equal(await login(client, DEVICE, CKU.USER, "first"), CKR.PIN_INCORRECT);
     const handle = await session(client, DEVICE);
     assert.equal(await client.rv("C_SetPIN", handle, toUtf8("second"), toUtf8("abc")), CKR.PIN_LEN_RANGE);
+    assert.equal(await client.rv("C_SetPIN", handle, toUtf8("second"), NULL_BYTES), CKR.ARGUMENTS_BAD);
     await client.call("C_SetPIN", handle, toUtf8("second"), toUtf8("third"));
     assert.equal(await living(), 1, "another PIN opens the same token");
     assert.equal(await client.rv("C_Login", handle, CKU.USER, toUtf8("third")), CKR.OK);

@@ -15,6 +15,13 @@ function given(pin: ByteArray): Uint8Array {
   return pin;
 }
 
+/** A PIN to set. Nobody asks for one on a path of the token's own, so that NULL is no PIN. */
+function chosenPin(pin: ByteArray): Uint8Array {
+  if (pin === undefined || pin === NULL_BYTES) throw failure("ARGUMENTS_BAD", "no PIN is given");
+  if (pin.length < PIN_BYTES.min || pin.length > PIN_BYTES.max) throw failure("PIN_LEN_RANGE");
+  return pin;
+}
+
 const KEPT: ReadonlySet<string> = new Set(["pin:so", "tries:so", "tries:user"]);
 
 /** Destroys what applications made on this token: kept objects at once, keys after the waiting period of the keyring. */
@@ -89,8 +96,7 @@ export const tokenCalls: Calls<"C_InitToken" | "C_InitToken2" | "C_InitPIN" | "C
     if (login?.role !== "so") throw failure("USER_NOT_LOGGED_IN");
     if (!session.writable) throw failure("SESSION_READ_ONLY");
     // Before the token is made: a refused PIN must leave none behind.
-    const chosen = given(pin);
-    if (chosen.length < PIN_BYTES.min || chosen.length > PIN_BYTES.max) throw failure("PIN_LEN_RANGE");
+    const chosen = chosenPin(pin);
     const { home } = application.slotOf(session);
     const { keyring } = application.ports;
     const { pins } = application.shared;
@@ -109,8 +115,7 @@ export const tokenCalls: Calls<"C_InitToken" | "C_InitToken2" | "C_InitPIN" | "C
     const role = application.login(session.slot)?.role ?? "user";
     const { home } = application.slotOf(session);
     const old = given(before);
-    const pin = given(after);
-    if (pin.length < PIN_BYTES.min || pin.length > PIN_BYTES.max) throw failure("PIN_LEN_RANGE");
+    const pin = chosenPin(after);
     const { pins } = application.shared;
     const { caller, token, own } = await pins.check(home, role, old);
     await pins.set(caller, home, role, pin, token, own ? "" : undefined);
