@@ -230,7 +230,7 @@ test("a data directory that is moved under a running server is said to be that, 
       const { status, stderr } = await casemate(moved, command);
       assert.equal(status, 1);
       assert.match(stderr, /the data directory was moved or removed under the running server \(STORAGE_FAILED\)/);
-      assert.match(stderr, /Hint: put it back to its old place, or stop the server/);
+      assert.match(stderr, /Hint: Put it back to its old place, or stop the server/);
     }
     const warning = /Warning: checkpoints .* not signed at present: the data directory was moved/;
     assert.match((await casemate(moved, ["audit", "verify"])).stdout, warning);

@@ -183,7 +183,7 @@ const ROWS: ReadonlyMap<string, Row> = new Map<string, Row>([
       code: "BAD_REQUEST",
       status: 405,
       message: "CONNECT is not answered: this server is no proxy",
-      hint: "send requests to its routes; GET /v1/openapi.json lists them",
+      hint: "Send requests to its routes; GET /v1/openapi.json lists them.",
     },
   ],
   [

@@ -38,8 +38,13 @@ test("durable appends wait a moment for announced ones once there was company, a
   const company = (): Promise<number[]> => Promise.all([log.append(entry()), log.append(entry())]);
 
   assert.equal(await inTurns(6, () => 100), 6, "without company before, nobody waits");
-  await company();
-  assert.ok((await inTurns(6, (left) => left)) < 6, "announced appends were not waited for");
+  // The moment is 2 ms, which a busy machine may take from one turn to the next.
+  let shared = false;
+  for (let attempt = 0; attempt < 20 && !shared; attempt++) {
+    await company();
+    shared = (await inTurns(6, (left) => left)) < 6;
+  }
+  assert.ok(shared, "announced appends were not waited for");
   await company();
   assert.equal(await inTurns(6, () => 0), 6, "nothing announced, nothing to wait for");
   await company();

@@ -75,7 +75,7 @@ function grouped(
   if (request.raw === true) {
     if (request.version === undefined)
       throw new CasemateError("BAD_REQUEST", "a raw ciphertext does not say which key version it belongs to", {
-        hint: "Name the version too.",
+        hint: "Name the version too (`version` in a request, --version N on the command line).",
       });
     groups.set(request.version, { places: request.items.map((_, index) => index), items: [...request.items] });
     return groups;
