@@ -211,7 +211,10 @@ export function bindPreparedSigner(program: Program): PreparedCalls {
             evp.ERR_clear_error();
             throw new CasemateError("DEVICE_FAILED", "libcrypto could not sign");
           }
-          return Uint8Array.prototype.slice.call(signatureIo.bytes, 0, signatureLength.bytes.readUInt32LE(0));
+          // From Buffer's pool: memory of its own costs as much as a twentieth of an ECDSA signature.
+          const made = Buffer.allocUnsafe(signatureLength.bytes.readUInt32LE(0));
+          signatureIo.bytes.copy(made, 0, 0, made.length);
+          return made;
         },
         verify(bytes, signature) {
           const size = setInput(variant, bytes);
