@@ -61,7 +61,7 @@ test(
       assert.match(added.stdout, /added and absent/);
       assert.match(
         added.stdout + added.stderr,
-        /is not there or cannot be read; install the HSM maker's client package/,
+        /is not there or cannot be read\. Install the HSM maker's client package/,
       );
       await allRefused(/is not there or cannot be read/);
 

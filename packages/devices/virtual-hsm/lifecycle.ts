@@ -1,7 +1,7 @@
 /** The device from start to zeroization: finding its state, unlocking, locking. One value says which phase it is in. */
 import { createPrivateKey } from "node:crypto";
 import { toHex } from "@casemate/foundation/bytes";
-import { CasemateError, asCasemateError, isCasemateError } from "@casemate/foundation/errors";
+import { CasemateError, asCasemateError, isCasemateError, withHint } from "@casemate/foundation/errors";
 import type { ReplyOf, RequestOf, RootKind, SaveOutcome, WireState } from "@casemate/protocols/hsm";
 import { createKeyFile, eraseKeyFile, noteCounter, readKeyFile } from "./key-file.ts";
 import { CounterTable, IdSet } from "./packed-tables.ts";
@@ -112,7 +112,7 @@ export class Lifecycle {
     } catch (error) {
       if (!isCasemateError(error)) throw error; // a bug, or a system that fails: the supervisor's matter
       const at = error.code === "TAMPER_DETECTED" ? "tampered" : "error";
-      this.#enter({ at, detail: error.hint === undefined ? error.message : `${error.message}; ${error.hint}` });
+      this.#enter({ at, detail: withHint(error) });
     }
   }
 

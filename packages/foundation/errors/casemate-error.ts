@@ -35,9 +35,9 @@ export function asCasemateError(value: unknown): CasemateError {
   return new CasemateError("INTERNAL", "an unexpected error; the log has the details", { cause: value });
 }
 
-/** What happened and what to do, in one line: for a status that a person reads later. */
+/** What happened and what to do, in one line without a last full stop: for a status, which may become part of another sentence. */
 export function withHint({ message, hint }: CasemateError): string {
-  return hint === undefined ? message : `${message}; ${hint}`;
+  return hint === undefined ? message : `${message}. ${hint.replace(/\.$/, "")}`;
 }
 
 /** A full disk, said the same way wherever it is met: what is refused, what goes on. Which file it was, is in the cause. */
