@@ -129,7 +129,7 @@ test("an older data directory beside a newer key file says at the start what was
   try {
     const alarm = server.announced.alarm ?? "";
     assert.match(alarm, found);
-    assert.match(alarm, /restore the newest state, .* cut the key file to its first 32 bytes.*Stop the server/);
+    assert.match(alarm, /Restore the newest state, .* cut the key file to its first 32 bytes.*Stop the server/);
     assert.ok(alarm.includes(key), alarm);
     assert.ok(readFileSync(join(older, "server.log"), "utf8").includes(alarm));
     assert.doesNotMatch(server.announced.remarks.join(), /unlocked/);
@@ -160,10 +160,10 @@ test("a key file that was overwritten or is another one is said to be that, with
   const key = join(data, "roots", "hsm-1.key");
   const right = readFileSync(key);
   for (const [bytes, words] of [
-    [Buffer.alloc(40), /the key file is empty or was overwritten with zeros.*restore the key file from its backup/],
+    [Buffer.alloc(40), /the key file is empty or was overwritten with zeros.*Restore the key file from its backup/],
     [
       Buffer.alloc(10, 1),
-      /the key file has 10 bytes; a root key file has 32 or 40; restore the key file from its backup/,
+      /the key file has 10 bytes; a root key file has 32 or 40\. Restore the key file from its backup/,
     ],
     [Buffer.alloc(48, 1), /the key file has 48 bytes; a root key file has 32 or 40/],
   ] as const) {
@@ -180,7 +180,7 @@ test("a key file that was overwritten or is another one is said to be that, with
   writeFileSync(key, Buffer.alloc(40, 7));
   const other = await startServer(data);
   try {
-    assert.match(other.announced.alarm ?? "", /the key file does not belong to the sealed state.*restore the key file/);
+    assert.match(other.announced.alarm ?? "", /the key file does not belong to the sealed state.*Restore the key file/);
     assert.ok(other.announced.alarm?.includes(key));
   } finally {
     await other.stop();
