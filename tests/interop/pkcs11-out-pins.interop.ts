@@ -65,7 +65,7 @@ test(
       return pin();
     };
     const device = await shim.open({ pin: counted, pinMayChange, healthEveryMs: 50 });
-    assert.match((await device.status()).detail ?? "", /open to other users; chmod 600/);
+    assert.match((await device.status()).detail ?? "", /open to other users\. Run chmod 600/);
     assert.equal(shim.logins(), 0);
 
     chmodSync(file, 0o600);

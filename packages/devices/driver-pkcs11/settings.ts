@@ -67,7 +67,7 @@ function readPin(id: string, path: string): SecretBytes {
   }
   try {
     if ((fstatSync(descriptor).mode & 0o077) !== 0)
-      throw invalid(id, `the PIN file ${path} is open to other users`, `chmod 600 ${path}`);
+      throw invalid(id, `the PIN file ${path} is open to other users`, `Run chmod 600 ${path}.`);
     const content = readFileSync(descriptor);
     let end = content.length;
     while (end > 0 && (content[end - 1] === 10 || content[end - 1] === 13)) end--;
