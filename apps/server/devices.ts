@@ -85,7 +85,7 @@ export async function openDevices(paths: DataPaths, log: Log): Promise<DeviceSet
     );
     if (twin === undefined) return member;
     await device.close();
-    const hint = `Remove one of the two: \`casemate device remove ${config.id}\``;
+    const hint = `Remove one of the two: \`casemate device remove ${config.id}\`.`;
     const what = `its token is the device ${twin} already, through another module`;
     return standIn(config, new CasemateError("ALREADY_EXISTS", what, { hint }), identity);
   };

@@ -68,7 +68,7 @@ test(
       symlinkSync(SOFTHSM, library);
       kill((JSON.parse(readFileSync(join(data, "running.json"), "utf8")) as { pid: number }).pid, "SIGHUP");
       await until(/no token labelled vault/);
-      await allRefused(/no token labelled vault[\s\S]*there are: other[\s\S]*keeps trying/);
+      await allRefused(/no token labelled vault[\s\S]*There are: other[\s\S]*keeps trying/);
 
       hsm.token("vault");
       // It was locked while it was away, and stays so.

@@ -46,7 +46,7 @@ test("an error crosses the channel with code, message, hint and details", async 
   await assert.rejects(
     channel.request(3, toUtf8("")),
     new CasemateError("KEY_STATE", "the key is deactivated", {
-      hint: "use a newer version",
+      hint: "Use a newer version.",
       details: { state: "deactivated", version: 3, ratio: 0.5, retired: true },
     }),
   );

@@ -30,7 +30,7 @@ test("a thread that waits in read(2) answers in order, large and small, errors a
     assert.equal(body.length, sizes[i]);
     assert.ok(body.every((byte) => byte === i + 1));
   }
-  await assert.rejects(channel.request(9, new Uint8Array(1)), { code: "NOT_SUPPORTED", hint: "take another" });
+  await assert.rejects(channel.request(9, new Uint8Array(1)), { code: "NOT_SUPPORTED", hint: "Take another." });
   await assert.rejects(channel.request(2, new Uint8Array(1)), { code: "TOO_LARGE" });
   await assert.rejects(channel.request(3, new Uint8Array(1)), (error: Error & { code?: string }) => {
     assert.equal(error.code, "INTERNAL");

@@ -197,7 +197,7 @@ export class Connection {
     if (state.at === "locked")
       throw new CasemateError("DEVICE_LOCKED", `the token is locked: ${state.reason.message}`, {
         cause: state.reason,
-        hint: state.reason.hint ?? "unlock it with its PIN",
+        hint: state.reason.hint ?? "Unlock it with its PIN.",
       });
     throw this.#absent();
   }

@@ -7,7 +7,7 @@ import type { ReplyOf } from "./wire.ts";
 type PinState = ReplyOf<"connect">["pin"];
 
 const locked = (what: string, hint: string): CasemateError => new CasemateError("DEVICE_LOCKED", what, { hint });
-const BY_HAND = "casemate device unlock asks for it";
+const BY_HAND = "casemate device unlock asks for it.";
 
 const notAgain = (): CasemateError =>
   locked("the token waits for another PIN: the one there is was refused, and is not tried again", BY_HAND);
@@ -40,7 +40,7 @@ export class PinTries {
     this.#waitsFor = undefined;
     const danger = IN_DANGER[token];
     if (danger !== undefined)
-      return locked(`the token waits for its PIN: ${danger}`, "unlock it by hand, or use the token's own tools");
+      return locked(`the token waits for its PIN: ${danger}`, "Unlock it by hand, or use the token's own tools.");
     if (this.#source === undefined) return locked("the token waits for its PIN", BY_HAND);
     if (this.#byPerson) return locked("the token was locked, and waits for its PIN", BY_HAND);
     if (this.#refused !== undefined && !this.#rereads) return notAgain();

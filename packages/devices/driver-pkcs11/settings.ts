@@ -50,7 +50,7 @@ export function parsePkcs11Settings(id: string, row: Readonly<Record<string, unk
   for (const name of ["module", "token"] as const)
     if (!Object.hasOwn(row, name)) throw invalid(id, `the setting ${name} is missing`);
   if (Object.hasOwn(row, "pinFile") && Object.hasOwn(row, "pinRoot"))
-    throw invalid(id, "pinFile and pinRoot are two answers to one question", "keep one of them");
+    throw invalid(id, "pinFile and pinRoot are two answers to one question", "Keep one of them.");
   return row as unknown as Pkcs11Settings;
 }
 
@@ -73,7 +73,7 @@ function readPin(id: string, path: string): SecretBytes {
     while (end > 0 && (content[end - 1] === 10 || content[end - 1] === 13)) end--;
     if (end === 0 || end > MAX_PIN_BYTES) {
       content.fill(0);
-      throw invalid(id, `the PIN file ${path} holds no PIN`, "its content is the PIN and nothing else");
+      throw invalid(id, `the PIN file ${path} holds no PIN`, "Its content is the PIN and nothing else.");
     }
     const pin = SecretBytes.take(content.subarray(0, end));
     content.fill(0);

@@ -36,14 +36,14 @@ const means = (code: ErrorCode, what: string, hint?: string): Meaning => ({
   ...(hint === undefined ? {} : { hint }),
 });
 
-const GONE = means("DEVICE_ABSENT", "the token is not there", "check its connection and power");
-const SESSION = means("DEVICE_ABSENT", "the token closed the session", "try again");
+const GONE = means("DEVICE_ABSENT", "the token is not there", "Check its connection and power.");
+const SESSION = means("DEVICE_ABSENT", "the token closed the session", "Try again.");
 const BAD_KEY = means("NOT_FOUND", "the token holds no such key");
 const PARAMETER = means("NOT_SUPPORTED", "the token refuses these parameters");
 const BAD_DATA = means("BAD_REQUEST", "the token refuses data of this form");
 const WRONG = means("PIN_WRONG", "the PIN is wrong");
 const TEMPLATE = means("NOT_SUPPORTED", "the token cannot hold a key with these properties");
-const FAILED = means("DEVICE_FAILED", "the token failed", "its maker's log may say why");
+const FAILED = means("DEVICE_FAILED", "the token failed", "Its maker's log may say why.");
 
 /** Every return value of the standard but CKR_OK; what is missing here is a vendor's own. */
 const MEANINGS: ReadonlyMap<number, Meaning> = new Map<number, Meaning>([
@@ -61,7 +61,7 @@ const MEANINGS: ReadonlyMap<number, Meaning> = new Map<number, Meaning>([
   [CKR.DATA_INVALID, BAD_DATA],
   [CKR.DATA_LEN_RANGE, BAD_DATA],
   [CKR.DEVICE_ERROR, FAILED],
-  [CKR.DEVICE_MEMORY, means("DEVICE_FULL", "the token is full", "destroy keys that are no longer needed")],
+  [CKR.DEVICE_MEMORY, means("DEVICE_FULL", "the token is full", "Destroy keys that are no longer needed.")],
   [CKR.DEVICE_REMOVED, GONE],
   [CKR.ENCRYPTED_DATA_INVALID, means("DECRYPT_FAILED", "the ciphertext does not belong to this key or was changed")],
   [CKR.ENCRYPTED_DATA_LEN_RANGE, means("DECRYPT_FAILED", "the ciphertext does not belong to this key or was changed")],
@@ -84,10 +84,10 @@ const MEANINGS: ReadonlyMap<number, Meaning> = new Map<number, Meaning>([
   [CKR.PIN_INCORRECT, WRONG],
   [CKR.PIN_INVALID, WRONG],
   [CKR.PIN_LEN_RANGE, WRONG],
-  [CKR.PIN_EXPIRED, means("PIN_LOCKED", "the PIN has expired", "set a new one with the token's own tools")],
-  [CKR.PIN_LOCKED, means("PIN_LOCKED", "the PIN is locked", "unlock it with the token's own tools")],
+  [CKR.PIN_EXPIRED, means("PIN_LOCKED", "the PIN has expired", "Set a new one with the token's own tools.")],
+  [CKR.PIN_LOCKED, means("PIN_LOCKED", "the PIN is locked", "Unlock it with the token's own tools.")],
   [CKR.SESSION_CLOSED, SESSION],
-  [CKR.SESSION_COUNT, means("UNAVAILABLE", "the token has no session left", "close other programs that use it")],
+  [CKR.SESSION_COUNT, means("UNAVAILABLE", "the token has no session left", "Close other programs that use it.")],
   [CKR.SESSION_HANDLE_INVALID, SESSION],
   [CKR.SESSION_PARALLEL_NOT_SUPPORTED, FAILED],
   [CKR.SESSION_READ_ONLY, means("NOT_SUPPORTED", "the token cannot be written to")],
@@ -109,7 +109,7 @@ const MEANINGS: ReadonlyMap<number, Meaning> = new Map<number, Meaning>([
   [CKR.USER_NOT_LOGGED_IN, means("DEVICE_LOCKED", "the token wants its PIN")],
   [
     CKR.USER_PIN_NOT_INITIALIZED,
-    means("CONFIG_INVALID", "the token has no user PIN yet", "initialise it with its own tools"),
+    means("CONFIG_INVALID", "the token has no user PIN yet", "Initialise it with its own tools."),
   ],
   [CKR.USER_ANOTHER_ALREADY_LOGGED_IN, means("DEVICE_LOCKED", "another user is logged in at the token")],
   [CKR.USER_TOO_MANY_TYPES, means("DEVICE_LOCKED", "too many users are logged in at the token")],

@@ -39,7 +39,7 @@ const failed = (): Error =>
   refuse(
     "DECRYPT_FAILED",
     "the ciphertext does not belong to this key or was changed",
-    "check key, version and context",
+    "Check key, version and context.",
   );
 
 function undone<T>(open: () => T): T {
@@ -52,7 +52,7 @@ function undone<T>(open: () => T): T {
 
 const noContext = (scheme: CipherScheme, context: Uint8Array): void => {
   if (context.length === 0) return;
-  throw refuse("BAD_REQUEST", `${scheme} binds no context`, "use aes-gcm, or leave the context out");
+  throw refuse("BAD_REQUEST", `${scheme} binds no context`, "Use aes-gcm, or leave the context out.");
 };
 
 export function gcmSeal(secret: KeyObject, nonce: Uint8Array, data: Uint8Array, context: Uint8Array): Uint8Array {
@@ -143,7 +143,7 @@ function rsaEncrypt(key: LoadedKey, item: Item, overhead: number, options: objec
     throw refuse(
       "TOO_LARGE",
       `${item.data.length} bytes, ${key.algorithm} takes at most ${most} with this padding`,
-      "encrypt a data key with it, and the data with the data key",
+      "Encrypt a data key with it, and the data with the data key.",
     );
   return publicEncrypt({ key: key.public, ...options }, item.data);
 }
@@ -193,7 +193,7 @@ const SCHEMES: Readonly<Record<CipherScheme, SchemeRow>> = {
 function rowFor(key: LoadedKey, scheme: CipherScheme): SchemeRow {
   key.require("encrypt");
   if (key.row.cipher.includes(scheme)) return SCHEMES[scheme];
-  const lawful = key.row.cipher.length > 0 ? `its schemes are ${key.row.cipher.join(", ")}` : "it does not encrypt";
+  const lawful = key.row.cipher.length > 0 ? `Its schemes are ${key.row.cipher.join(", ")}.` : "It does not encrypt.";
   throw refuse("NOT_SUPPORTED", `${key.algorithm} does not encrypt with ${scheme}`, lawful);
 }
 
@@ -201,7 +201,7 @@ type Answers<T> = (T | Error)[] | Promise<(T | Error)[]>;
 
 /** Items with an iv of the caller's are refused before nonces are drawn for their neighbours. */
 const callersNonce = (): Error =>
-  refuse("NOT_SUPPORTED", "the device makes the nonces of AES-GCM itself, so that none repeats", "leave the iv out");
+  refuse("NOT_SUPPORTED", "the device makes the nonces of AES-GCM itself, so that none repeats", "Leave the iv out.");
 
 export function encryptMany(
   key: LoadedKey,

@@ -21,7 +21,7 @@ export function makeDataKeys(
   tools: { readonly random: Random; readonly nonces: Nonces },
 ): DataKey[] | Promise<DataKey[]> {
   key.require("encrypt");
-  if (key.row.family !== "aes") throw refuse("NOT_SUPPORTED", `${key.algorithm} wraps no data keys`, "use an AES key");
+  if (key.row.family !== "aes") throw refuse("NOT_SUPPORTED", `${key.algorithm} wraps no data keys`, "Use an AES key.");
   if (!SIZES.includes(request.bytes))
     throw refuse("BAD_REQUEST", `a data key has ${SIZES.join(", ")} bytes, not ${request.bytes}`);
   if (request.count < 1 || request.count > LIMITS.dataKeys)

@@ -57,7 +57,7 @@ interface Row {
 }
 
 const REFUSALS: Readonly<Record<WireState, (detail: string, unlocking: string) => CasemateError>> = {
-  starting: () => refuse("UNAVAILABLE", "the device is starting", "try again"),
+  starting: () => refuse("UNAVAILABLE", "the device is starting", "Try again."),
   operational: () => refuse("CONFLICT", "the device is unlocked already"),
   locked: (detail, unlocking) => refuse("DEVICE_LOCKED", `the device is locked: ${detail}`, unlocking),
   tampered: (detail) => refuse("DEVICE_TAMPERED", `the device refuses to work: ${detail}`),

@@ -24,7 +24,7 @@ export function readKeyFile(file: RootFile): KeyFileContent | undefined {
     throw refuse(
       "CONFIG_INVALID",
       `the key file has ${file.size()} bytes; a root key file has ${ROOT_BYTES} or ${ROOT_BYTES + COUNTER_BYTES}`,
-      "restore the key file from its backup",
+      "Restore the key file from its backup.",
     );
   }
   const root = content.slice(0, ROOT_BYTES);

@@ -85,7 +85,7 @@ export class Lifecycle {
 
   /** What to do about a locked device. A key file leaves one locked only when it was zeroized. */
   get unlocking(): string {
-    return this.#kind === "passphrase" ? "unlock it" : "use another device, or restart the server";
+    return this.#kind === "passphrase" ? "Unlock it." : "Use another device, or restart the server.";
   }
 
   get counters(): { readonly saves: bigint; readonly wrongTries: number } {
@@ -132,8 +132,8 @@ export class Lifecycle {
   async unlock(sealed: Uint8Array): Promise<void> {
     if (this.#phase.at !== "locked") throw refuse("CONFLICT", "the device is not locked");
     const { envelope } = this.#phase;
-    if (this.#kind !== "passphrase") throw refuse("NOT_SUPPORTED", "the device was zeroized", RESTART);
-    if (this.#busy) throw refuse("CONFLICT", "another passphrase is being tried", "wait for its result");
+    if (this.#kind !== "passphrase") throw refuse("NOT_SUPPORTED", `the device was zeroized; ${RESTART}`);
+    if (this.#busy) throw refuse("CONFLICT", "another passphrase is being tried", "Wait for its result.");
     this.#busy = true;
     try {
       using passphrase = this.#challenges.open(sealed);
@@ -149,7 +149,7 @@ export class Lifecycle {
       throw refuse(
         "NOT_SUPPORTED",
         "a device with a key file as its root cannot be locked: the file would unlock it at once",
-        "use a device with a passphrase",
+        "Use a device with a passphrase.",
       );
     if (this.#phase.at !== "operational") return;
     await this.#persistence.save();
@@ -216,7 +216,7 @@ export class Lifecycle {
         throw refuse(
           "TAMPER_DETECTED",
           "the key file belongs to a device whose sealed state is missing",
-          "restore the state; to start without it on purpose, cut the key file to its first 32 bytes",
+          "Restore the state; to start without it on purpose, cut the key file to its first 32 bytes.",
         );
       const { root } = content ?? createKeyFile(file, this.#options.random);
       await this.#begin(root, new Uint8Array());
@@ -226,14 +226,14 @@ export class Lifecycle {
       throw refuse(
         "CONFIG_INVALID",
         "the key file is empty or was overwritten with zeros, and nothing else opens the sealed state",
-        "restore the key file from its backup",
+        "Restore the key file from its backup.",
       );
     const { envelope, state } = openNewest(envelopes, deriveRootKeys(content.root).state);
     if (envelope.counter < content.counter)
       throw refuse(
         "TAMPER_DETECTED",
         `the sealed state is an older one: save ${envelope.counter}, while the key file has seen save ${content.counter}`,
-        "restore the newest state, or state and key file from the same backup; to go on with the older state on purpose, cut the key file to its first 32 bytes",
+        "Restore the newest state, or state and key file from the same backup; to go on with the older state on purpose, cut the key file to its first 32 bytes.",
       );
     if (envelope !== newest) this.notes.push("the newest saved state did not open; the one before it is in use");
     this.#counter = envelope.counter;
@@ -248,10 +248,10 @@ export class Lifecycle {
 
   async #tryPassphrase(envelope: Envelope, passphrase: Uint8Array): Promise<void> {
     if (this.#tries >= MAX_TRIES)
-      throw refuse("PIN_LOCKED", `${MAX_TRIES} wrong passphrases: the device stays locked`, "zeroize it");
+      throw refuse("PIN_LOCKED", `${MAX_TRIES} wrong passphrases: the device stays locked`, "Zeroize it.");
     const wait = Math.ceil((this.#waitUntil - this.#options.now()) / 1000);
     if (wait > 0)
-      throw refuse("PIN_LOCKED", `too many wrong passphrases in a row`, `try again in ${wait} s, not earlier`);
+      throw refuse("PIN_LOCKED", `too many wrong passphrases in a row`, `Try again in ${wait} s, not earlier.`);
     // Counted before it is tried, so that ending the process buys no free try.
     this.#tries += 1;
     await this.#persistence.save();
@@ -360,7 +360,7 @@ const otherRoot = (kind: RootKind): CasemateError =>
   refuse(
     "CONFIG_INVALID",
     `the sealed state belongs to a device with a ${kind} root`,
-    `configure the device with a ${kind}`,
+    `Configure the device with a ${kind}.`,
   );
 
 /** The newest generation that the key opens. @throws TAMPER_DETECTED */
@@ -377,7 +377,7 @@ function openNewest(envelopes: readonly Envelope[], key: Uint8Array): { envelope
     refuse(
       "TAMPER_DETECTED",
       "the key file does not belong to the sealed state: it is another one or was overwritten, or the state was changed",
-      "restore the key file of this state from its backup, or state and key file from the same one",
+      "Restore the key file of this state from its backup, or state and key file from the same one.",
     ),
     { cause: first },
   );

@@ -89,7 +89,7 @@ export class LoadedKey {
     throw refuse(
       "KEY_USAGE",
       `the key was not made for ${usage}`,
-      `make a key with the usage ${usage}; usages never change`,
+      `Make a key with the usage ${usage}; usages never change.`,
     );
   }
 

@@ -39,7 +39,7 @@ function macFor(key: LoadedKey, scheme: MacScheme): (input: Uint8Array) => Uint8
   throw refuse(
     "NOT_SUPPORTED",
     `${key.algorithm} does not make ${scheme}`,
-    key.row.mac.length > 0 ? `its scheme is ${key.row.mac.join(", ")}` : "use an HMAC or AES key",
+    key.row.mac.length > 0 ? `Its scheme is ${key.row.mac.join(", ")}.` : "Use an HMAC or AES key.",
   );
 }
 

@@ -68,14 +68,14 @@ export function createNonces(options: Options): Nonces {
   };
 
   const exhausted = (): Error =>
-    refuse("KEY_LIMIT", `the key has used its ${limit} AES-GCM encryptions`, "rotate the key; decryption goes on");
+    refuse("KEY_LIMIT", `the key has used its ${limit} AES-GCM encryptions`, "Rotate the key; decryption goes on.");
 
   const reserve = async (keyId: string, stock: Stock, count: number): Promise<void> => {
     if (!reserved.has(keyId) && reserved.size >= LIMITS.counters) {
       throw refuse(
         "DEVICE_FULL",
         "the device counts the AES-GCM uses of no more keys",
-        "destroy keys that are no longer used",
+        "Destroy keys that are no longer used.",
       );
     }
     // At most the limit: the state never claims more uses than a key may have.

@@ -172,7 +172,7 @@ export class OpenDevice {
       throw refuse(
         "NOT_EXPORTABLE",
         "the key was not created exportable and never leaves its device",
-        "create a key with exportable set, or use this one where it is",
+        "Create a key with exportable set, or use this one where it is.",
       );
     }
     const material = this.vault.material(target);
@@ -237,14 +237,14 @@ function checkUsages({ algorithm, usages }: NewKeySpec): void {
     throw refuse(
       "NOT_SUPPORTED",
       "a key that wraps keys does not also decrypt data: it would hand out what it wraps",
-      "make two keys, one with the usage wrap and one with the usage encrypt",
+      "Make two keys, one with the usage wrap and one with the usage encrypt.",
     );
   // A raw RSA signature is a decryption by another name.
   if (usages.wrap && usages.sign && ALGORITHMS[algorithm].family === "rsa")
     throw refuse(
       "NOT_SUPPORTED",
       "an RSA key that wraps keys does not also sign: a raw signature would hand out what it wraps",
-      "make two keys, one with the usage wrap and one with the usage sign",
+      "Make two keys, one with the usage wrap and one with the usage sign.",
     );
   const lawful = ALGORITHMS[algorithm].usages;
   const excess = wanted.filter((usage) => !lawful.includes(usage));
@@ -252,6 +252,6 @@ function checkUsages({ algorithm, usages }: NewKeySpec): void {
     throw refuse(
       "NOT_SUPPORTED",
       `${algorithm} cannot be used for ${excess.join(", ")}`,
-      `it can ${lawful.join(", ")}`,
+      `It can ${lawful.join(", ")}.`,
     );
 }

@@ -53,7 +53,7 @@ export async function lockRoot(
     throw refuse(
       "BAD_REQUEST",
       `a passphrase needs ${PASSPHRASE_BYTES.least} to ${PASSPHRASE_BYTES.most} bytes`,
-      "choose several unrelated words",
+      "Choose several unrelated words.",
     );
   }
   const salt = random.bytes(16);

@@ -61,9 +61,9 @@ export function createPersistence(options: Options): Persistence {
         if (outcome === "kept") waiter.resolve();
         else if (outcome === "full")
           waiter.reject(
-            refuse("STORAGE_FULL", "the disk is full: the device's state was not saved", "free space, then try again"),
+            refuse("STORAGE_FULL", "the disk is full: the device's state was not saved", "Free space, then try again."),
           );
-        else waiter.reject(refuse("STORAGE_FAILED", "the device's state was not saved", "see the server's log"));
+        else waiter.reject(refuse("STORAGE_FAILED", "the device's state was not saved", "See the server's log."));
       }
       if (waiting.length > 0) start();
     },

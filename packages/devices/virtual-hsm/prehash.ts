@@ -32,7 +32,7 @@ export function digest(name: PrehashName, input: Uint8Array): Uint8Array {
   throw refuse(
     "BAD_REQUEST",
     `a digest by ${name} has ${bytes} bytes, got ${input.length}`,
-    "hash the message with it, name the scheme of the hash that it was made by, or send the message itself",
+    "Hash the message with it, name the scheme of the hash that it was made by, or send the message itself.",
   );
 }
 

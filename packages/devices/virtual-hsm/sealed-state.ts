@@ -164,7 +164,7 @@ export function openState(envelope: Envelope, key: Uint8Array): DeviceState {
       refuse(
         "TAMPER_DETECTED",
         "the saved device state was changed or belongs to another root of trust",
-        "restore state and root from the same backup",
+        "Restore state and root from the same backup.",
       ),
       { cause },
     );

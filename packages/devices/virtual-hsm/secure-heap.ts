@@ -48,7 +48,7 @@ export function createSecureHeap(options: Options = {}): SecureHeap {
       throw refuse(
         "UNAVAILABLE",
         "the secure heap is full and the keys in it are in use",
-        "try again, or give the device a larger secure heap",
+        "Try again, or give the device a larger secure heap.",
       );
     },
   };

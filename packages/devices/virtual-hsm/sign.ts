@@ -83,7 +83,7 @@ function rawDigest(input: Uint8Array): Uint8Array {
   throw refuse(
     "BAD_REQUEST",
     `a digest has 1 to ${MAX_RAW_DIGEST} bytes, got ${input.length}`,
-    "hash the message first, or use ecdsa-sha256 with the message",
+    "Hash the message first, or use ecdsa-sha256 with the message.",
   );
 }
 
@@ -94,7 +94,7 @@ function muSigner(key: LoadedKey): DigestSigner {
   throw refuse(
     "NOT_SUPPORTED",
     `${key.algorithm} signs messages under pure, not digests: its signature covers the whole message in a way of its own`,
-    `send the message itself, or use ${prehash.join(" or ")}, whose signatures verify as such only`,
+    `Send the message itself, or use ${prehash.join(" or ")}, whose signatures verify as such only.`,
   );
 }
 
@@ -104,7 +104,7 @@ function preparedSigner(key: LoadedKey, input: PreparedInput): DigestSigner {
   throw refuse(
     "NOT_SUPPORTED",
     `${key.algorithm} signs whole messages only on this machine: the device could not bind libcrypto`,
-    "send the message itself as the input, under pure",
+    "Send the message itself as the input, under pure.",
   );
 }
 
@@ -146,7 +146,7 @@ const SCHEMES: Readonly<Record<SignScheme, SchemeRow>> = {
         throw refuse(
           "KEY_USAGE",
           "a key that wraps keys makes no raw signatures: one would hand out what it wraps",
-          "make a key with the usage sign alone; this one signs with the other schemes, where they pad what they sign",
+          "Make a key with the usage sign alone; this one signs with the other schemes, where they pad what they sign.",
         );
       return (input) => rsa.rawSign(key.private, input);
     },
@@ -184,7 +184,7 @@ function rowFor(key: LoadedKey, scheme: SignScheme): SchemeRow {
   throw refuse(
     "NOT_SUPPORTED",
     `${key.algorithm} does not sign with ${scheme}`,
-    `its schemes are ${key.row.sign.join(", ")}`,
+    `Its schemes are ${key.row.sign.join(", ")}.`,
   );
 }
 

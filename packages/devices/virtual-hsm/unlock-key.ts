@@ -46,7 +46,7 @@ export function openUnlockKey(file: RootFile, random: Random): UnlockKey {
     throw refuse(
       "CONFIG_INVALID",
       `the unlock key file has ${file.size()} bytes, not ${SEED_BYTES}`,
-      "restore it from its backup; without it, empty it: clients then have to trust a new unlock key",
+      "Restore it from its backup; without it, empty it: clients then have to trust a new unlock key.",
     );
   return unlockKey(content.slice());
 }

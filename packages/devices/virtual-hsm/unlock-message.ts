@@ -53,7 +53,7 @@ export function createChallenges(random: Random): Challenges {
       const privateKey = waiting.get(name);
       waiting.delete(name);
       if (privateKey === undefined)
-        throw refuse("BAD_REQUEST", "the unlock message answers no waiting challenge", "ask for a new challenge");
+        throw refuse("BAD_REQUEST", "the unlock message answers no waiting challenge", "Ask for a new challenge.");
       if (sealed.length < 16) throw refuse("BAD_REQUEST", "the unlock message is too short");
       try {
         const publicKey = createPublicKey({ key: ephemeral, format: "raw-public", asymmetricKeyType: "x25519" });

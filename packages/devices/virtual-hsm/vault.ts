@@ -47,7 +47,7 @@ const unknownRef = (): Error =>
   refuse(
     "NOT_FOUND",
     "the key reference does not belong to this device, was changed, or its key was destroyed",
-    "check which device made the key",
+    "Check which device made the key.",
   );
 
 export class Vault {

@@ -103,7 +103,7 @@ function requireContinuation(
     if (proof.length > 0) throw refuse("BAD_REQUEST", "the device has witnessed nothing that a proof could begin with");
     return;
   }
-  const hint = "restore database, audit log and device from the same backup";
+  const hint = "Restore database, audit log and device from the same backup.";
   if (origin !== last.origin)
     throw refuse("TAMPER_DETECTED", `the key signs for the log ${last.origin}, not for ${origin}`, hint);
   if (size < last.size)

@@ -24,7 +24,7 @@ const failed = (): Error =>
   refuse(
     "DECRYPT_FAILED",
     "the wrapped key does not belong to this wrapping key or was changed",
-    "name the key and the scheme under which it was wrapped",
+    "Name the key and the scheme under which it was wrapped.",
   );
 
 const aesName = (key: KeyObject, mode: "wrap" | "wrap-pad"): string =>
@@ -55,7 +55,7 @@ const SCHEMES: Readonly<Record<WrapScheme, SchemeRow>> = {
         throw refuse(
           "NOT_SUPPORTED",
           `aes-kw wraps whole blocks of 8 bytes, at least 16 bytes; this key has ${material.length}`,
-          "use aes-kwp",
+          "Use aes-kwp.",
         );
       }
       const cipher = createCipheriv(aesName(key.secret, "wrap"), key.secret, KW_IV);
@@ -99,7 +99,7 @@ function rowFor(key: LoadedKey, scheme: WrapScheme): SchemeRow {
   throw refuse(
     "NOT_SUPPORTED",
     `${key.algorithm} does not wrap with ${scheme}`,
-    key.row.wrap.length > 0 ? `its schemes are ${key.row.wrap.join(", ")}` : "use an AES or RSA key",
+    key.row.wrap.length > 0 ? `Its schemes are ${key.row.wrap.join(", ")}.` : "Use an AES or RSA key.",
   );
 }
 

@@ -61,7 +61,7 @@ export class KeyStore {
 
   #mustHaveRoom(): void {
     if (this.#keys.size + this.#reserved < this.#most) return;
-    throw refuse("DEVICE_FULL", `${this.#most} session keys are held; no more fit`, "destroy some, or close sessions");
+    throw refuse("DEVICE_FULL", `${this.#most} session keys are held; no more fit`, "Destroy some, or close sessions.");
   }
 
   /** Takes the key over, also when it is refused. @throws DEVICE_FULL. */

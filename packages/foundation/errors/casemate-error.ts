@@ -38,8 +38,7 @@ export function asCasemateError(value: unknown): CasemateError {
 /** What happened and what to do, in one line without a last full stop: for a status, which may become part of another sentence. */
 export function withHint({ message, hint }: CasemateError): string {
   if (hint === undefined) return message;
-  const first = hint.startsWith("casemate ") ? "c" : hint.slice(0, 1).toUpperCase();
-  return `${message}. ${first}${hint.slice(1).replace(/\.$/, "")}`;
+  return `${message}. ${hint.replace(/\.$/, "")}`;
 }
 
 /** A full disk, said the same way wherever it is met: what is refused, what goes on. Which file it was, is in the cause. */

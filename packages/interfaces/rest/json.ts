@@ -6,7 +6,7 @@ import { isUtf8 } from "node:buffer";
 const MAX_DEPTH = 32;
 
 const WANTED =
-  'send one JSON object in UTF-8, without a byte order mark, such as {"input": "aGVsbG8="}; GET /v1/openapi.json describes the body of every route';
+  'Send one JSON object in UTF-8, without a byte order mark, such as {"input": "aGVsbG8="}; GET /v1/openapi.json describes the body of every route.';
 
 /** Undefined for an empty body. @throws BAD_REQUEST, naming a member that is given twice. */
 export function parseJson(body: Buffer): unknown {

@@ -33,8 +33,10 @@ export const TUNNEL = "TUNNEL";
 /** Code of the error for a client that begins TLS where plain HTTP is spoken. */
 export const TLS_TO_PLAIN = "TLS_TO_PLAIN";
 
-const MEDIA_HINT = `send the header Content-Type: application/json and one JSON object; routes that take raw bytes say so in GET /v1/openapi.json`;
-const PATH_HINT = "GET /v1/openapi.json lists the routes; names of keys are letters, digits, dot, _ and -, at most 128";
+const MEDIA_HINT =
+  "Send the header Content-Type: application/json and one JSON object; routes that take raw bytes say so in GET /v1/openapi.json.";
+const PATH_HINT =
+  "GET /v1/openapi.json lists the routes; names of keys are letters, digits, dot, _ and -, at most 128.";
 const TLS_HINT = "This port speaks TLS: use an address that begins with https://.";
 
 const ROWS: ReadonlyMap<string, Row> = new Map<string, Row>([
@@ -267,12 +269,12 @@ export function parserProblem(cause: unknown): Broken {
     return { error, status, answer: below ? "below TLS" : "here", mixedUp: toPlain || below };
   }
   if (code.startsWith("ERR_SSL") || code.startsWith("ERR_TLS")) {
-    const hint = "TLS 1.3 is spoken here, and nothing older";
+    const hint = "TLS 1.3 is spoken here, and nothing older.";
     const failed = new CasemateError("BAD_REQUEST", "no TLS connection came about", { cause, hint });
     return { error: failed, status: 400, answer: "nowhere", mixedUp: true };
   }
   const hint =
-    "send request line, headers and body as RFC 9112 has them; in the path, everything but ASCII is percent-encoded";
+    "Send request line, headers and body as RFC 9112 has them; in the path, everything but ASCII is percent-encoded.";
   const garbage = new CasemateError("BAD_REQUEST", "the bytes are not an HTTP/1.1 request", { cause, hint });
   return { error: garbage, status: 400, answer: "here", mixedUp: false };
 }

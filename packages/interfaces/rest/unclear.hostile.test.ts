@@ -103,7 +103,7 @@ const ROWS: readonly Row[] = [
     headers: [JSON_TYPE],
     body: "{name:1}",
     status: 400,
-    says: /the body is not JSON.*send one JSON object in UTF-8/,
+    says: /the body is not JSON.*Send one JSON object in UTF-8/,
   }),
   ...both({ headers: [JSON_TYPE], body: '{"input":NaN}', status: 400, says: /the body is not JSON/ }),
   ...both({
@@ -112,7 +112,7 @@ const ROWS: readonly Row[] = [
     status: 400,
     says: /the body is not JSON.*byte order mark/,
   }),
-  ...both({ headers: [JSON_TYPE], body: '{"input":"\u00ff"}', status: 400, says: /not UTF-8.*send one JSON object/ }),
+  ...both({ headers: [JSON_TYPE], body: '{"input":"\u00ff"}', status: 400, says: /not UTF-8.*Send one JSON object/ }),
   ...both({
     headers: [JSON_TYPE],
     body: "[".repeat(5000) + "]".repeat(5000),
@@ -124,9 +124,9 @@ const ROWS: readonly Row[] = [
     headers: ["content-type: text/plain"],
     body: "{}",
     status: 415,
-    says: /must be application\/json.*send the header Content-Type/,
+    says: /must be application\/json.*Send the header Content-Type/,
   }),
-  ...both({ body: "{}", status: 415, says: /must be application\/json.*send the header Content-Type/ }),
+  ...both({ body: "{}", status: 415, says: /must be application\/json.*Send the header Content-Type/ }),
   ...both({
     headers: ["content-type: application/json; charset=utf-16"],
     body: "{}",

@@ -9,6 +9,6 @@ serveBlocking({
     if (op === 1) return body;
     if (op === 2) return new Uint8Array(17 * 1024 * 1024);
     if (op === 3) throw new TypeError("this text stays inside");
-    throw new CasemateError("NOT_SUPPORTED", `op ${op}`, { hint: "take another" });
+    throw new CasemateError("NOT_SUPPORTED", `op ${op}`, { hint: "Take another." });
   },
 });

@@ -23,7 +23,7 @@ const HANDLERS: ReadonlyMap<number, Handler> = new Map<number, Handler>([
     3,
     () => {
       throw new CasemateError("KEY_STATE", "the key is deactivated", {
-        hint: "use a newer version",
+        hint: "Use a newer version.",
         details: { state: "deactivated", version: 3, ratio: 0.5, retired: true },
       });
     },

@@ -72,7 +72,7 @@ function findToken(cryptoki: Cryptoki, label: string): { readonly slot: Handle; 
   if (found !== undefined) return found;
   const there = tokens.map(({ info }) => trimmed(info.label)).join(", ");
   throw new CasemateError("DEVICE_ABSENT", `the module has no token labelled ${label}`, {
-    hint: there === "" ? "it has none at all: is the HSM connected and initialised?" : `there are: ${there}`,
+    hint: there === "" ? "It has none at all: is the HSM connected and initialised?" : `There are: ${there}.`,
   });
 }
 
@@ -173,11 +173,11 @@ export function attach({ addon, module, token, slot, plan }: RequestOf<"attach">
 }
 
 const WARNINGS: Readonly<Record<ReplyOf<"connect">["pin"], string>> = {
-  fine: "check it; it is not tried again by itself",
-  low: "check it; few tries are left before the token locks, and it is not tried again by itself",
-  final: "check it; one try is left before the token locks, and it is not tried again by itself",
-  locked: "the token is locked now; unlock it with its own tools",
-  unset: "the token has no user PIN yet; initialise it with its own tools",
+  fine: "Check it; it is not tried again by itself.",
+  low: "Check it; few tries are left before the token locks, and it is not tried again by itself.",
+  final: "Check it; one try is left before the token locks, and it is not tried again by itself.",
+  locked: "The token is locked now; unlock it with its own tools.",
+  unset: "The token has no user PIN yet; initialise it with its own tools.",
 };
 
 /** `pin` becomes a string, which pkcs11js wants and which cannot be wiped: the garbage collector takes it. */

@@ -86,7 +86,7 @@ class CedarPolicyEngine implements PolicyEngine {
       "CONFIG_INVALID",
       `policy ${id} would keep administrators from changing policies: ${reason}`,
       {
-        hint: 'leave `action == Action::"policy.set"` to them, with `unless { principal in Role::"admin" }`',
+        hint: 'Leave `action == Action::"policy.set"` to them, with `unless { principal in Role::"admin" }`.',
         details: { policy: id },
       },
     );

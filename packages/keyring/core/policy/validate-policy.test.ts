@@ -24,19 +24,19 @@ const CASES: readonly { readonly text: string; readonly line: number; readonly s
       text: `permit(principal, action == Action::"key.sgin", resource);`,
       line: 1,
       says: /Action::"key\.sgin"/,
-      hint: /did you mean `Action::"key\.sign"`/,
+      hint: /Did you mean `Action::"key\.sign"`/,
     },
     {
       text: `// über\npermit(principal, action == Action::"key.sign",\n  resource)\nwhen { resource.nmae == "x" };`,
       line: 4,
       says: /attribute `nmae`/,
-      hint: /did you mean `name`/,
+      hint: /Did you mean `name`/,
     },
     {
       text: `permit(principal, action == Action::"key.sign", resource)\nwhen { context.sorce == "rest" };`,
       line: 2,
       says: /attribute `sorce`/,
-      hint: /did you mean `source`/,
+      hint: /Did you mean `source`/,
     },
     {
       text: `permit(principal in Role::"usr", action, resource);`,
@@ -44,12 +44,12 @@ const CASES: readonly { readonly text: string; readonly line: number; readonly s
       says: /Role::"usr"/,
       hint: /"admin", "operator", "user", "auditor"/,
     },
-    { text: `permit(principal is Usr, action, resource);`, line: 1, says: /type `Usr`/, hint: /did you mean `User`/ },
+    { text: `permit(principal is Usr, action, resource);`, line: 1, says: /type `Usr`/, hint: /Did you mean `User`/ },
     {
       text: `permit(principal, action, resource);\nforbid(principal, action\n  resource);`,
       line: 3,
       says: /unexpected token `resource`/,
-      hint: /expected/,
+      hint: /^Expected/,
     },
     {
       text: `permit(principal, action == Action::"key.sign", resource)\nwhen { resource.name == 1 };`,

@@ -27,7 +27,11 @@ export function requirePolicyId(id: string): void {
     );
   }
   if (id.startsWith("built-in.")) {
-    throw invalid(id, " is built in and cannot be changed", "add a policy of your own: forbid always wins over permit");
+    throw invalid(
+      id,
+      " is built in and cannot be changed",
+      "Add a policy of your own: forbid always wins over permit.",
+    );
   }
 }
 
@@ -37,12 +41,12 @@ function codeOnly(text: string): string {
 }
 
 function requireBounds(id: string, text: string): void {
-  const split = "split it into several policies";
+  const split = "Split it into several policies.";
   const bytes = toUtf8(text).length;
   if (bytes > POLICY_LIMITS.textBytes) {
     throw invalid(id, ` has ${bytes} bytes; at most ${POLICY_LIMITS.textBytes} are allowed`, split);
   }
-  if (!text.isWellFormed()) throw invalid(id, " is not well-formed text", "save it as UTF-8");
+  if (!text.isWellFormed()) throw invalid(id, " is not well-formed text", "Save it as UTF-8.");
   const code = codeOnly(text);
   let depth = 0;
   for (let index = 0; index < code.length; index++) {
@@ -77,13 +81,18 @@ interface CedarProblem {
   readonly sourceLocations?: readonly { readonly start: number; readonly label?: string | null }[];
 }
 
-const KEY_ONLY = "the action is asked about the keyring as well: write `resource is Key &&` before the attribute";
+const KEY_ONLY = "The action is asked about the keyring as well: write `resource is Key &&` before the attribute.";
+
+/** Cedar writes its advice in its own way. */
+function asSentence(advice: string): string {
+  return `${advice.slice(0, 1).toUpperCase()}${advice.slice(1)}${/[.!?]$/.test(advice) ? "" : "."}`;
+}
 
 /** The first problem in the text, with the advice of whichever report of the same place has some. */
 function explainProblem(id: string, text: string, problems: readonly CedarProblem[]): CasemateError {
   const start = (problem: CedarProblem): number => problem.sourceLocations?.[0]?.start ?? 0;
   const [first] = problems.toSorted((a, b) => start(a) - start(b));
-  if (first === undefined) return invalid(id, " is not valid", "see docs/guide-policy.md for the language");
+  if (first === undefined) return invalid(id, " is not valid", "See docs/guide-policy.md for the language.");
   const same = problems.filter((problem) => start(problem) === start(first));
   const chosen = same.find((problem) => problem.help) ?? first;
   const line = lineAtByte(text, start(chosen));
@@ -94,8 +103,8 @@ function explainProblem(id: string, text: string, problems: readonly CedarProble
     chosen.help ??
     (chosen.message.includes("on entity type `Keyring` not found") ? KEY_ONLY : undefined) ??
     chosen.sourceLocations?.[0]?.label ??
-    "compare with `casemate policy list`";
-  return invalid(id, `, line ${line}: ${message}`, hint, { line });
+    "Compare with `casemate policy list`.";
+  return invalid(id, `, line ${line}: ${message}`, asSentence(hint), { line });
 }
 
 /**
@@ -136,10 +145,10 @@ export function fitsWhole(cedar: Cedar, schema: string, policies: readonly State
 export function splitPolicy(cedar: Cedar, id: string, text: string): readonly Statement[] {
   const parts = cedar.policySetTextToParts(text);
   if (parts.type === "failure") throw explainProblem(id, text, parts.errors);
-  if (parts.policies.length === 0) throw invalid(id, " holds no permit or forbid", "write one, or remove the policy");
+  if (parts.policies.length === 0) throw invalid(id, " holds no permit or forbid", "Write one, or remove the policy.");
   if (parts.policies.length > POLICY_LIMITS.statements) {
     const found = `${parts.policies.length} statements; at most ${POLICY_LIMITS.statements} are allowed`;
-    throw invalid(id, ` has ${found}`, "split it into several policies");
+    throw invalid(id, ` has ${found}`, "Split it into several policies.");
   }
   return parts.policies.map((part, index) => ({ id: index === 0 ? id : `${id}#${index + 1}`, text: part }));
 }
