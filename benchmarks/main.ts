@@ -24,15 +24,39 @@ const SUITES = [
 ] as const;
 type Suite = (typeof SUITES)[number];
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: {
-    seconds: { type: "string", default: "3" },
-    rounds: { type: "string", default: "5" },
-    only: { type: "string", multiple: true },
-    dry: { type: "boolean", default: false },
-  },
-});
+const HELP = `npm run bench [-- SUITE… [options]]: measures, prints, and keeps the figures under benchmarks/results
+
+Suites (all, when none is named): ${SUITES.join(", ")}
+  --seconds S   of each case and round, 0 to 60 (default 3)
+  --rounds N    of engine, rest and rest-batch, 1 to 100 (default 5)
+  --only NAME   this case alone, such as ec-p256; may be given again; nothing is kept
+  --dry         nothing is kept
+  --help        this text
+`;
+
+function commandLine() {
+  try {
+    return parseArgs({
+      allowPositionals: true,
+      options: {
+        seconds: { type: "string", default: "3" },
+        rounds: { type: "string", default: "5" },
+        only: { type: "string", multiple: true },
+        dry: { type: "boolean", default: false },
+        help: { type: "boolean", default: false },
+      },
+    });
+  } catch (error) {
+    process.stderr.write(`bench: ${(error as Error).message}\n\n${HELP}`);
+    process.exit(2);
+  }
+}
+
+const { values, positionals } = commandLine();
+if (values.help) {
+  process.stdout.write(HELP);
+  process.exit(0);
+}
 const seconds = Number(values.seconds);
 const rounds = Number(values.rounds);
 const unknown = positionals.find((name) => !(SUITES as readonly string[]).includes(name));
@@ -41,11 +65,15 @@ if (
   !(seconds > 0 && seconds <= 60) ||
   !(Number.isInteger(rounds) && rounds >= 1 && rounds <= 100)
 ) {
-  process.stderr.write(`bench: suites are ${SUITES.join(", ")}; --seconds is 0 to 60, --rounds 1 to 100\n`);
+  process.stderr.write(`bench: ${unknown ?? "--seconds or --rounds"} is not one of what can be measured\n\n${HELP}`);
   process.exit(2);
 }
 const chosen = new Set<Suite>(positionals.length === 0 ? SUITES : (positionals as Suite[]));
 const cases = CASES.filter(({ name }) => values.only === undefined || values.only.includes(name));
+if (cases.length === 0) {
+  process.stderr.write(`bench: --only takes ${CASES.map(({ name }) => name).join(", ")}\n`);
+  process.exit(2);
+}
 const machine = describeMachine();
 const raw = loadRaw();
 const save = (name: string, content: object): void => {
