@@ -6,7 +6,8 @@ import { createClient, type Client } from "@casemate/sdk";
 import { unixTransport } from "@casemate/sdk/node";
 
 export function connect(): Client & Disposable {
-  const data = process.env["CASEMATE_DATA"] ?? join(homedir(), ".local/share/casemate");
+  const data =
+    process.env["CASEMATE_DATA"] ?? join(process.env["XDG_DATA_HOME"] ?? join(homedir(), ".local/share"), "casemate");
   const transport = unixTransport(join(data, "casemate.sock"));
   const token = (): string => readFileSync(join(data, "admin.token"), "utf8").trim();
   const client = createClient({ transport, token });

@@ -50,7 +50,8 @@ async function ed25519Key(file: string): Promise<Uint8Array> {
   const text = contentOf(file).toString("utf8");
   if (!text.includes("-----BEGIN")) {
     const { parseNoteKey } = await import("@casemate/keyring/core");
-    return parseNoteKey(text.trim()).publicKey;
+    // The file beside the log has one line for each key that signed it, the newest last.
+    return parseNoteKey(text.trim().split("\n").at(-1) ?? "").publicKey;
   }
   const key = createPublicKey(text);
   if (key.asymmetricKeyType !== "ed25519") throw usage(`${file} is no Ed25519 key`);

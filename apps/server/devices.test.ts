@@ -11,7 +11,7 @@ import { DEFAULT_DEVICE, writeDevices } from "./devices-file.ts";
 import type { Log } from "./log.ts";
 import devices from "../../packages/devices/package.json" with { type: "json" };
 
-const INSTALL = `npm install --ignore-scripts=false pkcs11js@${devices.peerDependencies.pkcs11js}`;
+const INSTALL = `npm install --no-save --ignore-scripts=false pkcs11js@${devices.peerDependencies.pkcs11js}`;
 
 /** Everything that a device may do. */
 const USES: readonly ((device: Device) => Promise<unknown> | undefined)[] = [

@@ -1,7 +1,8 @@
+import { hostname } from "node:os";
 import type { OpenKeyring } from "@casemate/keyring/core";
 import type { DataPaths } from "./data-directory.ts";
 import type { Log } from "./log.ts";
-import type { RunOptions } from "./options.ts";
+import { isEveryAddress, isLoopback, type RunOptions } from "./options.ts";
 import { openSessionKeyProcess } from "./session-keys.ts";
 import { tlsFor } from "./tls.ts";
 
@@ -13,6 +14,9 @@ export interface Pkcs11Door {
 }
 
 const LOOK_AGAIN_MS = 500;
+
+/** What another machine can call this one. */
+const nameOf = (host: string): string => (isEveryAddress(host) ? hostname() : host);
 
 async function openDoor(keyring: OpenKeyring, paths: DataPaths, log: Log, options: RunOptions): Promise<Pkcs11Door> {
   const { createPkcs11Server } = await import("@casemate/interfaces/pkcs11");
@@ -36,12 +40,14 @@ async function openDoor(keyring: OpenKeyring, paths: DataPaths, log: Log, option
       ? {}
       : { remote: { ...remote, key: material.key, cert: material.certificate } }),
   });
-  const at = remote === undefined ? undefined : `${remote.host}:${server.remotePort ?? remote.port}`;
+  const at = remote === undefined ? undefined : `${nameOf(remote.host)}:${server.remotePort ?? remote.port}`;
+  // A REST door beyond loopback has said it already: both show the certificate that was made here.
+  const trust = material?.remark === undefined || !isLoopback(options.listen.host) ? "" : `; ${material.remark}`;
   return {
     ...(at === undefined
       ? {}
       : {
-          remark: `PKCS#11 from other machines: eval "$(casemate pkcs11 env --remote ${at} --ca-file CERTIFICATE --token-file TOKEN)"; ${material?.remark ?? ""}`,
+          remark: `PKCS#11 from other machines: eval "$(casemate pkcs11 env --remote ${at} --ca-file CERTIFICATE --token-file TOKEN)"${trust}`,
         }),
     async close() {
       try {

@@ -6,7 +6,7 @@ import { CasemateError } from "@casemate/foundation/errors";
 import manifest from "../package.json" with { type: "json" };
 
 /** npm's own installing runs no scripts of packages where it is told so: this one is compiled by such a script. */
-export const INSTALL = `npm install --ignore-scripts=false pkcs11js@${manifest.peerDependencies.pkcs11js}`;
+export const INSTALL = `npm install --no-save --ignore-scripts=false pkcs11js@${manifest.peerDependencies.pkcs11js}`;
 
 /** Directory of the package. `given` is a directory named by the configuration. @throws CONFIG_INVALID when there is none. */
 export function findAddon(given: string | undefined): string {

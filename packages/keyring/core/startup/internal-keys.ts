@@ -134,7 +134,7 @@ function lost(device: Device): (error: unknown) => Promise<never> {
 
 function lostKey(device: string, cause: unknown): CasemateError {
   return new CasemateError("DEVICE_FAILED", `device ${device} does not know the storage key any more`, {
-    hint: "Restore the state of the device from the same backup as the database.",
+    hint: "Restore the state of the device from the same backup as the database. Where it was replaced or zeroized on purpose, casemate up --reseal accepts the records as they are, once.",
     cause,
     details: { lostStorageKey: device },
   });
