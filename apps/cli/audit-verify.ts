@@ -112,7 +112,7 @@ function sentence(found: AuditVerification): string {
 
 /** What this verification could not know. */
 const UNWITNESSED =
-  "Note: no device said what it has witnessed, which takes a running server and a device that is a witness. Whether this is an older log, or checkpoints were removed, the files alone cannot show; a checkpoint kept elsewhere can (--checkpoint).";
+  "no device said what it has witnessed, which takes a running server and a device that is a witness. Whether this is an older log, or checkpoints were removed, the files alone cannot show; a checkpoint kept elsewhere can (--checkpoint).";
 
 /** Verifies a whole log by its files alone. @throws TAMPER_DETECTED naming the first bad record. */
 export async function verifyLog(session: Session, options: VerifyLogOptions): Promise<void> {
@@ -159,10 +159,10 @@ export async function verifyLog(session: Session, options: VerifyLogOptions): Pr
     out.line({ style: "green", text: sentence(found) });
     if (found.witness === undefined && options.checkpoint === undefined) out.note(UNWITNESSED);
     if (found.tornBytes > 0)
-      out.note(`Note: ${found.tornBytes} bytes of an unfinished record at the end were never acknowledged.`);
+      out.note(`${found.tornBytes} bytes of an unfinished record at the end were never acknowledged.`);
     if (found.gone.length > 0) {
       const files = found.gone.map((name) => `audit/${name}`).join(", ");
-      out.note(`Note: gone, and made again from the records at the next start: ${files}.`);
+      out.note(`gone, and made again from the records at the next start: ${files}.`);
     }
     if (alarm !== undefined) out.line({ style: "red", text: `Alarm: ${alarm}` });
     if (warning !== undefined) out.line({ style: "yellow", text: `Warning: ${warning}` });

@@ -47,13 +47,19 @@ function alive(pid: number): boolean {
   }
 }
 
+/** The server that was named by its address, if one was. */
+export function namedUrl(session: Session): string | undefined {
+  const given = session.options.url ?? session.env["CASEMATE_URL"];
+  return given === "" ? undefined : given;
+}
+
 /** Where to send requests. `local` is our own server of this data directory. */
 export function findServer(session: Session): Target & { readonly local: boolean } {
-  const given = session.options.url ?? session.env["CASEMATE_URL"];
+  const given = namedUrl(session);
   const running = readRunning(session.paths);
   const caFile = session.options.caFile ?? session.env["CASEMATE_CA_FILE"];
   const ca = caFile === undefined ? {} : { ca: contentOf(caFile).toString("utf8") };
-  if (given !== undefined && given !== "") {
+  if (given !== undefined) {
     const url = parseUrl(given);
     const local = running !== undefined && new URL(running.url).origin === url.origin && alive(running.pid);
     return { where: url.origin, url, local, ...ca };

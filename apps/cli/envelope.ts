@@ -9,6 +9,8 @@ import { concat, equalBytes, toUtf8 } from "@casemate/foundation/bytes";
 import { CasemateError } from "@casemate/foundation/errors";
 
 export const PIECE_BYTES = 65_536;
+/** What a device calls the cipher of the pieces. */
+export const ENVELOPE_SCHEME = "aes-gcm";
 const TAG_BYTES = 16;
 const NONCE_BYTES = 12;
 const MAGIC = toUtf8("casemate-envelope/1\n");

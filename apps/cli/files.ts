@@ -56,15 +56,16 @@ export function toFile(file: string | undefined): file is string {
   return file !== undefined && file !== "-";
 }
 
-/** What `--json` says of an answer whose secret went into a file: that, and not the secret. */
-export function toldOf<T extends object, K extends keyof T>(
+/** What `--json` says of an answer of which `members` went into a file: that, and not what they are. */
+export function toldOf<T extends object, K extends keyof T & string>(
   answer: T,
-  secret: K,
+  members: readonly K[],
   file: string | undefined,
 ): T | (Omit<T, K> & { readonly out: string }) {
   if (!toFile(file)) return answer;
-  const { [secret]: _secret, ...rest } = answer;
-  return { ...rest, out: file };
+  const written: readonly string[] = members;
+  const rest = Object.fromEntries(Object.entries(answer).filter(([name]) => !written.includes(name)));
+  return { ...(rest as Omit<T, K>), out: file };
 }
 
 /** Writes to the named file, or to standard output for `-` and for nothing named, unless a JSON answer goes there. Secrets get mode 0600. */

@@ -71,8 +71,8 @@ export async function main(words: readonly string[]): Promise<number> {
       return code;
     }
     const failure = shown(error);
-    session.out.failure(failure);
     if (failure.code === "INTERNAL" && process.env["CASEMATE_DEBUG"] === "1") session.out.note(String(failure.cause));
+    session.out.failure(failure);
     return exitCode(failure);
   }
 }

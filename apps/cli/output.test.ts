@@ -72,7 +72,7 @@ test("control characters from elsewhere are escaped for people, in tables, facts
     ["state", { style: "green", text: evil }],
   ]);
   to.line([evil, { style: "red", text: evil }, "\n\tends"]);
-  to.note(`${evil}\n`);
+  to.remark(`${evil}\n`);
   to.failure(new CasemateError("INTERNAL", evil, { hint: evil }));
   const cell = `${shown}${String.raw`\u000a`}`;
   assert.equal(out(), `LABEL\n${cell}\nlabels  ${cell}\nstate   ${shown}\n${shown}${shown}\n\tends\n`);
@@ -80,6 +80,22 @@ test("control characters from elsewhere are escaped for people, in tables, facts
   const machine = output(true);
   machine.to.answer({ evil }, () => undefined);
   assert.deepEqual(JSON.parse(machine.out()), { evil });
+});
+
+test("notes are remarks for people, and members of the answer or of the failure for programs", () => {
+  const human = output(false);
+  human.to.note("not checked");
+  human.to.warnings(["weak"]);
+  human.to.answer({ done: true }, () => human.to.line("Done."));
+  assert.deepEqual([human.out(), human.err()], ["Done.\n", "Note: not checked\nNote: weak\n"]);
+  const machine = output(true);
+  machine.to.note("not checked");
+  machine.to.warnings(["weak"]);
+  machine.to.answer({ done: true, warnings: ["weak"] }, () => undefined);
+  assert.deepEqual(JSON.parse(machine.out()), { done: true, warnings: ["weak"], notes: ["not checked"] });
+  assert.equal(machine.err(), "");
+  machine.to.failure(new CasemateError("TIMEOUT", "too late"));
+  assert.deepEqual((JSON.parse(machine.err()) as { notes: unknown }).notes, ["not checked"]);
 });
 
 test("progress is silent where there is no terminal", () => {

@@ -28,16 +28,18 @@ export interface Column<T> {
 export class Output {
   readonly json: boolean;
   readonly #streams: Streams;
+  /** What goes with the JSON answer, or with the failure in its place. */
+  readonly #notes: string[] = [];
 
   constructor(json: boolean, streams: Streams = process) {
     this.json = json;
     this.#streams = streams;
   }
 
-  /** Prints `value` as JSON, or what `human` prints. */
-  answer(value: unknown, human: () => void): void {
-    if (this.json) this.line(toJson(value, 2));
-    else human();
+  /** Prints `value` as JSON with the notes so far, or what `human` prints. A list has no place for notes: no verb has both. */
+  answer(value: object, human: () => void): void {
+    if (!this.json) human();
+    else this.line(toJson(Array.isArray(value) ? value : { ...value, ...this.#noted() }, 2));
   }
 
   /** Control characters are escaped, but for line feeds and tabs. */
@@ -86,8 +88,24 @@ export class Output {
     return styleText(style, text, { stream: this.#streams.stdout as NodeJS.WriteStream });
   }
 
-  /** For people only: warnings and remarks that are not the answer. */
+  #noted(): { readonly notes?: readonly string[] } {
+    return this.#notes.length === 0 ? {} : { notes: this.#notes };
+  }
+
+  /** What is not the answer and should be known with it: programs find it as `notes` in their answer. */
   note(text: string): void {
+    if (this.json) this.#notes.push(text);
+    else this.remark(`Note: ${text}`);
+  }
+
+  /** For people only: programs have them as `warnings` in their answer. */
+  warnings(warnings: readonly string[]): void {
+    if (!this.json) for (const warning of warnings) this.note(warning);
+  }
+
+  /** For people only. */
+  remark(text: string): void {
+    this.progress("");
     this.#streams.stderr.write(`${printable(text)}\n`);
   }
 
@@ -100,7 +118,9 @@ export class Output {
     this.progress("");
     if (this.json) {
       const { code, message, hint, retryable, details } = error;
-      this.#streams.stderr.write(`${toJson({ error: { code, message, hint, retryable, details } }, 2)}\n`);
+      this.#streams.stderr.write(
+        `${toJson({ error: { code, message, hint, retryable, details }, ...this.#noted() }, 2)}\n`,
+      );
       return;
     }
     const title = styleText("red", "casemate:", { stream: this.#streams.stderr as NodeJS.WriteStream });

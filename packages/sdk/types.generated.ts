@@ -805,6 +805,7 @@ export interface WrapKeyBody {
 export interface WrapKeyResult {
   /** Key version that was used. */
   readonly version: number;
+  readonly warnings: readonly string[];
   /** The wrapped key. */
   readonly wrapped: Uint8Array;
 }
@@ -825,6 +826,7 @@ export interface CreateDataKeysBody {
 export interface CreateDataKeysResult {
   /** Key version that was used. */
   readonly version: number;
+  readonly warnings: readonly string[];
   readonly keys: readonly {
     /** Give it to decrypt to get the plaintext back. */
     readonly wrapped: Uint8Array;

@@ -306,7 +306,8 @@ const ADMINISTRATION: readonly Row[] = [
     says: /allowed \(permitted\)/,
   },
   { type: "policy explain ci key.sign --role user --key ec --at soon", exits: 2, says: /--at takes a time/ },
-  { type: "policy list", says: /built-in\.admin \(built in\)/ },
+  { type: "policy list", says: /built-in\.admin \(built in\)\n[^#]*permit\(/ },
+  { type: "policy list --help", says: /all policies with their texts/ },
   {
     type: "policy test --in @policy --principal ci --role user --action key.sign --key ec",
     says: /The text is a valid policy\.\nrefused/,

@@ -4,7 +4,7 @@ import type { VerifyLogOptions } from "../audit-verify.ts";
 import { ERROR_CODES } from "@casemate/foundation/errors";
 import { ChoiceOption } from "../choices.ts";
 import { usage } from "../failure.ts";
-import { toFile } from "../files.ts";
+import { toFile, toldOf } from "../files.ts";
 import { given, whole } from "../parse.ts";
 import type { Session } from "../session.ts";
 import type { AuditRecord } from "@casemate/sdk";
@@ -48,7 +48,7 @@ async function checkpoint(session: Session, file: string | undefined): Promise<v
   const client = await session.client();
   const answer = await client.createAuditCheckpoint();
   if (toFile(file)) writeFileSync(file, answer.note);
-  session.out.answer(answer, () => {
+  session.out.answer(toldOf(answer, ["note"], file), () => {
     if (!toFile(file)) session.out.line(answer.note.trimEnd());
     else session.out.line(`Checkpoint of ${answer.size} records, signed by ${answer.signedBy}, is in ${file}.`);
   });
@@ -70,7 +70,8 @@ async function prove(session: Session, index: number | undefined, options: Prove
       : await client.getAuditConsistency(given({ first: options.since, second: options.size }));
   const { out } = options;
   if (toFile(out)) writeFileSync(out, `${JSON.stringify(proof, null, 2)}\n`);
-  session.out.answer(proof, () => {
+  const told = "index" in proof ? toldOf(proof, ["leafHash", "path", "rootHash"], out) : toldOf(proof, ["path"], out);
+  session.out.answer(told, () => {
     if (toFile(out)) session.out.line(`The proof is in ${out}.`);
     else session.out.line(JSON.stringify(proof, null, 2));
   });

@@ -100,7 +100,7 @@ export function define(command: Command, session: Session): void {
           ],
           "",
         );
-        session.out.note("One request per operation, this program on the same cores; `npm run bench` measures more.");
+        session.out.remark("One request per operation, this program on the same cores; `npm run bench` measures more.");
       });
     });
 }

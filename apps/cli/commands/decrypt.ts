@@ -32,9 +32,13 @@ function notItsEnvelope(key: string, cause: unknown): CasemateError {
 async function decryptEnvelope(session: Session, key: string, source: Source, options: DecryptOptions): Promise<void> {
   const client = await session.client();
   const context = options.context === undefined ? undefined : new TextEncoder().encode(options.context);
+  let used = {};
   const unwrap = async (wrapped: Uint8Array): Promise<Uint8Array> => {
     try {
-      return (await client.decrypt(key, given({ data: wrapped, context }))).plaintext;
+      const { plaintext, ...rest } = await client.decrypt(key, given({ data: wrapped, context }));
+      used = rest;
+      session.out.warnings(rest.warnings);
+      return plaintext;
     } catch (error) {
       throw shown(error).code === "DECRYPT_FAILED" ? notItsEnvelope(key, error) : error;
     }
@@ -43,13 +47,13 @@ async function decryptEnvelope(session: Session, key: string, source: Source, op
   session.out.progress("decrypting …");
   if (session.out.json && !toFile(options.out)) {
     const plaintext = await collected(pieces);
-    session.out.answer({ key, envelope: true, plaintext }, () => {});
+    session.out.answer({ key, ...used, envelope: true, plaintext }, () => {});
     return;
   }
   await writePieces(options.out, pieces, 0o600);
   session.out.progress("");
   if (!toFile(options.out)) return;
-  session.out.answer({ key, envelope: true, out: options.out }, () =>
+  session.out.answer({ key, ...used, envelope: true, out: options.out }, () =>
     session.out.line(`Decrypted by a data key of ${key}: ${options.out}.`),
   );
 }
@@ -79,10 +83,10 @@ export function define(command: Command, session: Session): void {
       const context = options.context === undefined ? undefined : new TextEncoder().encode(options.context);
       const answer = await client.decrypt(key, given({ data, context, scheme, version, raw }));
       const bytes = answer.plaintext;
-      for (const warning of answer.warnings) session.out.note(`Note: ${warning}`);
+      session.out.warnings(answer.warnings);
       if (session.out.json) {
-        if (options.out !== undefined) writeOutput(session, options.out, bytes, 0o600);
-        session.out.answer({ key, ...toldOf(answer, "plaintext", options.out) }, () => {});
+        writeOutput(session, options.out, bytes, 0o600);
+        session.out.answer({ key, ...toldOf(answer, ["plaintext"], options.out) }, () => {});
       } else {
         writeOutput(session, options.out, bytes, 0o600);
         if (toFile(options.out)) session.out.line(`Decrypted by ${key}: ${options.out}.`);

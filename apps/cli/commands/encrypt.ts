@@ -2,9 +2,9 @@ import { createReadStream } from "node:fs";
 import { CasemateError } from "@casemate/foundation/errors";
 import type { CipherScheme } from "@casemate/sdk";
 import type { Command } from "commander";
-import { seal, type Source } from "../envelope.ts";
+import { ENVELOPE_SCHEME, seal, type Source } from "../envelope.ts";
 import { usage } from "../failure.ts";
-import { collected, readInput, sizeOf, toFile, writeOutput, writePieces } from "../files.ts";
+import { collected, readInput, sizeOf, toFile, toldOf, writeOutput, writePieces } from "../files.ts";
 import { given, whole } from "../parse.ts";
 import { encryptSchemeOption } from "../schemes.ts";
 import type { Session } from "../session.ts";
@@ -48,7 +48,9 @@ async function encryptEnvelope(
     throw usage("name a file for the ciphertext with --out");
   const client = await session.client();
   const request = given({ count: 1, bytes: 32 as const, plaintext: true, context: contextOf(options) });
-  const { version, keys } = await client.createDataKeys(key, request);
+  const { version, warnings, keys } = await client.createDataKeys(key, request);
+  session.out.warnings(warnings);
+  const told = { key, version, scheme: ENVELOPE_SCHEME, warnings, envelope: true };
   const [made] = keys;
   if (made?.plaintext === undefined) throw new CasemateError("DEVICE_FAILED", "the device gave no data key");
   const { wrapped, plaintext } = made;
@@ -57,7 +59,7 @@ async function encryptEnvelope(
     const pieces = seal(wrapped, plaintext, source);
     if (session.out.json && !toFile(options.out)) {
       const ciphertext = await collected(pieces);
-      session.out.answer({ key, version, envelope: true, ciphertext }, () => {});
+      session.out.answer({ ...told, ciphertext }, () => {});
       return;
     }
     await writePieces(options.out, pieces, 0o644);
@@ -66,7 +68,7 @@ async function encryptEnvelope(
     plaintext.fill(0);
   }
   if (!toFile(options.out)) return;
-  session.out.answer({ key, version, envelope: true, out: options.out }, () =>
+  session.out.answer({ ...told, out: options.out }, () =>
     session.out.line(`Encrypted under a data key of ${key} version ${version}: ${options.out}.`),
   );
 }
@@ -96,10 +98,10 @@ export function define(command: Command, session: Session): void {
       const context = contextOf(options);
       const answer = await client.encrypt(key, given({ data, context, scheme, version }));
       const bytes = answer.ciphertext;
-      for (const warning of answer.warnings) session.out.note(`Note: ${warning}`);
+      session.out.warnings(answer.warnings);
       if (session.out.json) {
-        if (options.out !== undefined) writeOutput(session, options.out, bytes);
-        session.out.answer({ key, ...answer }, () => {});
+        writeOutput(session, options.out, bytes);
+        session.out.answer({ key, ...toldOf(answer, ["ciphertext"], options.out) }, () => {});
       } else if (options.out === undefined && process.stdout.isTTY) {
         session.out.line(bytes.toBase64());
       } else {

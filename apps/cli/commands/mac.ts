@@ -1,7 +1,7 @@
 import type { MacScheme } from "@casemate/sdk";
 import type { Command } from "commander";
 import { EXIT } from "../failure.ts";
-import { contentOf, readInput, writeOutput } from "../files.ts";
+import { contentOf, readInput, toldOf, writeOutput } from "../files.ts";
 import { given, whole } from "../parse.ts";
 import { macSchemeOption } from "../schemes.ts";
 import type { Session } from "../session.ts";
@@ -29,6 +29,7 @@ export function define(command: Command, session: Session): void {
       if (options.check !== undefined) {
         const body = given({ input, mac: contentOf(options.check), scheme, version });
         const answer = await client.macVerify(key, body);
+        session.out.warnings(answer.warnings);
         session.out.answer({ key, ...answer }, () =>
           session.out.line(answer.valid ? `Code ok: ${key} (${answer.scheme}).` : `Code NOT valid for ${key}.`),
         );
@@ -37,9 +38,9 @@ export function define(command: Command, session: Session): void {
       }
       const answer = await client.mac(key, given({ input, scheme, version }));
       const bytes = answer.mac;
-      for (const warning of answer.warnings) session.out.note(`Note: ${warning}`);
+      session.out.warnings(answer.warnings);
       if (options.out !== undefined) writeOutput(session, options.out, bytes);
-      session.out.answer({ key, ...answer }, () => {
+      session.out.answer({ key, ...toldOf(answer, ["mac"], options.out) }, () => {
         if (options.out === undefined) session.out.line(bytes.toHex());
       });
     });

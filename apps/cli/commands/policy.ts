@@ -48,7 +48,7 @@ function printDecision(session: Session, decision: Decision): void {
 export function define(command: Command, session: Session): void {
   command
     .command("list")
-    .description("all policies; --json has their texts")
+    .description("all policies with their texts")
     .action(async () => {
       const client = await session.client();
       const answer = await client.listPolicies();

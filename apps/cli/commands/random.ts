@@ -18,7 +18,7 @@ export function define(command: Command, session: Session): void {
       const answer = await client.random(given({ length, device: options.device }));
       const { bytes } = answer;
       if (options.out !== undefined) writeOutput(session, options.out, bytes, 0o600);
-      session.out.answer(toldOf(answer, "bytes", options.out), () => {
+      session.out.answer(toldOf(answer, ["bytes"], options.out), () => {
         if (options.out === undefined) session.out.line(bytes.toHex());
       });
     });

@@ -1,6 +1,6 @@
 import type { SignScheme } from "@casemate/sdk";
 import type { Command } from "commander";
-import { writeOutput } from "../files.ts";
+import { toFile, toldOf, writeOutput } from "../files.ts";
 import { given, whole } from "../parse.ts";
 import { signSchemeOption } from "../schemes.ts";
 import type { Session } from "../session.ts";
@@ -28,10 +28,10 @@ export function define(command: Command, session: Session): void {
       const body = given({ version: options.version, ...prepared });
       const answer = await client.sign(key, body);
       const bytes = answer.signature;
-      for (const warning of answer.warnings) session.out.note(`Note: ${warning}`);
+      session.out.warnings(answer.warnings);
       if (session.out.json) {
-        if (options.out !== undefined) writeOutput(session, options.out, bytes);
-        session.out.answer({ key, ...answer }, () => {});
+        writeOutput(session, options.out, bytes);
+        session.out.answer({ key, ...toldOf(answer, ["signature"], options.out) }, () => {});
         return;
       }
       if (options.out === undefined && process.stdout.isTTY) {
@@ -39,7 +39,7 @@ export function define(command: Command, session: Session): void {
         return;
       }
       writeOutput(session, options.out, bytes);
-      if (options.out !== undefined && options.out !== "-") {
+      if (toFile(options.out)) {
         const { version, scheme } = answer;
         session.out.line(`Signed with ${key} version ${version} (${scheme}): ${bytes.length} bytes in ${options.out}.`);
       }

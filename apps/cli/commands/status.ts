@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import { anonymous, findServer } from "../connection.ts";
+import { anonymous, findServer, namedUrl } from "../connection.ts";
 import { EXIT, notReachable, shown } from "../failure.ts";
 import type { Session } from "../session.ts";
 import type { Device, HealthResult, WhoamiResult } from "@casemate/sdk";
@@ -26,7 +26,7 @@ async function known(session: Session): Promise<Known | undefined> {
   } catch (error) {
     const { message, code, details } = shown(error);
     if (code === "INTERNAL" || details["reachable"] === false) throw error;
-    session.out.note(`Note: ${message} (${code})`);
+    session.out.note(`${message} (${code})`);
     return undefined;
   }
 }
@@ -47,7 +47,9 @@ export function define(command: Command, session: Session): void {
     // Health needs no token: first learn whether anybody is there at all.
     const health = await answerOf(target);
     const more = await known(session);
-    session.out.answer({ ...health, address: target.where, dataDirectory: session.paths.root, ...more }, () => {
+    // The data directory of a server that was named by its address is not ours to know.
+    const own = namedUrl(session) === undefined ? { dataDirectory: session.paths.root } : {};
+    session.out.answer({ ...health, address: target.where, ...own, ...more }, () => {
       const version = more === undefined ? "" : ` ${more.server}`;
       session.out.line(`Casemate${version} answers at ${target.where}: ${health.status}.`);
       if (health.alarm !== undefined) session.out.line({ style: "red", text: `Alarm: ${health.alarm}` });

@@ -62,7 +62,7 @@ export function define(command: Command, session: Session): void {
       session.out.answer(toFile(out) ? { view: created.view, out } : created, () => {
         if (!toFile(out)) session.out.line(created.token);
         const where = toFile(out) ? `It is in ${out}.` : "It is not shown again.";
-        session.out.note(`Token ${created.view.id} for ${principal} (${roles.join(", ")}). ${where}`);
+        session.out.remark(`Token ${created.view.id} for ${principal} (${roles.join(", ")}). ${where}`);
       });
     });
 

@@ -29,7 +29,7 @@ export function define(command: Command, session: Session): void {
       const prepared = await signingInput(client, key, options);
       const body = given({ version: options.version, ...prepared, signature });
       const answer = await client.verify(key, body);
-      for (const warning of answer.warnings) session.out.note(`Note: ${warning}`);
+      session.out.warnings(answer.warnings);
       session.out.answer({ key, ...answer }, () =>
         session.out.line(
           answer.valid

@@ -1,6 +1,6 @@
 import type { WrapScheme } from "@casemate/sdk";
 import type { Command } from "commander";
-import { toFile, writeOutput } from "../files.ts";
+import { toFile, toldOf, writeOutput } from "../files.ts";
 import { given, whole } from "../parse.ts";
 import { wrapSchemeOption } from "../schemes.ts";
 import type { Session } from "../session.ts";
@@ -24,9 +24,10 @@ export function define(command: Command, session: Session): void {
       const { wrappingKey, scheme, version } = options;
       const answer = await client.wrapKey(key, given({ wrappingKey, scheme, version }));
       const bytes = answer.wrapped;
+      session.out.warnings(answer.warnings);
       if (session.out.json) {
-        if (options.out !== undefined) writeOutput(session, options.out, bytes, 0o600);
-        session.out.answer({ key, scheme, ...answer }, () => {});
+        writeOutput(session, options.out, bytes, 0o600);
+        session.out.answer({ key, wrappingKey, scheme, ...toldOf(answer, ["wrapped"], options.out) }, () => {});
       } else if (options.out === undefined && process.stdout.isTTY) {
         session.out.line(bytes.toBase64());
       } else {

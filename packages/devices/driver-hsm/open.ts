@@ -145,7 +145,8 @@ export async function openVirtualHsm(options: VirtualHsmOptions): Promise<Device
     else keyFile.close();
     throw error;
   });
-  const call = createCall(supervised.channel);
+  const unlocking = options.root.kind === "passphrase" ? `Unlock it: casemate device unlock ${options.id}.` : undefined;
+  const call = createCall(supervised.channel, unlocking);
   const unlock = facets.unlockFacet(call);
   let closing: Promise<void> | undefined;
   const close = async (): Promise<void> => {

@@ -210,7 +210,10 @@ test("with a passphrase as root the device waits, opens, and locks again", async
   assert.equal((await device.status()).state, "locked");
   await assert.rejects(
     device.keys.generate(ec),
-    (error: unknown) => isCasemateError(error) && error.code === "DEVICE_LOCKED",
+    (error: unknown) =>
+      isCasemateError(error) &&
+      error.code === "DEVICE_LOCKED" &&
+      error.hint === `Unlock it: casemate device unlock ${device.identity.id}.`,
   );
   const unlock = async (passphrase: string): Promise<void> => {
     const challenge = await device.unlock?.challenge();

@@ -296,7 +296,7 @@ export interface Keyring {
     caller: Caller,
     name: string,
     request: { readonly wrappingKey: string; readonly scheme: WrapScheme; readonly version?: number },
-  ): Promise<{ readonly version: number; readonly wrapped: Uint8Array }>;
+  ): Promise<{ readonly version: number; readonly wrapped: Uint8Array; readonly warnings: readonly string[] }>;
   /** The refusal of plaintext export, audited. Always rejects with NOT_EXPORTABLE. */
   exportKey(caller: Caller, name: string): Promise<never>;
   dataKeys(
@@ -310,6 +310,7 @@ export interface Keyring {
     },
   ): Promise<{
     readonly version: number;
+    readonly warnings: readonly string[];
     readonly keys: readonly { readonly wrapped: Uint8Array; readonly plaintext?: Uint8Array }[];
   }>;
   random(caller: Caller, length: number, device?: string): Promise<Uint8Array>;

@@ -6,6 +6,7 @@ import { prepareDataDirectory, readRunning, type DataPaths } from "@casemate/ser
 import { checkDeviceId, readDevices, writeDevices, type DeviceConfig } from "@casemate/server/devices-file";
 import { twinOf } from "@casemate/server/twins";
 import { ADDABLE_DRIVERS, freeId, type AddableDriver } from "../../device-drivers.ts";
+import { shown } from "../../failure.ts";
 import type { Session } from "../../session.ts";
 import type { Device } from "@casemate/sdk";
 
@@ -28,6 +29,19 @@ async function devicesNow(session: Session): Promise<readonly Device[]> {
   const client = await session.client();
   return (await client.listDevices()).items;
 }
+
+/** The devices of the server, or undefined where none answers. */
+async function devicesIfAny(session: Session): Promise<readonly Device[] | undefined> {
+  try {
+    return await devicesNow(session);
+  } catch (error) {
+    if (shown(error).details["reachable"] === false) return undefined;
+    throw error;
+  }
+}
+
+/** What becomes of keys whose device is removed. */
+const STAY = "keys in it then stay in the catalogue and cannot be used until the device is back.";
 
 /** What a device that is removed may leave in the data directory, for the case that it is added again. */
 const LEFT: readonly { readonly what: string; readonly at: (paths: DataPaths, id: string) => string }[] = [
@@ -88,7 +102,7 @@ async function add(session: Session, driver: AddableDriver, options: Record<stri
   out.answer(device ?? config, () => {
     if (device === undefined) out.line(`Device ${id} is added; the next \`casemate up\` opens it.`);
     else out.line(`Device ${id} is added and ${device.status.state}.`);
-    if (device?.status.detail !== undefined) out.note(`Note: ${device.status.detail}`);
+    if (device?.status.detail !== undefined) out.note(device.status.detail);
   });
 }
 
@@ -102,17 +116,24 @@ async function remove(session: Session, id: string, force: boolean): Promise<voi
   if (devices.length === 1) {
     throw new CasemateError("CONFIG_INVALID", `${id} is the only device`, { hint: "Add another one first." });
   }
-  const present = (await devicesNow(session)).find(({ identity }) => identity.id === id);
+  const running = await devicesIfAny(session);
+  if (running === undefined && !force) {
+    throw new CasemateError("UNAVAILABLE", `no server answers, so that nobody knows whether keys are in ${id}`, {
+      hint: `Start one with \`casemate up\`, or say --force: ${STAY}`,
+      details: { reachable: false },
+    });
+  }
+  const present = running?.find(({ identity }) => identity.id === id);
   if (present !== undefined && present.keys > 0 && !force) {
     throw new CasemateError("CONFLICT", `${present.keys} keys are in ${id}`, {
-      hint: "Destroy them first, or say --force: they then stay in the catalogue and cannot be used until the device is back.",
+      hint: `Destroy them first, or say --force: ${STAY}`,
     });
   }
   writeDevices(
     paths,
     devices.filter((device) => device.id !== id),
   );
-  if (askToReload(session)) await waitFor(session, id, false);
+  if (running !== undefined && askToReload(session)) await waitFor(session, id, false);
   const kept = LEFT.map(({ what, at }) => ({ what, path: at(paths, id) })).filter(({ path }) => existsSync(path));
   out.answer({ id, removed: true, kept: kept.map(({ path }) => path) }, () => {
     out.line(`Device ${id} is no longer used. Nothing in it was changed.`);
@@ -134,6 +155,6 @@ export function defineDeviceAdd(command: Command, session: Session): void {
     .command("remove")
     .argument("<device>", "id of the device")
     .description("no longer use a device; nothing in it is destroyed")
-    .option("--force", "even when keys are in it")
+    .option("--force", "even when keys are in it, or no server answers that would know")
     .action((id: string, options: { readonly force?: boolean }) => remove(session, id, options.force === true));
 }

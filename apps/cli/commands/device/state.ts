@@ -7,7 +7,7 @@ import { knownDevicesFile, openKnownDevices } from "../../known-devices.ts";
 import type { Session } from "../../session.ts";
 import { checkChallenge } from "../../unlock-key.ts";
 import { unlockQuestion } from "../../unlock-question.ts";
-import type { Device } from "@casemate/sdk";
+import type { Client, Device } from "@casemate/sdk";
 
 function report(session: Session, device: Device): void {
   session.out.answer(device, () => session.out.line(`Device ${device.identity.id} is ${device.status.state}.`));
@@ -51,7 +51,7 @@ async function unlock(session: Session, id: string, options: UnlockOptions): Pro
   const known = openKnownDevices(knownDevicesFile(session.env));
   const name = `${findServer(session).where} ${id}`;
   const { remark, fingerprint } = checkChallenge(form, id, challenge, { known: known.get(name), trusted: trustKey });
-  if (remark !== undefined) session.out.note(`Note: ${remark}`);
+  if (remark !== undefined) session.out.note(remark);
   using secret = file === undefined ? await typed(before) : secretFrom(file);
   if (fingerprint !== undefined && known.get(name) !== fingerprint) known.set(name, fingerprint);
   const sealed = form.sealPassphrase(challenge.publicKey, secret.reveal());
@@ -61,12 +61,19 @@ async function unlock(session: Session, id: string, options: UnlockOptions): Pro
   report(session, device);
 }
 
+/** Whether there are other devices. What cannot be had is not said: the device is zeroized all the same. */
+async function othersThan(client: Client, id: string): Promise<boolean> {
+  const { items } = await client.listDevices().catch(() => ({ items: [] }));
+  return items.some(({ identity }) => identity.id !== id);
+}
+
 /** What it meant, what goes on, and what is left to do. */
 async function zeroize(session: Session, id: string): Promise<void> {
   const client = await session.client();
   const device = await client.zeroizeDevice(id);
   const { state, detail } = device.status;
   const { warning } = await client.health().catch((): { readonly warning?: string } => ({}));
+  const others = await othersThan(client, id);
   session.out.answer({ ...device, ...(warning === undefined ? {} : { warning }) }, () => {
     session.out.line(`Device ${id} was zeroized: every key that was in it is destroyed for ever.`);
     session.out.line(
@@ -74,7 +81,7 @@ async function zeroize(session: Session, id: string): Promise<void> {
         ? "It is empty and can be used anew."
         : `It is ${state}${detail === undefined ? "" : `: ${detail}`}.`,
     );
-    session.out.line("Keys in other devices work on.");
+    if (others) session.out.line("Keys in other devices work on.");
     if (warning !== undefined) session.out.line({ style: "yellow", text: `Warning: ${warning}` });
   });
 }

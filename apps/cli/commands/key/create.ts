@@ -57,7 +57,7 @@ export function printCreated(session: Session, key: Key, verb: string): void {
   session.out.answer(key, () => {
     const { name, algorithm, usages, device, state } = key;
     session.out.line(`Key ${name} ${verb}: ${algorithm} for ${usages.join(", ")} in ${device}, ${state}.`);
-    for (const warning of key.warnings) session.out.note(`Note: ${warning}`);
+    session.out.warnings(key.warnings);
   });
 }
 

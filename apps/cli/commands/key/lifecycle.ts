@@ -60,7 +60,7 @@ const version = whole("--version", 1, 1_000_000);
 function report(session: Session, key: Key, sentence: string): void {
   session.out.answer(key, () => {
     session.out.line(sentence);
-    for (const warning of key.warnings) session.out.note(`Note: ${warning}`);
+    session.out.warnings(key.warnings);
   });
 }
 

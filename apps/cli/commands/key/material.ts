@@ -1,6 +1,7 @@
 import type { Command } from "commander";
 import { DATA_KEY_BYTES, type DataKeyBytes } from "@casemate/devices/contract";
 import { ChoiceOption } from "../../choices.ts";
+import { usage } from "../../failure.ts";
 import { contentOf, readInput, toldOf, writeOutput } from "../../files.ts";
 import { given, whole } from "../../parse.ts";
 import { derOf } from "../../pem.ts";
@@ -10,19 +11,24 @@ interface VersionOption {
   readonly version?: number;
 }
 
+interface DecapsulateOptions extends VersionOption {
+  readonly in?: string;
+  readonly ciphertext?: string;
+  readonly out?: string;
+}
+
 const version = whole("--version", 1, 1_000_000);
 
 /** A secret goes to a file of mode 0600, or as hexadecimal to standard output when that was asked for by naming no file. */
-function hand<K extends string>(
+function hand(
   session: Session,
-  name: string,
-  answer: Readonly<Record<K, Uint8Array>>,
-  secret: K,
+  key: string,
+  answer: { readonly sharedSecret: Uint8Array },
   out: string | undefined,
 ): void {
-  const bytes = answer[secret];
+  const bytes = answer.sharedSecret;
   if (out !== undefined) writeOutput(session, out, bytes, 0o600);
-  session.out.answer({ name, ...toldOf(answer, secret, out) }, () => {
+  session.out.answer({ key, ...toldOf(answer, ["sharedSecret"], out) }, () => {
     if (out === undefined) session.out.line(bytes.toHex());
   });
 }
@@ -38,8 +44,8 @@ function defineAgree(command: Command, session: Session): void {
     .action(async (name: string, options: VersionOption & { readonly peer: string; readonly out?: string }) => {
       const peer = derOf(contentOf(options.peer));
       const client = await session.client();
-      const answer = await client.agree(name, given({ peer, version: options.version }));
-      hand(session, name, answer, "secret", options.out);
+      const { secret: sharedSecret, ...answer } = await client.agree(name, given({ peer, version: options.version }));
+      hand(session, name, { ...answer, sharedSecret }, options.out);
     });
 }
 
@@ -55,20 +61,23 @@ function defineKem(command: Command, session: Session): void {
       const client = await session.client();
       const answer = await client.encapsulate(name, given({ version: options.version }));
       writeOutput(session, options.ciphertext, answer.ciphertext);
-      hand(session, name, answer, "sharedSecret", options.out);
+      hand(session, name, answer, options.out);
     });
   command
     .command("decapsulate")
     .argument("<key>", "name of the key")
     .description("the shared secret in a ciphertext (ML-KEM)")
     .option("--in <file>", "ciphertext (default: standard input)")
+    .option("--ciphertext <file>", "the same as --in, as encapsulate calls it")
     .option("--version <number>", "key version (default: the primary)", version)
     .option("--out <file>", "raw secret, written with mode 0600 (default: hexadecimal on standard output)")
-    .action(async (name: string, options: VersionOption & { readonly in?: string; readonly out?: string }) => {
-      const ciphertext = await readInput(options.in);
+    .action(async (name: string, options: DecapsulateOptions) => {
+      if (options.in !== undefined && options.ciphertext !== undefined)
+        throw usage("--in and --ciphertext name the same: one file, not two", "Give one of them.");
+      const ciphertext = await readInput(options.in ?? options.ciphertext);
       const client = await session.client();
       const answer = await client.decapsulate(name, given({ ciphertext, version: options.version }));
-      hand(session, name, answer, "sharedSecret", options.out);
+      hand(session, name, answer, options.out);
     });
 }
 
@@ -94,7 +103,8 @@ function defineDataKeys(command: Command, session: Session): void {
       const bytes = Number(options.bytes) as DataKeyBytes;
       const context = options.context === undefined ? undefined : new TextEncoder().encode(options.context);
       const answer = await client.createDataKeys(name, given({ count, bytes, plaintext, context }));
-      session.out.answer(answer, () => {
+      session.out.warnings(answer.warnings);
+      session.out.answer({ key: name, ...answer }, () => {
         for (const key of answer.keys) {
           const parts = [key.wrapped, ...(key.plaintext === undefined ? [] : [key.plaintext])];
           session.out.line(parts.map((part) => part.toBase64()).join(" "));

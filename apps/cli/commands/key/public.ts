@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import { writeOutput } from "../../files.ts";
+import { toldOf, writeOutput } from "../../files.ts";
 import { given, whole } from "../../parse.ts";
 import type { Session } from "../../session.ts";
 
@@ -22,6 +22,7 @@ export function defineKeyPublic(command: Command, session: Session): void {
       const answer = await client.getPublicKey(name, given({ version: options.version }));
       const bytes = options.der === true ? answer.publicKey : new TextEncoder().encode(answer.pem);
       writeOutput(session, options.out, bytes);
-      if (session.out.json) session.out.answer({ name, ...answer }, () => {});
+      if (session.out.json)
+        session.out.answer({ name, ...toldOf(answer, ["publicKey", "pem"], options.out) }, () => {});
     });
 }

@@ -66,5 +66,5 @@ export function printKey(session: Session, key: Key): void {
     ],
     "no versions",
   );
-  for (const warning of key.warnings) out.note(`Note: ${warning}`);
+  out.warnings(key.warnings);
 }

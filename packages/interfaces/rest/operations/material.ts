@@ -13,6 +13,7 @@ const PEM = "application/x-pem-file";
 const DER = "application/octet-stream";
 const outBytes = (description: string) => Type.String({ contentEncoding: "base64", description });
 const usedVersion = Type.Integer({ description: "Key version that was used." });
+const warnings = Type.Array(Type.String({ description: "A fact its user must know." }));
 
 /** RFC 7468 §13. */
 function pemOf(der: Uint8Array): string {
@@ -136,12 +137,12 @@ const wrapKey = operation({
   action: "key.wrap",
   params: keyParams,
   body: Type.Object({ wrappingKey: keyName, scheme: wrapScheme, version: Type.Optional(version) }, closed),
-  response: Type.Object({ version: usedVersion, wrapped: outBytes("The wrapped key.") }),
+  response: Type.Object({ version: usedVersion, warnings, wrapped: outBytes("The wrapped key.") }),
   handle:
     ({ params, body }) =>
     async (keyring, caller) => {
       const done = await keyring.wrapKey(caller, params.name, body);
-      return { version: done.version, wrapped: base64Of(done.wrapped) };
+      return { version: done.version, warnings: done.warnings, wrapped: base64Of(done.wrapped) };
     },
 });
 
@@ -188,6 +189,7 @@ const dataKeys = operation({
   ),
   response: Type.Object({
     version: usedVersion,
+    warnings,
     keys: Type.Array(
       Type.Object({
         wrapped: outBytes("Give it to decrypt to get the plaintext back."),
@@ -208,7 +210,7 @@ const dataKeys = operation({
         wrapped: base64Of(wrapped),
         ...(plaintext === undefined ? {} : { plaintext: base64Of(plaintext) }),
       }));
-      return { version: done.version, keys };
+      return { version: done.version, warnings: done.warnings, keys };
     };
   },
 });

@@ -1,5 +1,6 @@
 import { DATA_KEY_BYTES } from "@casemate/devices/contract";
 import { CasemateError } from "@casemate/foundation/errors";
+import { useWarnings } from "../catalogue/key-view.ts";
 import type { Core } from "../core.ts";
 import type { Keyring } from "../types.ts";
 import { MAX_BATCH } from "./batch.ts";
@@ -37,6 +38,7 @@ export function dataKeys(core: Core): Keyring["dataKeys"] {
       // The wrapped form is a ciphertext like any other: `decrypt` finds its version and opens it.
       return {
         version: version.version,
+        warnings: useWarnings(record, version),
         keys: keys.map((key) => ({ ...key, wrapped: sealHeader(version.version, key.wrapped) })),
       };
     });

@@ -177,7 +177,8 @@ test("only an exportable key leaves, wrapped, and comes back by import", async (
   assert.match(made.warnings.join(), /exportable/);
   const request = { wrappingKey: "w", scheme: "aes-kwp" } as const;
   await assert.rejects(keyring.wrapKey(admin, "stays", request), failing("NOT_EXPORTABLE"));
-  const { wrapped } = await keyring.wrapKey(admin, "goes", request);
+  const { wrapped, warnings } = await keyring.wrapKey(admin, "goes", request);
+  assert.deepEqual(warnings, []);
   const back = await keyring.importKey(admin, { name: "back", algorithm: "ed25519", ...request, wrapped });
   assert.match(back.warnings.join(), /imported/);
   const [signature] = (await keyring.sign(admin, "back", { kind: "message", inputs: [input] })).results;

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { CasemateError } from "@casemate/foundation/errors";
 import { originOf } from "../catalogue/key-record.ts";
+import { useWarnings } from "../catalogue/key-view.ts";
 import type { Core } from "../core.ts";
 import type { Keyring } from "../types.ts";
 import { facet, select } from "./select.ts";
@@ -41,7 +42,7 @@ export function wrapKey(core: Core): Keyring["wrapKey"] {
         bytes: wrapped.length,
         sha256: createHash("sha256").update(wrapped).digest("hex"),
       };
-      return { version: chosen.version.version, wrapped };
+      return { version: chosen.version.version, wrapped, warnings: useWarnings(target.record, chosen.version) };
     });
 }
 
