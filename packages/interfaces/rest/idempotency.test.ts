@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
-import { mkdtempSync, readFileSync, readdirSync, rmSync, statSync } from "node:fs";
+import { mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { test } from "node:test";
 import { CasemateError } from "@casemate/foundation/errors";
 import { memoryIdempotency, openIdempotencyFile, type IdempotencyStore } from "@casemate/interfaces/rest";
@@ -125,6 +126,82 @@ test("answers survive a restart, and a call that was cut off is finished by its 
   const finished = await again({ ...body, name: "cut" }, "k2");
   assert.equal(finished.statusCode, 201);
   assert.equal(finished.json<{ name: string }>().name, "cut");
+});
+
+test("what was done is answered, now and again, although its answer finds no room", async (t) => {
+  const kept = memoryIdempotency();
+  let full = false;
+  const room = (): void => {
+    if (full) throw new CasemateError("STORAGE_FULL", "no room");
+  };
+  await using server = await restBench({
+    idempotency: {
+      ...kept,
+      put(id, entry) {
+        if (entry.sealed !== undefined) room();
+        kept.put(id, entry);
+      },
+      remove(id) {
+        room();
+        kept.remove(id);
+      },
+    },
+  });
+  const { keyring } = server.temporary;
+  const make = (name: string, key: string) =>
+    server.call({ url: "/v1/keys", body: { name, algorithm: "ed25519" }, ...withKey(key) });
+  full = true;
+  const first = await make("made", "k1");
+  assert.equal(first.status, 201);
+  assert.deepEqual((await make("made", "k1")).json, first.json);
+  t.mock.method(keyring, "createKey", () => Promise.reject(new CasemateError("DEVICE_FULL", "no more keys")));
+  assert.equal((await make("refused", "k2")).json["code"], "DEVICE_FULL", "not what its bookkeeping met");
+  t.mock.restoreAll();
+  full = false;
+  assert.equal((await make("refused", "k2")).status, 201);
+  assert.deepEqual((await make("made", "k1")).json, first.json);
+});
+
+test("a call is refused while the first one under its key is under way, and answered by it afterwards", async (t) => {
+  await using server = await restBench();
+  const { keyring } = server.temporary;
+  const create = keyring.createKey.bind(keyring);
+  const held = Promise.withResolvers<void>();
+  t.mock.method(keyring, "createKey", async (...given: Parameters<typeof create>) => {
+    await held.promise;
+    return create(...given);
+  });
+  const make = () => server.call({ url: "/v1/keys", body: { name: "slow", algorithm: "ed25519" }, ...withKey("k") });
+  const first = make();
+  let second = await make();
+  assert.deepEqual([second.status, second.json["code"]], [409, "CONFLICT"]);
+  held.resolve();
+  assert.equal((await first).status, 201);
+  second = await make();
+  assert.deepEqual(second.json, (await first).json);
+});
+
+test("a file of the version before is read on, and a damaged one is named with what to do", async (t) => {
+  const path = join(temporary(t), "idempotency.db");
+  const old = new DatabaseSync(path);
+  old.exec(`CREATE TABLE call (id BLOB PRIMARY KEY, fingerprint BLOB NOT NULL, run TEXT NOT NULL, at INTEGER NOT NULL, sealed BLOB) STRICT, WITHOUT ROWID;
+    CREATE INDEX call_at ON call (at); PRAGMA user_version = 1`);
+  old.prepare("INSERT INTO call VALUES (?, ?, 'r', 5, ?)").run(new Uint8Array(32), Uint8Array.of(1), Uint8Array.of(2));
+  old.close();
+  const store = openIdempotencyFile(path);
+  assert.deepEqual(
+    { ...store.get(new Uint8Array(32)) },
+    { fingerprint: Uint8Array.of(1), at: 5, sealed: Uint8Array.of(2) },
+  );
+  store.close();
+  openIdempotencyFile(path).close();
+  for (const damaged of [Buffer.alloc(4096), Buffer.from("no database at all, but some text of enough length")]) {
+    writeFileSync(path, damaged);
+    assert.throws(
+      () => openIdempotencyFile(path).close(),
+      (error: CasemateError) => error.message.includes(path) && /move it away/.test(error.hint ?? ""),
+    );
+  }
 });
 
 test("a key that is no plain word is refused", async () => {

@@ -8,8 +8,6 @@ export const IDEMPOTENCY_WINDOW_MS = 24 * 60 * 60 * 1000;
 export interface IdempotencyEntry {
   /** SHA-256 of operation, path and body: the same key for another request is refused. */
   readonly fingerprint: Uint8Array;
-  /** Which run of the server began it. */
-  readonly run: string;
   /** Milliseconds since the epoch. */
   readonly at: number;
   /** The answer, sealed so that only the same token can read it; absent while the call is under way or when it was cut off. */

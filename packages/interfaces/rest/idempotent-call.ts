@@ -1,9 +1,14 @@
 /** Runs a creating call once per Idempotency-Key, over retries and restarts of the server. */
 import { CasemateError, asCasemateError } from "@casemate/foundation/errors";
 import { equalBytes } from "@casemate/foundation/bytes";
-import { randomUUID } from "node:crypto";
 import type { Clock } from "@casemate/foundation/effects";
-import { fingerprintOf, IDEMPOTENCY_WINDOW_MS, type IdempotencyStore, SealedAnswer } from "./idempotency.ts";
+import {
+  fingerprintOf,
+  IDEMPOTENCY_WINDOW_MS,
+  SealedAnswer,
+  type IdempotencyEntry,
+  type IdempotencyStore,
+} from "./idempotency.ts";
 import { REST_LIMITS } from "./limits.ts";
 
 const KEY = new RegExp(`^[\\x21-\\x7e]{1,${REST_LIMITS.idempotencyKeyLength}}$`);
@@ -26,18 +31,12 @@ export function checkIdempotencyKey(key: string): void {
   });
 }
 
-export type Attempt =
-  | { readonly kind: "replay"; readonly answer: string }
-  | {
-      readonly kind: "run" | "recover";
-      readonly finish: (answer: string) => void;
-      readonly fail: (error: unknown) => void;
-    };
-
 export class IdempotentCalls {
   readonly #store: IdempotencyStore;
   readonly #clock: Clock;
-  readonly #run = randomUUID();
+  readonly #underWay = new Set<string>();
+  /** Answers of calls that were done, whose keeping failed: the disk was full. */
+  readonly #unsaved = new Map<string, IdempotencyEntry>();
   #purgedAt = Number.NEGATIVE_INFINITY;
 
   constructor(store: IdempotencyStore, clock: Clock) {
@@ -45,47 +44,70 @@ export class IdempotentCalls {
     this.#clock = clock;
   }
 
-  /** @throws IDEMPOTENCY_MISMATCH for another request under the same key, CONFLICT while the first is under way, STORAGE_*. */
-  begin(request: IdempotentRequest): Attempt {
+  /**
+   * The answer of `perform`, or the one that it gave before. `cutOff` says that an earlier try under this key may have been done,
+   * and nobody knows its answer.
+   * @throws IDEMPOTENCY_MISMATCH for another request under the same key, CONFLICT while the first is under way, STORAGE_*.
+   */
+  async once<A>(request: IdempotentRequest, perform: (cutOff: boolean) => Promise<A>): Promise<A | string> {
     const now = this.#clock.now();
     this.#purge(now);
     const sealed = new SealedAnswer(request.principal, request.token, request.key);
+    const name = sealed.id.toHex();
     const fingerprint = fingerprintOf(request.operation, request.params, request.body);
-    const entry = this.#store.get(sealed.id);
-    if (entry !== undefined && entry.at >= now - IDEMPOTENCY_WINDOW_MS) {
-      if (!equalBytes(entry.fingerprint, fingerprint)) {
-        throw new CasemateError("IDEMPOTENCY_MISMATCH", "this Idempotency-Key was used for another request", {
-          hint: "Use a new key for a new request.",
-        });
-      }
-      if (entry.sealed !== undefined) return { kind: "replay", answer: sealed.open(entry.sealed) };
-      if (entry.run === this.#run) {
-        throw new CasemateError("CONFLICT", "the first call with this Idempotency-Key is still under way", {
-          hint: "Try again in a moment.",
-        });
-      }
+    const found = this.#unsaved.get(name) ?? this.#store.get(sealed.id);
+    const entry = found !== undefined && found.at >= now - IDEMPOTENCY_WINDOW_MS ? found : undefined;
+    if (entry !== undefined && !equalBytes(entry.fingerprint, fingerprint)) {
+      throw new CasemateError("IDEMPOTENCY_MISMATCH", "this Idempotency-Key was used for another request", {
+        hint: "Use a new key for a new request.",
+      });
     }
-    const cutOff = entry !== undefined && entry.run !== this.#run && entry.sealed === undefined;
-    const begun = { fingerprint, run: this.#run, at: now };
+    if (entry?.sealed !== undefined) return sealed.open(entry.sealed);
+    if (this.#underWay.has(name)) {
+      throw new CasemateError("CONFLICT", "the first call with this Idempotency-Key is still under way", {
+        hint: "Try again in a moment.",
+      });
+    }
+    const begun = { fingerprint, at: now };
     this.#store.put(sealed.id, begun);
-    return {
-      kind: cutOff ? "recover" : "run",
-      finish: (answer) => this.#store.put(sealed.id, { ...begun, sealed: sealed.seal(answer) }),
-      fail: (error) => this.#failed(sealed.id, begun, error),
-    };
+    this.#underWay.add(name);
+    try {
+      const answer = await perform(entry !== undefined);
+      if (typeof answer === "string") this.#keep(sealed.id, { ...begun, sealed: sealed.seal(answer) });
+      return answer;
+    } catch (error) {
+      this.#failed(sealed.id, error);
+      throw error;
+    } finally {
+      this.#underWay.delete(name);
+    }
+  }
+
+  /** What was done is not refused because its answer finds no room; it is remembered until the process ends. */
+  #keep(id: Uint8Array, entry: IdempotencyEntry): void {
+    try {
+      this.#store.put(id, entry);
+    } catch {
+      this.#unsaved.set(id.toHex(), entry);
+    }
   }
 
   /** A refused call may be tried again under its key. Where the outcome is unknown, the next try must look first. */
-  #failed(id: Uint8Array, begun: { fingerprint: Uint8Array; run: string; at: number }, error: unknown): void {
-    const { code } = asCasemateError(error);
-    if (UNKNOWN_OUTCOME.has(code)) this.#store.put(id, { ...begun, run: "" });
-    else this.#store.remove(id);
+  #failed(id: Uint8Array, error: unknown): void {
+    if (UNKNOWN_OUTCOME.has(asCasemateError(error).code)) return;
+    try {
+      this.#store.remove(id);
+    } catch {
+      // Then the next try looks first, too; why this one was refused is what the caller must hear.
+    }
   }
 
   #purge(now: number): void {
     if (this.#clock.monotonic() < this.#purgedAt + PURGE_EVERY_MS) return;
     this.#purgedAt = this.#clock.monotonic();
-    this.#store.purge(now - IDEMPOTENCY_WINDOW_MS);
+    const before = now - IDEMPOTENCY_WINDOW_MS;
+    for (const [name, { at }] of this.#unsaved) if (at < before) this.#unsaved.delete(name);
+    this.#store.purge(before);
   }
 }
 

@@ -70,21 +70,13 @@ export async function perform(
     throw new CasemateError("BAD_REQUEST", "more than one Idempotency-Key was given");
   }
   checkIdempotencyKey(received.idempotencyKey);
-  const attempt = calls.begin({
+  const request = {
     key: received.idempotencyKey,
     principal: caller.principal,
     token: services.authenticator.tokenFrom(received.authorization),
     operation: operation.id,
     params: input.params,
     body: input.body,
-  });
-  if (attempt.kind === "replay") return attempt.answer;
-  try {
-    const answer = await run(attempt.kind === "recover" ? (operation.recover?.(input) ?? useCase) : useCase);
-    if (typeof answer === "string") attempt.finish(answer);
-    return answer;
-  } catch (error) {
-    attempt.fail(error);
-    throw error;
-  }
+  };
+  return calls.once(request, (cutOff) => run(cutOff ? (operation.recover?.(input) ?? useCase) : useCase));
 }

@@ -62,9 +62,16 @@ export function originOf(record: KeyRecord, version: VersionRecord): KeyOrigin {
   return version === record.versions[0] ? record.origin : "generated";
 }
 
+/** When the key is rotated by date; Infinity for never. While it is not active the date waits, and may pass. */
+export function rotationDue(record: KeyRecord): number {
+  const { state, destroyAt, destroying } = primaryOf(record);
+  if (state !== "active" || destroyAt !== undefined || destroying === true) return Infinity;
+  return record.nextRotationAt ?? Infinity;
+}
+
 /** When the schedule must look at the key next; undefined for never. 0 means an interrupted destruction. */
 export function dueOf(record: KeyRecord): number | undefined {
-  let due = record.nextRotationAt ?? Infinity;
+  let due = rotationDue(record);
   for (const version of record.versions) {
     if (version.destroying) return 0;
     due = Math.min(due, version.destroyAt ?? nextDate(version));

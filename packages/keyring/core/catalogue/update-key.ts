@@ -21,16 +21,21 @@ function updated(record: KeyRecord, change: UpdateKey, now: number): KeyRecord {
   if (typeof change.rotateEveryDays === "number") checkRotation(change.rotateEveryDays);
   if (typeof change.useLimit === "number") checkUseLimit(change.useLimit);
   const days = change.rotateEveryDays === undefined ? rotateEveryDays : (change.rotateEveryDays ?? undefined);
-  const next =
-    change.rotateEveryDays === undefined || days === undefined
-      ? nextRotationAt
-      : primaryOf(record).createdAt + days * DAY_MS;
+  const versions = redated(record, change, now);
+  const primary = primaryOf({ ...record, versions });
+  if (typeof change.rotateEveryDays === "number" && primary.state === "destroyed")
+    throw new CasemateError("KEY_STATE", `${record.name} is destroyed: there is nothing to rotate`, {
+      hint: "Create a new key.",
+    });
+  const redate = change.rotateEveryDays !== undefined || (change.activateAt !== undefined && days !== undefined);
+  const begins = primary.activateAt ?? primary.createdAt;
+  const next = redate && days !== undefined ? Math.max(begins + days * DAY_MS, now) : nextRotationAt;
   const limit = change.useLimit === undefined ? useLimit : (change.useLimit ?? undefined);
   return {
     ...rest,
     labels: change.labels === undefined ? record.labels : { ...change.labels },
-    versions: redated(record, change, now),
-    ...(days === undefined ? {} : { rotateEveryDays: days, nextRotationAt: Math.max(next ?? 0, now) }),
+    versions,
+    ...(days === undefined ? {} : { rotateEveryDays: days, nextRotationAt: next ?? now }),
     ...(limit === undefined ? {} : { useLimit: limit }),
   };
 }

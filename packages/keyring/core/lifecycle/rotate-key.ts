@@ -45,7 +45,15 @@ export async function rotate(core: Core, record: KeyRecord, note: Note): Promise
     exportable: record.exportable,
     label: `${record.name}.v${version}`,
   });
-  const fresh: VersionRecord = { version, state: "active", device: record.device, createdAt: now };
+  // The end that was set for the key is that of whatever version it has then.
+  const { deactivateAt } = primary;
+  const fresh: VersionRecord = {
+    version,
+    state: "active",
+    device: record.device,
+    createdAt: now,
+    ...(deactivateAt === undefined || deactivateAt <= now ? {} : { deactivateAt }),
+  };
   const next: KeyRecord = {
     ...record,
     versions: [...record.versions.map(retired), fresh],

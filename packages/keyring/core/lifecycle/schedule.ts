@@ -1,5 +1,5 @@
-import { asCasemateError, CasemateError } from "@casemate/foundation/errors";
-import { fromRow, primaryOf, type KeyRecord } from "../catalogue/key-record.ts";
+import { asCasemateError } from "@casemate/foundation/errors";
+import { fromRow, rotationDue, type KeyRecord } from "../catalogue/key-record.ts";
 import { recordSchedule, saveKey } from "../catalogue/save.ts";
 import type { Core } from "../core.ts";
 import type { Note } from "../guard.ts";
@@ -93,14 +93,7 @@ async function advance(core: Core, record: KeyRecord, now: number, note: Note, d
     done.push(...datesDone(current, dated));
     current = await saveKey(core, dated, note);
   }
-  if (current.nextRotationAt === undefined || current.nextRotationAt > now) return;
-  const { state, destroyAt } = primaryOf(current);
-  if (state !== "active" || destroyAt !== undefined) {
-    // Only an active key is rotated by date; the others are looked at again when somebody changes them.
-    const { nextRotationAt: _passed, ...rest } = current;
-    await saveKey(core, rest, note);
-    throw new CasemateError("KEY_STATE", `${current.name} is ${state}: not rotated`);
-  }
+  if (rotationDue(current) > now) return;
   await rotate(core, current, note);
   done.push("rotate");
 }

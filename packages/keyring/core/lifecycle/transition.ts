@@ -4,6 +4,7 @@ import { primaryOf, type KeyRecord, type VersionRecord } from "../catalogue/key-
 import { changeKey } from "../catalogue/save.ts";
 import type { Core } from "../core.ts";
 import { checkWellFormed } from "../text.ts";
+import { DAY_MS } from "../time.ts";
 import type { Keyring, Transition } from "../types.ts";
 import { versionOf } from "../use/select.ts";
 import { MOVES } from "./states.ts";
@@ -28,8 +29,15 @@ export function transition(core: Core): Keyring["transition"] {
       note.details = { version: version.version, from: version.state };
       const next = moved(record, version, move, options.reason);
       note.details = { ...note.details, to: next.state };
-      return withVersion(record, next);
+      return rearmed(withVersion(record, next), move, core.clock.now());
     });
+}
+
+/** A key's time until rotation begins with its activation; what fell due while it was suspended is due when it is resumed. */
+function rearmed(record: KeyRecord, move: Transition, now: number): KeyRecord {
+  const days = record.rotateEveryDays;
+  if (move !== "activate" || days === undefined) return record;
+  return { ...record, nextRotationAt: now + days * DAY_MS };
 }
 
 /** What a move is called once it is made. */
