@@ -109,6 +109,14 @@ export async function openDevices(paths: DataPaths, log: Log): Promise<DeviceSet
       opening.set(config.id, opened);
       return opened;
     });
+    const settled = await Promise.allSettled(all);
+    const refused = settled.find((each) => each.status === "rejected");
+    if (refused !== undefined) {
+      // The others must not hold the process.
+      const there = settled.filter((each) => each.status === "fulfilled");
+      await Promise.allSettled(there.map(({ value }) => value.device.close()));
+      throw refused.reason;
+    }
     for (const opened of await Promise.all(all)) {
       // oxlint-disable-next-line no-await-in-loop -- which of two is the other's twin depends on what was before
       const member = await unlessTwin(opened);

@@ -752,7 +752,7 @@ export interface GetPublicKeyResult {
 }
 
 export interface AgreeBody {
-  /** The peer's SubjectPublicKeyInfo DER. Base64 with padding, at most 65536 bytes. */
+  /** The peer's SubjectPublicKeyInfo DER. Base64 with padding, at most 1024 bytes. */
   readonly peer: Uint8Array;
   /** Key version; the primary one when absent. */
   readonly version?: number;
@@ -780,7 +780,7 @@ export interface EncapsulateResult {
 }
 
 export interface DecapsulateBody {
-  /** The encapsulated secret. Base64 with padding, at most 65536 bytes. */
+  /** The encapsulated secret. Base64 with padding, at most 4096 bytes. */
   readonly ciphertext: Uint8Array;
   /** Key version; the primary one when absent. */
   readonly version?: number;

@@ -249,3 +249,15 @@ test("a data directory that is moved under a running server is said to be that, 
     await server.stop();
   }
 });
+
+test("a start without the first device's key file ends, whatever other devices there are", async () => {
+  using directory = temporary();
+  const data = join(directory.path, "data");
+  const first = await startServer(data);
+  assert.equal((await casemate(data, ["device", "add", "virtual-hsm"])).status, 0);
+  await first.stop();
+  rmSync(join(data, "roots", "hsm-1.key"));
+  const { status, stderr } = await casemate(data, ["up", "--listen", "127.0.0.1:0"]);
+  assert.equal(status, 1);
+  assert.match(stderr, /hsm-1\.key/);
+});

@@ -99,8 +99,15 @@ test("answers survive a restart, and a call that was cut off is finished by its 
     await create(...given);
     throw new CasemateError("DEVICE_RESTARTED", "gone in the middle");
   });
+  const rotate = keyring.rotateKey.bind(keyring);
+  t.mock.method(keyring, "rotateKey", async (...given: Parameters<typeof rotate>) => {
+    await rotate(...given);
+    throw new CasemateError("DEVICE_RESTARTED", "gone in the middle");
+  });
   const cut = await server.call({ url: "/v1/keys", body: { ...body, name: "cut" }, ...withKey("k2") });
   assert.equal(cut.status, 503);
+  server.temporary.clock.advance(5);
+  assert.equal((await server.call({ url: "/v1/keys/kept/rotate", method: "POST", ...withKey("k3") })).status, 503);
   assert.equal(cut.headers["retry-after"], "1");
   t.mock.restoreAll();
 
@@ -114,10 +121,10 @@ test("answers survive a restart, and a call that was cut off is finished by its 
     idempotency: openIdempotencyFile(path),
   });
   t.after(() => second.close());
-  const again = (payload: object, key: string) =>
+  const again = (payload: object, key: string, url = "/v1/keys") =>
     second.app.inject({
       method: "POST",
-      url: "/v1/keys",
+      url,
       headers: { authorization: `Bearer ${server.temporary.adminToken}`, "idempotency-key": key },
       payload,
     });
@@ -126,6 +133,15 @@ test("answers survive a restart, and a call that was cut off is finished by its 
   const finished = await again({ ...body, name: "cut" }, "k2");
   assert.equal(finished.statusCode, 201);
   assert.equal(finished.json<{ name: string }>().name, "cut");
+  for (const [key, version] of [
+    ["k3", 2],
+    ["k3", 2],
+    ["k4", 3],
+  ] as const) {
+    server.temporary.clock.advance(5);
+    const rotated = await again({}, key, "/v1/keys/kept/rotate");
+    assert.equal(rotated.json<{ primaryVersion: number }>().primaryVersion, version, key);
+  }
 });
 
 test("what was done is answered, now and again, although its answer finds no room", async (t) => {

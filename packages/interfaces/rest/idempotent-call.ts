@@ -45,11 +45,11 @@ export class IdempotentCalls {
   }
 
   /**
-   * The answer of `perform`, or the one that it gave before. `cutOff` says that an earlier try under this key may have been done,
-   * and nobody knows its answer.
+   * The answer of `perform`, or the one that it gave before. `since` is when an earlier try under this key began that may have
+   * been done, and whose answer nobody knows.
    * @throws IDEMPOTENCY_MISMATCH for another request under the same key, CONFLICT while the first is under way, STORAGE_*.
    */
-  async once<A>(request: IdempotentRequest, perform: (cutOff: boolean) => Promise<A>): Promise<A | string> {
+  async once<A>(request: IdempotentRequest, perform: (since: number | undefined) => Promise<A>): Promise<A | string> {
     const now = this.#clock.now();
     this.#purge(now);
     const sealed = new SealedAnswer(request.principal, request.token, request.key);
@@ -68,11 +68,11 @@ export class IdempotentCalls {
         hint: "Try again in a moment.",
       });
     }
-    const begun = { fingerprint, at: now };
+    const begun = { fingerprint, at: entry?.at ?? now };
     this.#store.put(sealed.id, begun);
     this.#underWay.add(name);
     try {
-      const answer = await perform(entry !== undefined);
+      const answer = await perform(entry?.at);
       if (typeof answer === "string") this.#keep(sealed.id, { ...begun, sealed: sealed.seal(answer) });
       return answer;
     } catch (error) {

@@ -8,6 +8,9 @@ export interface RestLimits {
   readonly contextBytes: number;
   /** Largest signature, MAC or public key in bytes. */
   readonly artefactBytes: number;
+  /** Largest public key of a peer, and largest encapsulated secret, in bytes. */
+  readonly peerBytes: number;
+  readonly encapsulatedBytes: number;
   /** Largest wrapped key in bytes. */
   readonly wrappedBytes: number;
   /** Items of one batch. */
@@ -38,6 +41,9 @@ export const REST_LIMITS = {
   contextBytes: 4096,
   /** An SLH-DSA-256f signature is 49856 bytes. */
   artefactBytes: 65_536,
+  peerBytes: 1024,
+  /** ML-KEM-1024 has 1568. */
+  encapsulatedBytes: 4096,
   /** What devices take: RSA-4096 as PKCS#8 with the OAEP part is about 3 KiB. */
   wrappedBytes: 16_384,
   batchItems: 1000,

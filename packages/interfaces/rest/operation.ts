@@ -48,8 +48,8 @@ export interface Operation {
   readonly produces?: readonly string[];
   /** Creating calls honour Idempotency-Key. */
   readonly creates?: boolean;
-  /** Answers a repeated creating call whose first try was cut off, when it can be seen that it was done. */
-  readonly recover?: (input: Input<unknown, unknown, unknown>) => UseCase;
+  /** Answers a repeated creating call whose first try, begun at `since`, was cut off, when it can be seen that it was done. */
+  readonly recover?: (input: Input<unknown, unknown, unknown>, since: number) => UseCase;
   /** The field that a body of application/octet-stream stands for, the one that an Accept of it wants back, and the most bytes of the body. */
   readonly octets?: { readonly input: string; readonly output: string; readonly limit: number };
   /** Decodes (errors here are refusals that we audit) and returns the use case (which audits itself). */
@@ -70,7 +70,7 @@ export function operation<
     readonly params?: P;
     readonly query?: Q;
     readonly body?: B;
-    readonly recover?: (input: Input<Of<P>, Of<Q>, Of<B>>) => UseCase;
+    readonly recover?: (input: Input<Of<P>, Of<Q>, Of<B>>, since: number) => UseCase;
     readonly handle: (input: Input<Of<P>, Of<Q>, Of<B>>) => UseCase;
   },
 ): Operation {

@@ -78,5 +78,7 @@ export async function perform(
     params: input.params,
     body: input.body,
   };
-  return calls.once(request, (cutOff) => run(cutOff ? (operation.recover?.(input) ?? useCase) : useCase));
+  return calls.once(request, (since) =>
+    run(since === undefined ? useCase : (operation.recover?.(input, since) ?? useCase)),
+  );
 }

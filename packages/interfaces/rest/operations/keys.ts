@@ -1,6 +1,6 @@
 /** The catalogue of keys: create, import, adopt, read, list, change. */
 import { CasemateError, isCasemateError } from "@casemate/foundation/errors";
-import type { CreateKey } from "@casemate/keyring/core";
+import type { KeyView } from "@casemate/keyring/core";
 import { Type } from "../schema-builder.ts";
 import { bytesFrom } from "../base64.ts";
 import { REST_LIMITS as LIMIT } from "../limits.ts";
@@ -44,14 +44,14 @@ const newKey = {
 };
 
 /** After a first try that was cut off: the key that is there now is the one that was asked for, or it is still to be made. */
-function existing(request: CreateKey, create: UseCase): UseCase {
+function existing(request: { readonly name: string }, create: UseCase, same: (found: KeyView) => boolean): UseCase {
   return async (keyring, caller) => {
     const found = await keyring.getKey(caller, request.name).catch((error: unknown) => {
       if (isCasemateError(error) && error.code === "NOT_FOUND") return undefined;
       throw error;
     });
     if (found === undefined) return create(keyring, caller);
-    if (found.createdBy === caller.principal && found.algorithm === request.algorithm) return keyJson(found);
+    if (found.createdBy === caller.principal && same(found)) return keyJson(found);
     throw new CasemateError("ALREADY_EXISTS", `there is a key ${request.name} already`);
   };
 }
@@ -71,7 +71,12 @@ const createKey = operation({
     ({ body }) =>
     async (keyring, caller) =>
       keyJson(await keyring.createKey(caller, body)),
-  recover: ({ body }) => existing(body, async (keyring, caller) => keyJson(await keyring.createKey(caller, body))),
+  recover: ({ body }) =>
+    existing(
+      body,
+      async (keyring, caller) => keyJson(await keyring.createKey(caller, body)),
+      ({ algorithm }) => algorithm === body.algorithm,
+    ),
 });
 
 const importKey = operation({
@@ -100,7 +105,11 @@ const importKey = operation({
   },
   recover: ({ body }) => {
     const request = { ...body, wrapped: bytesFrom(body.wrapped, "wrapped", LIMIT.wrappedBytes) };
-    return existing(body, async (keyring, caller) => keyJson(await keyring.importKey(caller, request)));
+    return existing(
+      body,
+      async (keyring, caller) => keyJson(await keyring.importKey(caller, request)),
+      ({ algorithm }) => algorithm === body.algorithm,
+    );
   },
 });
 
@@ -140,6 +149,12 @@ const adoptKey = operation({
     }
     return async (keyring, caller) => keyJson(await keyring.adoptKey(caller, body));
   },
+  recover: ({ body }) =>
+    existing(
+      body,
+      async (keyring, caller) => keyJson(await keyring.adoptKey(caller, body)),
+      ({ device, origin }) => device === body.device && origin === "adopted",
+    ),
 });
 
 const listKeys = operation({

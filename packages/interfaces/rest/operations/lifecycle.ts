@@ -24,6 +24,14 @@ const rotateKey = operation({
     ({ params }) =>
     async (keyring, caller) =>
       keyJson(await keyring.rotateKey(caller, params.name)),
+  recover:
+    ({ params }, since) =>
+    async (keyring, caller) => {
+      // A version made since then is what was asked for, whoever made it.
+      const key = await keyring.getKey(caller, params.name);
+      const newest = Date.parse(key.versions.at(-1)?.createdAt ?? "");
+      return keyJson(key.versions.length > 1 && newest >= since ? key : await keyring.rotateKey(caller, params.name));
+    },
 });
 
 const MOVES: readonly { readonly move: Transition; readonly action: Action; readonly summary: string }[] = [

@@ -66,12 +66,12 @@ const agree = operation({
   action: "key.agree",
   params: keyParams,
   body: Type.Object(
-    { peer: bytes(LIMIT.artefactBytes, "The peer's SubjectPublicKeyInfo DER."), version: Type.Optional(version) },
+    { peer: bytes(LIMIT.peerBytes, "The peer's SubjectPublicKeyInfo DER."), version: Type.Optional(version) },
     closed,
   ),
   response: Type.Object({ version: usedVersion, secret: outBytes("Raw shared secret.") }),
   handle: ({ params, body }) => {
-    const peer = bytesFrom(body.peer, "peer", LIMIT.artefactBytes);
+    const peer = bytesFrom(body.peer, "peer", LIMIT.peerBytes);
     return async (keyring, caller) => {
       const done = await keyring.agree(caller, params.name, peer, body.version);
       return { version: done.version, secret: base64Of(done.secret) };
@@ -114,12 +114,12 @@ const decapsulate = operation({
   action: "key.decapsulate",
   params: keyParams,
   body: Type.Object(
-    { ciphertext: bytes(LIMIT.artefactBytes, "The encapsulated secret."), version: Type.Optional(version) },
+    { ciphertext: bytes(LIMIT.encapsulatedBytes, "The encapsulated secret."), version: Type.Optional(version) },
     closed,
   ),
   response: Type.Object({ version: usedVersion, sharedSecret: outBytes("The shared secret.") }),
   handle: ({ params, body }) => {
-    const ciphertext = bytesFrom(body.ciphertext, "ciphertext", LIMIT.artefactBytes);
+    const ciphertext = bytesFrom(body.ciphertext, "ciphertext", LIMIT.encapsulatedBytes);
     return async (keyring, caller) => {
       const done = await keyring.decapsulate(caller, params.name, ciphertext, body.version);
       return { version: done.version, sharedSecret: base64Of(done.sharedSecret) };
