@@ -12,17 +12,20 @@ export function whole(option: string, least: number, most: number): (text: strin
   };
 }
 
-const UNITS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600, d: 86_400, w: 604_800 };
+const DAY = 86_400;
+const UNITS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600, d: DAY, w: 7 * DAY };
 
-/** `90d`, `12h`, `30m`, `45s`, `2w` as seconds. */
-export function seconds(option: string): (text: string) => number {
+/** `90d`, `12h`, `30m`, `45s`, `2w` as seconds, at most so many days. */
+export function seconds(option: string, mostDays = Infinity): (text: string) => number {
   return (text) => {
     const match = /^([1-9]\d{0,8})([smhdw])$/.exec(text);
     const unit = UNITS[match?.[2] ?? ""];
     if (match === null || unit === undefined) {
       throw usage(`${option} takes a duration such as 90d, 12h or 30m, not ${text}`);
     }
-    return Number(match[1]) * unit;
+    const length = Number(match[1]) * unit;
+    if (length > mostDays * DAY) throw usage(`${option} is at most ${mostDays}d, not ${text}`);
+    return length;
   };
 }
 

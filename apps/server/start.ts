@@ -135,13 +135,15 @@ function writeRunning(paths: DataPaths, running: Running): string | undefined {
   }
 }
 
+const BROKEN: ReadonlySet<string> = new Set(["tampered", "error", "absent"]);
+
 /** What is wrong with devices beyond the one that the alarm is about. */
 async function broken(devices: DeviceSet, alarm: string | undefined): Promise<string[]> {
   const remarks: string[] = [];
   for (const [id, device] of devices.map) {
     const status = await device.status().catch(() => undefined);
     const { state, detail = "it does not say why", files } = status ?? {};
-    if ((state === "tampered" || state === "error") && alarm?.includes(detail) !== true)
+    if (BROKEN.has(state ?? "") && alarm?.includes(detail) !== true)
       remarks.push(`device ${id} is ${state}: ${detail}${files === undefined ? "" : ` (${files})`}`);
   }
   return remarks;

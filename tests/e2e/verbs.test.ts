@@ -27,7 +27,8 @@ const REFUSED: readonly Row[] = [
   { type: "device remove nope", exits: 1, says: /Hint: There are: hsm-1/ },
   { type: "device lock hsm-1", exits: 1, says: /NOT_SUPPORTED/ },
   { type: "device unlock hsm-1", exits: 1, says: /NOT_SUPPORTED/ },
-  { type: "key data-keys ec", exits: 1, says: /neither to encrypt nor to wrap/ },
+  { type: "token create p --role user --expires 3651d", exits: 2, says: /--expires is at most 3650d/ },
+  { type: "key data-keys ec", exits: 1, says: /ec was not made to make data keys[\s\S]*created for encrypt/ },
   { type: "key create past --algorithm ed25519 --deactivate-at 2020-01-01", exits: 1, says: /in the past/ },
   {
     type: "key create past --algorithm nope",

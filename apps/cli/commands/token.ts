@@ -8,6 +8,9 @@ import { given, seconds } from "../parse.ts";
 import type { Session } from "../session.ts";
 import type { Token } from "@casemate/sdk";
 
+/** Of expiresInSeconds in the OpenAPI document. */
+const MOST_DAYS = 3650;
+
 interface CreateOptions {
   readonly role: Token["roles"];
   readonly expires?: number;
@@ -49,7 +52,7 @@ export function define(command: Command, session: Session): void {
         many: true,
       }).makeOptionMandatory(),
     )
-    .option("--expires <duration>", "90d, 12h, … (default: never)", seconds("--expires"))
+    .option("--expires <duration>", "90d, 12h, … (default: never)", seconds("--expires", MOST_DAYS))
     .option("--note <text>", "what it is for")
     .option("--out <file>", "write the token to a file with mode 0600 instead of showing it")
     .action(async (principal: string, options: CreateOptions) => {

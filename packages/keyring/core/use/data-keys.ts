@@ -21,10 +21,6 @@ export function dataKeys(core: Core): Keyring["dataKeys"] {
       if ((context?.length ?? 0) > MAX_CONTEXT)
         throw new CasemateError("TOO_LARGE", `a context has at most ${MAX_CONTEXT} bytes`);
       note.count = count;
-      if (!record.usages.some((usage) => usage === "encrypt" || usage === "wrap"))
-        throw new CasemateError("KEY_USAGE", `${name} was made neither to encrypt nor to wrap`, {
-          hint: `It is a key for ${record.usages.join(" and ")}, for good; name an AES key that was created for encrypt or wrap.`,
-        });
       const { version, device, ref } = select(core, record, "data-keys");
       note.details = { version: version.version, bytes, plaintext };
       const reserved = core.counters.take(record, version, count);

@@ -26,7 +26,7 @@ const NEEDS: Readonly<Record<Operation, Usage | undefined>> = {
   wrap: "wrap",
   unwrap: "wrap",
   export: undefined,
-  "data-keys": undefined,
+  "data-keys": "encrypt",
   public: undefined,
 };
 
