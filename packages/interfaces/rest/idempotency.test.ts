@@ -178,6 +178,35 @@ test("what was done is answered, now and again, although its answer finds no roo
   assert.deepEqual((await make("made", "k1")).json, first.json);
 });
 
+test("an answer is given again only as policy allows it now, and that is on record", async () => {
+  await using server = await restBench();
+  const { keyring, adminToken } = server.temporary;
+  const admin = await keyring.authenticate(adminToken, "test");
+  const { token } = await keyring.createToken(admin, { principal: "op", roles: ["admin"] });
+  const calls = [
+    { url: "/v1/keys", body: { name: "mine", algorithm: "ed25519" }, token, ...withKey("k1") },
+    { url: "/v1/keys/mine/rotate", method: "POST", token, ...withKey("k2") },
+    { url: "/v1/tokens", body: { principal: "other", roles: ["user"] }, token: adminToken, ...withKey("k3") },
+  ] as const;
+  const of = (action: string) => server.temporary.audit.entries.filter((entry) => entry.action === action);
+  for (const [index, action] of ["key.create", "key.rotate", "token.create"].entries()) {
+    const call = calls[index]!;
+    const first = await server.call(call);
+    const before = of(action).length;
+    assert.deepEqual((await server.call(call)).json, first.json);
+    assert.equal(of(action).length, before + 1, action);
+    const { outcome, details, resource } = of(action).at(-1)!;
+    assert.deepEqual([outcome, details], ["ok", { repeated: true }]);
+    assert.equal(resource, action === "token.create" ? "" : "key/mine");
+  }
+  for (const [index, action] of ["key.create", "key.rotate", "token.create"].entries()) {
+    await keyring.setPolicy(admin, `no-${index}`, `forbid ${action}`);
+    const refused = await server.call(calls[index]!);
+    assert.deepEqual([refused.status, refused.json["code"]], [403, "FORBIDDEN"]);
+    assert.equal(of(action).at(-1)?.outcome, "FORBIDDEN");
+  }
+});
+
 test("a call is refused while the first one under its key is under way, and answered by it afterwards", async (t) => {
   await using server = await restBench();
   const { keyring } = server.temporary;

@@ -45,11 +45,15 @@ export class IdempotentCalls {
   }
 
   /**
-   * The answer of `perform`, or the one that it gave before. `since` is when an earlier try under this key began that may have
+   * The answer of `perform`, or the one that it gave before, once `repeated` lets it out. `since` is when an earlier try under this key began that may have
    * been done, and whose answer nobody knows.
    * @throws IDEMPOTENCY_MISMATCH for another request under the same key, CONFLICT while the first is under way, STORAGE_*.
    */
-  async once<A>(request: IdempotentRequest, perform: (since: number | undefined) => Promise<A>): Promise<A | string> {
+  async once<A>(
+    request: IdempotentRequest,
+    perform: (since: number | undefined) => Promise<A>,
+    repeated: () => Promise<void>,
+  ): Promise<A | string> {
     const now = this.#clock.now();
     this.#purge(now);
     const sealed = new SealedAnswer(request.principal, request.token, request.key);
@@ -62,7 +66,11 @@ export class IdempotentCalls {
         hint: "Use a new key for a new request.",
       });
     }
-    if (entry?.sealed !== undefined) return sealed.open(entry.sealed);
+    if (entry?.sealed !== undefined) {
+      const answer = sealed.open(entry.sealed);
+      await repeated();
+      return answer;
+    }
     if (this.#underWay.has(name)) {
       throw new CasemateError("CONFLICT", "the first call with this Idempotency-Key is still under way", {
         hint: "Try again in a moment.",

@@ -48,6 +48,8 @@ export interface Operation {
   readonly produces?: readonly string[];
   /** Creating calls honour Idempotency-Key. */
   readonly creates?: boolean;
+  /** The key that a creating call makes or changes. */
+  readonly key?: (input: Input<unknown, unknown, unknown>) => string;
   /** Answers a repeated creating call whose first try, begun at `since`, was cut off, when it can be seen that it was done. */
   readonly recover?: (input: Input<unknown, unknown, unknown>, since: number) => UseCase;
   /** The field that a body of application/octet-stream stands for, the one that an Accept of it wants back, and the most bytes of the body. */
@@ -66,10 +68,11 @@ export function operation<
   Q extends TObject | undefined = undefined,
   B extends TObject | undefined = undefined,
 >(
-  row: Omit<Operation, "handle" | "params" | "query" | "body" | "recover"> & {
+  row: Omit<Operation, "handle" | "params" | "query" | "body" | "key" | "recover"> & {
     readonly params?: P;
     readonly query?: Q;
     readonly body?: B;
+    readonly key?: (input: Input<Of<P>, Of<Q>, Of<B>>) => string;
     readonly recover?: (input: Input<Of<P>, Of<Q>, Of<B>>, since: number) => UseCase;
     readonly handle: (input: Input<Of<P>, Of<Q>, Of<B>>) => UseCase;
   },

@@ -78,7 +78,12 @@ export async function perform(
     params: input.params,
     body: input.body,
   };
-  return calls.once(request, (since) =>
-    run(since === undefined ? useCase : (operation.recover?.(input, since) ?? useCase)),
+  return calls.once(
+    request,
+    (since) => run(since === undefined ? useCase : (operation.recover?.(input, since) ?? useCase)),
+    () => {
+      context.auditedByKeyring = true;
+      return services.keyring.repeated(named, operation.action, operation.key?.(input));
+    },
   );
 }

@@ -26,6 +26,7 @@ import { listTokens } from "./tokens/list-tokens.ts";
 import { revokeToken } from "./tokens/revoke-token.ts";
 import { auditCheckpoint, auditConsistency, auditInclusion, auditRecords } from "./trail/audit-use-cases.ts";
 import { refused } from "./trail/refused.ts";
+import { repeated } from "./trail/repeated.ts";
 import type { Keyring } from "./types.ts";
 import { agree } from "./use/agree.ts";
 import { dataKeys } from "./use/data-keys.ts";
@@ -54,6 +55,7 @@ export function composeUseCases(
   return {
     authenticate: authenticate(core),
     refused: refused(core),
+    repeated: repeated(core),
     createKey: createKey(core),
     importKey: importKey(core),
     adoptKey: adoptKey(core),

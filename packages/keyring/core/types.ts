@@ -1,4 +1,5 @@
 /** The keyring's use cases, as every interface calls them. One method per use case; each is authorized and audited inside. */
+import type { Action } from "./actions.ts";
 import type { CasemateError } from "@casemate/foundation/errors";
 import type {
   DeviceIdentity,
@@ -12,7 +13,7 @@ import type {
 } from "@casemate/devices/contract";
 import type { KeyringChange } from "./changes.ts";
 import type { KeyState, Role } from "./names.ts";
-import type { AuditRecordView, Checkpoint } from "./trail/types.ts";
+import type { AuditRecordView, Checkpoint, InclusionProof } from "./trail/types.ts";
 import type { PublicHalfUseCase, SessionKeyUseCase } from "./use/local-work.ts";
 import type {
   UseResult,
@@ -223,6 +224,8 @@ export interface Keyring {
   authenticate(token: string, source: string, requestId?: string): Promise<Caller>;
   /** Writes an audit record for a request that was refused before any use case (bad syntax, unknown route). */
   refused(caller: Caller | undefined, source: string, action: string, error: CasemateError): Promise<void>;
+  /** Policy and record of a call that was done before and is answered again as it was then; `key` is the one that it made or changed. */
+  repeated(caller: Caller, action: Action, key?: string): Promise<void>;
 
   createKey(caller: Caller, request: CreateKey): Promise<KeyView>;
   importKey(caller: Caller, request: ImportKey): Promise<KeyView>;
@@ -361,17 +364,7 @@ export interface Keyring {
   ): Promise<Paged<AuditRecordView>>;
   auditCheckpoint(caller: Caller): Promise<Checkpoint>;
   /** RFC 6962 inclusion path of a record in the tree of `size`, as hex. */
-  auditInclusion(
-    caller: Caller,
-    index: number,
-    size?: number,
-  ): Promise<{
-    readonly index: number;
-    readonly size: number;
-    readonly leafHash: string;
-    readonly path: readonly string[];
-    readonly rootHash: string;
-  }>;
+  auditInclusion(caller: Caller, index: number, size?: number): Promise<InclusionProof>;
   auditConsistency(
     caller: Caller,
     first: number,

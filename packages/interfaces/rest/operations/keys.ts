@@ -65,6 +65,7 @@ const createKey = operation({
   action: "key.create",
   status: 201,
   creates: true,
+  key: ({ body }) => body.name,
   body: Type.Object(newKey, closed),
   response: ref("Key"),
   handle:
@@ -89,6 +90,7 @@ const importKey = operation({
   action: "key.import",
   status: 201,
   creates: true,
+  key: ({ body }) => body.name,
   body: Type.Object(
     {
       ...newKey,
@@ -122,6 +124,7 @@ const adoptKey = operation({
   action: "key.adopt",
   status: 201,
   creates: true,
+  key: ({ body }) => body.name,
   body: Type.Object(
     {
       name: keyName,

@@ -17,6 +17,7 @@ const rotateKey = operation({
   summary: "Make a new version and use it from now on",
   action: "key.rotate",
   creates: true,
+  key: ({ params }) => params.name,
   params: keyParams,
   body: Type.Object({}, closed),
   response: ref("Key"),

@@ -21,3 +21,11 @@ export interface Checkpoint {
   readonly rootHash: string;
   readonly signedBy: string;
 }
+
+export interface InclusionProof {
+  readonly index: number;
+  readonly size: number;
+  readonly leafHash: string;
+  readonly path: readonly string[];
+  readonly rootHash: string;
+}
