@@ -59,11 +59,17 @@ export function remoteFar(session: Session, address: string): () => Promise<Far>
       const named = isIP(host) === 0 ? { servername: host } : {};
       const stream = connectTls({ host, port, ...named, minVersion: "TLSv1.3", ...ca });
       const timer = setTimeout(() => stream.destroy(new Error("no answer in time")), WAIT_MS);
+      const closed = (): void => {
+        clearTimeout(timer);
+        reject(new Error("the server closed the connection before it answered"));
+      };
       stream.once("error", reject);
+      stream.once("close", closed);
       stream.once("secureConnect", () => stream.write(`${GREETING} ${token}\n`));
       stream.once("data", (answer: Buffer) => {
         clearTimeout(timer);
         stream.off("error", reject);
+        stream.off("close", closed);
         if (answer.toString("latin1") === "ok\n") resolve({ stream, close: () => stream.destroy() });
         else {
           stream.destroy();

@@ -1,9 +1,10 @@
 // Implements: PKCS #11 v3.0 §5.4 and §5.6, one application: its sessions, its logins, its handles.
 import { CKA, CKS, type RpcVersion } from "@casemate/protocols/p11-rpc";
-import type { Caller } from "@casemate/keyring/core";
+import type { Caller, KeyringChange, Locks } from "@casemate/keyring/core";
 import type { Awake } from "./awake.ts";
 import type { Catalogue, TokenObject } from "./catalogue.ts";
 import { need, type Ports } from "./context.ts";
+import { Handles, type Held } from "./handles.ts";
 import { matchesValues } from "./key-values.ts";
 import { isPrivate, isToken, matches, SECRETS, sessionKeyOf, type Material, type P11Object } from "./object.ts";
 import type { Pins } from "./pins.ts";
@@ -24,6 +25,8 @@ export interface Shared {
   readonly catalogue: Catalogue;
   readonly pins: Pins;
   readonly awake: Awake;
+  /** One change of an object at a time, whoever makes it. */
+  readonly locks: Locks;
   /** Bytes of unfinished requests of all connections. */
   readonly held: { bytes: number };
   /** Milliseconds without a byte after which the connection of an unfinished request is closed. */
@@ -36,11 +39,6 @@ export interface Shared {
   nextUid(): string;
 }
 
-interface Held {
-  object: P11Object;
-  readonly slot: number;
-}
-
 export class Application {
   readonly shared: Shared;
   initialized = false;
@@ -49,11 +47,10 @@ export class Application {
   readonly sessions = new Map<number, Session>();
   readonly seeding = new Seeding();
   readonly #logins = new Map<number, Login>();
-  readonly #objects = new Map<number, Held>();
-  readonly #handles = new Map<string, number>();
+  readonly #handles = new Handles();
   readonly #sessionObjects = new Map<string, { readonly object: P11Object; readonly session: Session }>();
   #nextSession = 1;
-  #nextObject = 1;
+  #refreshing: Promise<void> | undefined;
 
   constructor(shared: Shared) {
     this.shared = shared;
@@ -170,8 +167,8 @@ export class Application {
     for (const [uid, { object, session }] of this.#sessionObjects) {
       if (session.slot === slot && isPrivate(object)) this.forgetSessionObject(uid);
     }
-    for (const [handle, held] of this.#objects) {
-      if (held.slot === slot && isPrivate(held.object)) this.#forget(handle, held.object.uid);
+    for (const held of this.#handles.all()) {
+      if (held.slot === slot && isPrivate(held.object)) this.#handles.forget(slot, held.object.uid);
     }
   }
 
@@ -181,7 +178,7 @@ export class Application {
     handle: number,
     otherwise: Parameters<typeof failure>[0] = "OBJECT_HANDLE_INVALID",
   ): P11Object {
-    const held = this.#objects.get(handle);
+    const held = this.#handles.get(handle);
     if (held === undefined || held.slot !== session.slot || !this.#visible(session, held.object)) {
       throw failure(otherwise);
     }
@@ -193,17 +190,45 @@ export class Application {
   }
 
   handleOf(slot: number, object: P11Object): number {
-    const key = `${slot}/${object.uid}`;
-    const known = this.#handles.get(key);
-    if (known !== undefined) {
-      const held = this.#objects.get(known);
-      if (held !== undefined) held.object = object;
-      return known;
+    return this.#handles.handleOf(slot, object);
+  }
+
+  /** Something in the keyring was changed, by whomever. */
+  changed(change: KeyringChange): void {
+    this.#handles.changed(change);
+  }
+
+  /** Whether a handle may mean what no longer is so: `refresh` comes before the next call. */
+  get stale(): boolean {
+    return this.#refreshing !== undefined || this.#handles.anyStale;
+  }
+
+  /** Looks up what was changed since it was found; handles of what is gone, or not to be seen any more, end. */
+  async refresh(): Promise<void> {
+    while (this.stale) {
+      this.#refreshing ??= this.#lookUp(this.#handles.takeStale()).finally(() => {
+        this.#refreshing = undefined;
+      });
+      // oxlint-disable-next-line no-await-in-loop -- more may be changed meanwhile
+      await this.#refreshing;
     }
-    const handle = this.#nextObject++;
-    this.#handles.set(key, handle);
-    this.#objects.set(handle, { object, slot });
-    return handle;
+  }
+
+  async #lookUp(stale: readonly Held[]): Promise<void> {
+    try {
+      for (const held of stale) {
+        const { slot, object } = held;
+        const viewer = this.#logins.get(slot)?.caller ?? (await this.shared.service());
+        if (viewer === undefined) continue;
+        const found = await this.shared.catalogue.current(viewer, object);
+        if (this.#handles.get(held.handle) !== held) continue;
+        if (found !== undefined && inSlot(this.shared.slots.get(slot), found)) held.object = found;
+        else this.#handles.forget(slot, object.uid);
+      }
+    } catch (error) {
+      this.#handles.putBack(stale);
+      throw error;
+    }
   }
 
   addSessionObject(session: Session, object: P11Object): number {
@@ -240,14 +265,7 @@ export class Application {
   }
 
   forgetHandle(slot: number, uid: string): void {
-    const handle = this.#handles.get(`${slot}/${uid}`);
-    if (handle !== undefined) this.#forget(handle, uid);
-  }
-
-  #forget(handle: number, uid: string): void {
-    const held = this.#objects.get(handle);
-    this.#objects.delete(handle);
-    if (held !== undefined) this.#handles.delete(`${held.slot}/${uid}`);
+    this.#handles.forget(slot, uid);
   }
 
   /** Handles of all objects that this session sees and that match. */
@@ -278,7 +296,6 @@ export class Application {
   end(): void {
     this.closeAll();
     this.#logins.clear();
-    this.#objects.clear();
     this.#handles.clear();
     this.initialized = false;
   }

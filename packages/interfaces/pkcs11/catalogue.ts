@@ -7,7 +7,7 @@ import { CKA, CKK, CKO } from "@casemate/protocols/p11-rpc";
 import type { Ports } from "./context.ts";
 import { curveByParams, keyOfPoint } from "./curves.ts";
 import { INTERNAL, keyObjects, MADE_HERE } from "./key-object.ts";
-import { matches, valueOf, type P11Object } from "./object.ts";
+import { groupOf, matches, valueOf, type P11Object } from "./object.ts";
 import { bytesOf, fromWireTemplate, numberOf, valueKey, type Template } from "./values.ts";
 
 /** A token object and where it lives. */
@@ -179,6 +179,14 @@ export class Catalogue {
     if (view.loading !== undefined) await view.loading;
     if (!view.current) await this.#load(view, caller);
     return view.find(template);
+  }
+
+  /** The object as it is now; undefined when it is gone or `caller` may no longer see it. */
+  async current(caller: Caller, object: P11Object): Promise<TokenObject | undefined> {
+    const view = this.#view(caller);
+    if (view.loading !== undefined) await view.loading;
+    if (!view.current) await this.#load(view, caller);
+    return view.objectsOf(groupOf(object) ?? "").find(({ uid }) => uid === object.uid);
   }
 
   /** The objects of a key as `caller` sees it now; an empty list when it is gone. */

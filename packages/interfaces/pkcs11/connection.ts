@@ -116,7 +116,10 @@ export class Connection {
         return this.#error(serial, CKR.CRYPTOKI_NOT_INITIALIZED);
       }
       const handler = handlers[call.name] as AnyHandler;
-      const answer = handler(this.application, ...request.values);
+      const { application } = this;
+      const answer = application.stale
+        ? application.refresh().then(() => handler(application, ...request.values))
+        : handler(application, ...request.values);
       if (answer instanceof Promise) this.#later(serial, call, version, answer);
       else this.#answer(serial, call, version, answer as readonly unknown[]);
     } catch (error) {

@@ -2,7 +2,7 @@
 import type { KeyObject } from "node:crypto";
 import type { KeyAlgorithm } from "@casemate/devices/contract";
 import { toUtf8 } from "@casemate/foundation/bytes";
-import { CKA, CKO } from "@casemate/protocols/p11-rpc";
+import { CKA, CKK, CKO } from "@casemate/protocols/p11-rpc";
 import type { SessionKey, SessionPrivate, SessionSecret } from "./session-keyring.ts";
 import { failure } from "./status.ts";
 import { booleanOf, sameValue, type Template, type Value } from "./values.ts";
@@ -35,6 +35,13 @@ export interface P11Object {
   readonly material?: Material;
 }
 
+/** What a change of a token object's key or record is called; undefined for session objects. */
+export function groupOf({ uid, material }: P11Object): string | undefined {
+  const key = material?.kind === "device" ? material.key : material?.kind === "public" ? material.device : undefined;
+  if (key !== undefined) return `key/${key.name}`;
+  return uid.startsWith("object/") ? uid : undefined;
+}
+
 /** Values that only ever leave a key which is neither sensitive nor unextractable. */
 export const SECRETS: ReadonlySet<number> = new Set([
   CKA.VALUE,
@@ -62,11 +69,17 @@ export function isKeyClass(objectClass: number): boolean {
   return objectClass === CKO.SECRET_KEY || objectClass === CKO.PRIVATE_KEY;
 }
 
+/** Whether this is a part of the key's value: of RSA keys all but CKA_VALUE, of all others that alone. */
+export function isSecret(object: P11Object, type: number): boolean {
+  if (!SECRETS.has(type) || !isKeyClass(classOf(object))) return false;
+  const rsa = classOf(object) === CKO.PRIVATE_KEY && object.attributes.get(CKA.KEY_TYPE) === CKK.RSA;
+  return (type === CKA.VALUE) !== rsa;
+}
+
 /** Whether the value of this attribute must not be shown. */
 export function isHidden(object: P11Object, type: number): boolean {
   return (
-    SECRETS.has(type) &&
-    isKeyClass(classOf(object)) &&
+    isSecret(object, type) &&
     (object.attributes.get(CKA.SENSITIVE) !== false || object.attributes.get(CKA.EXTRACTABLE) !== true)
   );
 }
@@ -119,7 +132,7 @@ export function checkChange(
   const free = FREE.get(classOf(object)) ?? NONE;
   for (const [type, value] of changes) {
     const before = valueOf(object, type);
-    if (before === undefined && !free.has(type) && !(SECRETS.has(type) && isKeyClass(classOf(object))))
+    if (before === undefined && !free.has(type) && !isSecret(object, type))
       throw failure("ATTRIBUTE_TYPE_INVALID", `0x${type.toString(16)}`);
     if (copying && (type === CKA.TOKEN || type === CKA.PRIVATE || type === CKA.MODIFIABLE)) continue;
     // A copy is an object of its own, and what a data object holds is all its application's.

@@ -3,7 +3,7 @@ import { chmodSync, rmSync } from "node:fs";
 import { connect, createServer, type Server, type Socket } from "node:net";
 import { CasemateError, isCasemateError } from "@casemate/foundation/errors";
 import { systemClock, systemRandom, type Clock, type Random } from "@casemate/foundation/effects";
-import type { Caller, Keyring, ObjectStore } from "@casemate/keyring/core";
+import { Locks, type Caller, type Keyring, type ObjectStore } from "@casemate/keyring/core";
 import type { Shared } from "./application.ts";
 import { Awake } from "./awake.ts";
 import { Catalogue, PIN_RECORD_CLASS, viewKey } from "./catalogue.ts";
@@ -137,6 +137,7 @@ export async function createPkcs11Server(options: Pkcs11ServerOptions): Promise<
     catalogue: new Catalogue(ports),
     pins: new Pins(ports, service),
     awake: new Awake(),
+    locks: new Locks(),
     held: { bytes: 0 },
     unfinishedMs: options.unfinishedMs ?? UNFINISHED_MS,
     service,
@@ -146,6 +147,9 @@ export async function createPkcs11Server(options: Pkcs11ServerOptions): Promise<
   await restoreTokens(shared);
   await shared.pins.restore();
   const connections = new Set<Connection>();
+  const unsubscribe = keyring.subscribe((change) => {
+    for (const { application } of connections) application.changed(change);
+  });
   sessionKeys.onLost(() => {
     log.warn({}, "pkcs11: the process of the session keys ended; all session keys are gone");
     for (const { application } of connections) application.loseSessionKeys();
@@ -185,6 +189,7 @@ export async function createPkcs11Server(options: Pkcs11ServerOptions): Promise<
     },
     async close() {
       for (const connection of connections) connection.close();
+      unsubscribe();
       shared.catalogue.close();
       refusals.close();
       await remote?.close();

@@ -12,6 +12,7 @@ export type { AlgorithmIds, Named, SchemeId } from "./algorithm-ids.ts";
 export { ALLOWED, MOVES, OPERATIONS, TRANSITIONS, mayMove, type Operation } from "./lifecycle/states.ts";
 export { MAX_WAIT_DAYS } from "./lifecycle/destroy-key.ts";
 export { MAX_BATCH, MAX_BATCH_BYTES } from "./use/batch.ts";
+export { Locks } from "./locks.ts";
 export { KEY_STATES, ROLES } from "./names.ts";
 export {
   COLLECTIONS,

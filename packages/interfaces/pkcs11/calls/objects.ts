@@ -15,7 +15,7 @@ import type { TokenObject } from "../catalogue.ts";
 import type { Maybe } from "../context.ts";
 import { attributeLabel, HIDDEN_PUBLIC, idText, type Half } from "../key-object.ts";
 import { isElsewhere, readValues } from "../key-values.ts";
-import { checkChange, classOf, isPrivate, isToken, sessionKeyOf, show, type P11Object } from "../object.ts";
+import { checkChange, classOf, groupOf, isPrivate, isToken, sessionKeyOf, show, type P11Object } from "../object.ts";
 import type { Session } from "../session.ts";
 import { grantsOf } from "../session-keyring.ts";
 import { failure } from "../status.ts";
@@ -121,6 +121,24 @@ async function destroy(application: Application, session: Session, object: P11Ob
   application.forgetHandle(session.slot, object.uid);
 }
 
+/** Changes an object as it is after all changes before, those of other applications included. */
+async function alone(
+  application: Application,
+  handle: number,
+  objectHandle: number,
+  work: (session: Session, object: P11Object) => Promise<void>,
+): Promise<[]> {
+  const before = application.object(application.session(handle), objectHandle);
+  await application.shared.locks.run(groupOf(before) ?? before.uid, async () => {
+    await application.refresh();
+    const session = application.session(handle);
+    const object = application.object(session, objectHandle);
+    mustWrite(session, object);
+    await work(session, object);
+  });
+  return [];
+}
+
 function answer(
   object: P11Object,
   buffers: readonly AttributeBuffer[],
@@ -175,11 +193,7 @@ export const objectCalls: Calls<
   | "C_FindObjectsFinal"
 > = {
   async C_DestroyObject(application, handle, objectHandle) {
-    const session = application.session(handle);
-    const object = application.object(session, objectHandle);
-    mustWrite(session, object);
-    await destroy(application, session, object);
-    return [];
+    return alone(application, handle, objectHandle, (session, object) => destroy(application, session, object));
   },
   C_GetObjectSize(application, handle, objectHandle) {
     application.object(application.session(handle), objectHandle);
@@ -191,13 +205,11 @@ export const objectCalls: Calls<
     return read(application, session, application.object(session, object), buffers);
   },
   async C_SetAttributeValue(application, handle, objectHandle, template) {
-    const session = application.session(handle);
-    const object = application.object(session, objectHandle);
-    mustWrite(session, object);
     const changes = fromWireTemplate(template);
-    checkChange(object, changes, { copying: false, trusts: application.trusts(session) });
-    await change(application, session, object, changes);
-    return [];
+    return alone(application, handle, objectHandle, async (session, object) => {
+      checkChange(object, changes, { copying: false, trusts: application.trusts(session) });
+      await change(application, session, object, changes);
+    });
   },
   async C_FindObjectsInit(application, handle, template) {
     const session = application.session(handle);

@@ -28,6 +28,13 @@ async function loginForUse(application: Application, session: Session, pin: Byte
   return [];
 }
 
+/** A security officer logs in to sessions that may write alone. @throws CKR_SESSION_READ_ONLY_EXISTS. */
+function mustAllWrite(application: Application, slot: number): void {
+  for (const other of application.sessions.values()) {
+    if (other.slot === slot && !other.writable) throw failure("SESSION_READ_ONLY_EXISTS");
+  }
+}
+
 async function login(application: Application, handle: number, user: number, pin: ByteArray): Promise<[]> {
   const session = application.session(handle);
   const present = application.login(session.slot);
@@ -37,14 +44,13 @@ async function login(application: Application, handle: number, user: number, pin
   if (present !== undefined) {
     throw failure(present.role === role ? "USER_ALREADY_LOGGED_IN" : "USER_ANOTHER_ALREADY_LOGGED_IN");
   }
-  if (role === "so") {
-    for (const other of application.sessions.values()) {
-      if (other.slot === session.slot && !other.writable) throw failure("SESSION_READ_ONLY_EXISTS");
-    }
-  }
+  if (role === "so") mustAllWrite(application, session.slot);
   const { home } = application.slotOf(session);
   const { caller } = await application.shared.pins.check(home, role, givenPin(application, session, pin));
+  // The PIN took its time: what was so before it may not be so now.
+  if (application.sessions.get(handle) !== session) throw failure("SESSION_CLOSED");
   if (application.login(session.slot) !== undefined) throw failure("USER_ALREADY_LOGGED_IN");
+  if (role === "so") mustAllWrite(application, session.slot);
   application.setLogin(session.slot, { role, caller });
   return [];
 }
