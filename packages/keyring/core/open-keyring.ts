@@ -276,12 +276,9 @@ async function keyStore(core: Core, replaced: boolean): Promise<boolean> {
 function checkLater(core: Core): void {
   core.store.check().catch((error: unknown) => {
     const known = asCasemateError(error);
-    core.log(known.message, error);
-    if (known.code !== "TAMPER_DETECTED") return;
+    if (known.code !== "TAMPER_DETECTED") return core.log(known.message, error);
     core.guard.condemn(known);
-    core.recorder
-      .append({ ...system("storage.check", { found: known.message.slice(0, 256) }), outcome: known.code })
-      .catch((cause: unknown) => core.log("the finding could not be recorded", cause));
+    core.alarms.raise("storage.check", known);
   });
 }
 

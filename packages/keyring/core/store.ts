@@ -72,7 +72,10 @@ export interface Store {
   count(collection: Collection, equals?: Readonly<Record<string, string | number>>): Promise<number>;
   /** All or nothing; durable when it resolves with the new generation. @throws STORAGE_FULL, CONFLICT, ALREADY_EXISTS, DEVICE_LOCKED while sealed. */
   commit(changes: readonly Change[], audit: AuditHead): Promise<number>;
-  /** Reads every row in slices and compares with the head. @throws TAMPER_DETECTED naming the first bad row, or that rows are missing or old. */
+  /**
+   * Reads every row in slices, looks it up through each index, and compares with the head. @throws TAMPER_DETECTED naming the first bad row
+   * or index, or that rows are missing or old.
+   */
   check(): Promise<void>;
   close(): Promise<void>;
 }

@@ -4,6 +4,7 @@ import { DatabaseSync } from "node:sqlite";
 import { pathToFileURL } from "node:url";
 import { isCasemateError } from "@casemate/foundation/errors";
 import type { DatabaseHead } from "@casemate/keyring/core";
+import { isDamage } from "./sqlite-errors.ts";
 import { Statements } from "./statements.ts";
 import { readHead } from "./verified.ts";
 
@@ -23,18 +24,9 @@ export function databaseHead(directory: string): DatabaseHead {
     const { generation, audit } = readHead(new Statements(db), file);
     return { generation, audit };
   } catch (error) {
-    return isDamage(error) ? "damaged" : undefined;
+    // Not when it is another account's, or locked: then nothing is known of it.
+    return isCasemateError(error) || isDamage(error) ? "damaged" : undefined;
   } finally {
     db?.close();
   }
-}
-
-/** SQLITE_ERROR of a table that is not there, SQLITE_CORRUPT, SQLITE_NOTADB (sqlite.org/rescode.html, primary codes). */
-const DAMAGE: ReadonlySet<number> = new Set([1, 11, 26]);
-
-/** Not when it is another account's, or locked: then nothing is known of it. */
-function isDamage(error: unknown): boolean {
-  if (isCasemateError(error)) return true;
-  const { errcode } = error as { readonly errcode?: unknown };
-  return typeof errcode === "number" && DAMAGE.has(errcode & 0xff);
 }

@@ -1,5 +1,6 @@
 // Result codes: https://www.sqlite.org/rescode.html
 import { CasemateError, isCasemateError, type ErrorCode } from "@casemate/foundation/errors";
+import { tampered } from "./verified.ts";
 
 interface Meaning {
   readonly code: ErrorCode;
@@ -25,13 +26,30 @@ const BY_RESULT_CODE: ReadonlyMap<number, Meaning> = new Map([
 /** I/O errors that stand for a full disk: IOERR_WRITE (a file size limit, a quota) and IOERR_SHMSIZE (no room for the index of the write-ahead log). */
 const FULL_IN_OTHER_WORDS: ReadonlySet<number> = new Set([778, 4874]);
 
+/** SQLITE_ERROR, as of a table that is not there, SQLITE_CORRUPT, SQLITE_NOTADB: primary codes. */
+const DAMAGE: ReadonlySet<number> = new Set([1, 11, 26]);
+
+/** Whether the database is not what it should be, rather than out of reach. */
+export function isDamage(error: unknown): boolean {
+  return DAMAGE.has(resultOf(error) & 0xff);
+}
+
+/** What SQLite says of a layout that was changed under it. */
+const OTHER_LAYOUT = /^no such (table|column|index)|already exists$/;
+
+function resultOf(error: unknown): number {
+  return error instanceof Error && "errcode" in error && typeof error.errcode === "number" ? error.errcode : -1;
+}
+
 /** Turns what node:sqlite throws into a CasemateError that names the file; others pass. */
 export function storageError(error: unknown, file: string): CasemateError {
   if (isCasemateError(error)) return error;
-  const result = error instanceof Error && "errcode" in error && typeof error.errcode === "number" ? error.errcode : -1;
+  const result = resultOf(error);
   const text = error instanceof Error ? error.message : String(error);
   if (result === 2067 || result === 1555)
     return new CasemateError("ALREADY_EXISTS", "the name is taken", { cause: error });
+  if (result === 1 && OTHER_LAYOUT.test(text))
+    return tampered(`${file} is not laid out as Casemate left it (${text})`, error);
   const meaning = BY_RESULT_CODE.get(FULL_IN_OTHER_WORDS.has(result) ? FULL : result & 0xff);
   if (meaning === undefined) return new CasemateError("STORAGE_FAILED", `${file}: ${text}`, { cause: error });
   // Whoever meets a full disk needs no SQLite for it.

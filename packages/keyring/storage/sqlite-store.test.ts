@@ -111,11 +111,12 @@ test("a single row put back to its older, once valid state is detected", async (
   const store = await keyed(directory);
   await store.commit([put("a", 1, '{"old":1}'), put("b")], HEAD);
   await store.close();
-  directory.edit("CREATE TABLE kept AS SELECT * FROM token WHERE id = 'a'");
+  const aside = `ATTACH '${join(directory.path, "aside.db")}' AS aside`;
+  directory.edit(`${aside}; CREATE TABLE aside.kept AS SELECT * FROM token WHERE id = 'a'`);
   const next = await keyed(directory);
   await next.commit([put("a", 2, '{"new":1}')], HEAD);
   await next.close();
-  directory.edit("DELETE FROM token WHERE id = 'a'; INSERT INTO token SELECT * FROM kept; DROP TABLE kept");
+  directory.edit(`${aside}; DELETE FROM token WHERE id = 'a'; INSERT INTO token SELECT * FROM aside.kept`);
   const again = await keyed(directory);
   assert.equal((await again.get("token", "id", "a"))?.body, '{"old":1}');
   await assert.rejects(again.check(), refused("TAMPER_DETECTED", /older state/));

@@ -15,6 +15,7 @@ import {
   type StoreState,
 } from "@casemate/keyring/core";
 import { lockDirectory, type DirectoryLock } from "./directory-lock.ts";
+import { checkLayout } from "./layout.ts";
 import { migrate } from "./migrations.ts";
 import { checkRows } from "./check-rows.ts";
 import { addMac, headMac, removeMac, rowMac } from "./row-mac.ts";
@@ -33,7 +34,7 @@ export interface SqliteOptions {
 
 /**
  * The store of one data directory (made if absent), owned by this process alone.
- * @throws STORAGE_IN_USE, STORAGE_NEWER, STORAGE_FULL, STORAGE_FAILED.
+ * @throws STORAGE_IN_USE, STORAGE_NEWER, STORAGE_FULL, STORAGE_FAILED, TAMPER_DETECTED where its layout was changed.
  */
 export async function openSqliteStore(directory: string, options: SqliteOptions = {}): Promise<Store> {
   mkdirSync(directory, { recursive: true, mode: 0o700 });
@@ -49,6 +50,7 @@ export async function openSqliteStore(directory: string, options: SqliteOptions 
     );
     if (options.maxPages !== undefined) db.exec(`PRAGMA max_page_count = ${options.maxPages}`);
     migrate(db, file);
+    checkLayout(db, file);
     syncDirectory(directory);
     return new SqliteStore(db, file, lock);
   } catch (error) {

@@ -109,7 +109,7 @@ function known(collection: Collection, column: string): string {
   throw new CasemateError("INTERNAL", `${collection} has no column ${column}`);
 }
 
-function stored(collection: Collection, found: Record<string, unknown>): StoredRow {
+export function stored(collection: Collection, found: Record<string, unknown>): StoredRow {
   const index: Record<string, Cell> = {};
   for (const column of Object.keys(COLLECTIONS[collection])) index[column] = found[column] as Cell;
   return {

@@ -32,8 +32,9 @@ export function readHead(statements: Statements, file: string): Head {
   };
 }
 
-export function tampered(message: string): CasemateError {
+export function tampered(message: string, cause?: unknown): CasemateError {
   return new CasemateError("TAMPER_DETECTED", message, {
     hint: "Restore the data directory from a backup, and find out who changed it.",
+    cause,
   });
 }

@@ -2,6 +2,7 @@ import type { Device, KeySpec } from "@casemate/devices/contract";
 import { fromBase64, toBase64, toUtf8 } from "@casemate/foundation/bytes";
 import { CasemateError, isCasemateError } from "@casemate/foundation/errors";
 import { hkdfSync } from "node:crypto";
+import { DATABASE_BEHIND_HINT } from "../audit/database-comparison.ts";
 import type { AuditLog } from "../ports.ts";
 import type { Change, Store } from "../store.ts";
 
@@ -48,7 +49,7 @@ const RECIPES: ReadonlyMap<string, { spec: KeySpec; answer: (device: Device, ref
 /**
  * The 32-byte key of row MACs, made in a device on the first start. undefined while its device is not attached. A first start waits for the
  * device that comes first; where an earlier key went with its device (`replaced`), the first that is ready gets the new one.
- * @throws DEVICE_LOCKED, NOT_SUPPORTED when none of the devices could ever make one.
+ * @throws TAMPER_DETECTED where sealed rows do not say which it is, DEVICE_LOCKED, NOT_SUPPORTED when none of the devices could ever make one.
  */
 export async function storageKey(
   store: Store,
@@ -60,9 +61,13 @@ export async function storageKey(
   if (known !== undefined) {
     const device = devices.get(known.device);
     const recipe = RECIPES.get(known.recipe ?? "hmac");
-    if (device === undefined || recipe === undefined) return undefined;
+    if (recipe === undefined) throw changedRow(STORAGE, "names no way to ask for the key");
+    if (device === undefined) return undefined;
     return derive(await recipe.answer(device, known.ref).catch(lost(device)), known.device);
   }
+  // Rows are sealed under a key that was here: a new one would not open them.
+  if (store.state === "sealed")
+    throw changedRow(STORAGE, "is missing, and rows are sealed under the key that it names");
   let absent = false;
   for (const [name, recipe] of RECIPES) {
     for (const device of devices.values()) {
@@ -179,13 +184,33 @@ export function lostIn(error: unknown): string | undefined {
 export async function readInternal(store: Store, id: string): Promise<InternalKey | undefined> {
   const row = await store.get("internal", "id", id);
   if (row === undefined) return undefined;
-  const json = JSON.parse(row.body) as { device: string; ref: string; publicKey?: string; recipe?: string };
+  try {
+    return parse(row.body);
+  } catch (cause) {
+    // While the storage key is sought no row is verified yet.
+    throw changedRow(id, "cannot be read", cause);
+  }
+}
+
+function parse(body: string): InternalKey {
+  const json = JSON.parse(body) as { device: string; ref: string; publicKey?: string; recipe?: string };
   return {
     device: json.device,
     ref: fromBase64(json.ref),
     ...(json.publicKey === undefined ? {} : { publicKey: fromBase64(json.publicKey) }),
     ...(json.recipe === undefined ? {} : { recipe: json.recipe }),
   };
+}
+
+function changedRow(id: string, what: string, cause?: unknown): CasemateError {
+  return new CasemateError(
+    "TAMPER_DETECTED",
+    `the database was changed outside Casemate: its row internal ${id} ${what}`,
+    {
+      hint: DATABASE_BEHIND_HINT,
+      cause,
+    },
+  );
 }
 
 /** RFC 8410: the SubjectPublicKeyInfo of Ed25519 ends with its 32 bytes. */
