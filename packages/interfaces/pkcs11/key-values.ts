@@ -3,7 +3,7 @@ import type { Caller } from "@casemate/keyring/core";
 import { CKA } from "@casemate/protocols/p11-rpc";
 import type { ReplyOf } from "@casemate/protocols/session-keys";
 import type { Ports } from "./context.ts";
-import { isHidden, matches, SECRETS, sessionKeyOf, type P11Object } from "./object.ts";
+import { isHidden, isSecret, matches, SECRETS, sessionKeyOf, type P11Object } from "./object.ts";
 import { sameValue, type Template } from "./values.ts";
 
 const TYPES: Readonly<Record<ReplyOf<"read">[number]["part"], number>> = {
@@ -18,7 +18,7 @@ const TYPES: Readonly<Record<ReplyOf<"read">[number]["part"], number>> = {
 
 /** Whether this attribute of a session key has to be asked for where the key is. */
 export function isElsewhere(object: P11Object, type: number): boolean {
-  return SECRETS.has(type) && sessionKeyOf(object.material) !== undefined && !isHidden(object, type);
+  return isSecret(object, type) && sessionKeyOf(object.material) !== undefined && !isHidden(object, type);
 }
 
 /** The values of a session key that shows them. They are wiped once what was asked for is on its way. */

@@ -1,0 +1,137 @@
+/** Applications, threads and other interfaces that work on the same objects at the same time. */
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+import { toUtf8 } from "@casemate/foundation/bytes";
+import { CKA, CKK, CKM, CKO, CKR, CKS, CKU } from "@casemate/protocols/p11-rpc";
+import { attribute, mechanism, openLoggedIn, RO, RW, TestClient, type Template } from "@casemate/testkit/pkcs11";
+import { createPkcs11Server } from "./index.ts";
+
+const ON_TOKEN = attribute(CKA.TOKEN, true);
+
+describe("applications side by side", () => {
+  let one: Awaited<ReturnType<typeof openLoggedIn>>;
+  let other: TestClient;
+  let there: number;
+  before(async () => {
+    one = await openLoggedIn((parts) => createPkcs11Server({ ...parts, objects: parts.keyring.objects }));
+    other = await TestClient.open(one.bench.socketPath, { version: 2 });
+    [there] = await other.call("C_OpenSession", 0, RW);
+    await other.call("C_Login", there, CKU.USER, toUtf8(one.bench.adminToken));
+  });
+  after(async () => {
+    await other[Symbol.asyncDispose]();
+    await one[Symbol.asyncDispose]();
+  });
+
+  const find = async (client: TestClient, session: number, ...template: Template): Promise<readonly number[]> => {
+    await client.call("C_FindObjectsInit", session, template);
+    const [found] = await client.call("C_FindObjects", session, 100);
+    await client.call("C_FindObjectsFinal", session);
+    assert.ok(typeof found !== "number");
+    return found;
+  };
+  const readThere = async (object: number, type: number) => {
+    const [[found], rv] = await other.call("C_GetAttributeValue", there, object, [{ type, capacity: 4096 }]);
+    return rv === CKR.OK ? found?.value : rv;
+  };
+  const makePair = (label: string) =>
+    one.pairOf([ON_TOKEN, attribute(CKA.LABEL, label)], [ON_TOKEN, attribute(CKA.LABEL, label)]);
+  const makeData = async (label: string): Promise<number> => {
+    const [object] = await one.client.call("C_CreateObject", one.session, [
+      attribute(CKA.CLASS, CKO.DATA),
+      ON_TOKEN,
+      attribute(CKA.LABEL, label),
+      attribute(CKA.VALUE, toUtf8("first")),
+    ]);
+    return object;
+  };
+
+  for (const [what, make, type] of [
+    ["key", async (label: string) => (await makePair(label))[1], CKO.PRIVATE_KEY],
+    ["data object", makeData, CKO.DATA],
+  ] as const) {
+    test(`a ${what} is what it is now, whoever changed it, and gone when it is gone`, async () => {
+      const object = await make(`shared ${what}`);
+      const [known] = await find(other, there, attribute(CKA.CLASS, type), attribute(CKA.LABEL, `shared ${what}`));
+      assert.ok(known !== undefined);
+      await one.client.call("C_SetAttributeValue", one.session, object, [attribute(CKA.LABEL, "renamed")]);
+      assert.deepEqual(await readThere(known, CKA.LABEL), toUtf8("renamed"));
+      // The other's change is based on what is there now.
+      if (type === CKO.PRIVATE_KEY) {
+        await other.call("C_SetAttributeValue", there, known, [attribute(CKA.ID, Uint8Array.of(7))]);
+        assert.deepEqual(await one.read(object, CKA.LABEL), toUtf8("renamed"));
+        assert.deepEqual(await one.read(object, CKA.ID), Uint8Array.of(7));
+      }
+      await one.client.call("C_DestroyObject", one.session, object);
+      assert.equal(await other.rv("C_GetObjectSize", there, known), CKR.OBJECT_HANDLE_INVALID);
+      assert.equal(await other.rv("C_DestroyObject", there, known), CKR.OBJECT_HANDLE_INVALID);
+    });
+  }
+
+  test("a key that was destroyed through another interface is so here, too", async () => {
+    await makePair("elsewhere");
+    const [known] = await find(other, there, attribute(CKA.CLASS, CKO.PRIVATE_KEY), attribute(CKA.LABEL, "elsewhere"));
+    assert.ok(known !== undefined);
+    const { keyring, admin } = one.bench;
+    await keyring.destroyKey(admin, "elsewhere", { now: true });
+    assert.equal(await other.rv("C_SignInit", there, mechanism(CKM.ECDSA), known), CKR.KEY_HANDLE_INVALID);
+  });
+
+  test("no change of an attribute is lost between threads", async () => {
+    const [, key] = await makePair("many");
+    const [, session] = await one.pairOf([], [attribute(CKA.SENSITIVE, false), attribute(CKA.EXTRACTABLE, true)]);
+    const data = await makeData("many");
+    const changes = (object: number, ...attributes: Template) =>
+      Promise.all(attributes.map((each) => one.client.call("C_SetAttributeValue", one.session, object, [each])));
+    await changes(key, attribute(CKA.LABEL, "a"), attribute(CKA.ID, Uint8Array.of(1)), attribute(CKA.DERIVE, true));
+    assert.deepEqual(await one.read(key, CKA.LABEL), toUtf8("a"));
+    assert.deepEqual(await one.read(key, CKA.ID), Uint8Array.of(1));
+    assert.equal(await one.read(key, CKA.DERIVE), 1);
+    await changes(
+      session,
+      attribute(CKA.SENSITIVE, true),
+      attribute(CKA.EXTRACTABLE, false),
+      attribute(CKA.LABEL, "b"),
+    );
+    assert.equal(await one.read(session, CKA.SENSITIVE), 1);
+    assert.equal(await one.read(session, CKA.EXTRACTABLE), 0);
+    assert.deepEqual(await one.read(session, CKA.LABEL), toUtf8("b"));
+    await changes(data, attribute(CKA.LABEL, "c"), attribute(CKA.DESTROYABLE, false));
+    assert.deepEqual(await one.read(data, CKA.LABEL), toUtf8("c"));
+    assert.equal(await one.read(data, CKA.DESTROYABLE), 0);
+  });
+
+  test("a login that finds its session closed, or another that may only read, does not come about", async () => {
+    await using client = await TestClient.open(one.bench.socketPath, { version: 2 });
+    const token = toUtf8(one.bench.adminToken);
+    const [closing] = await client.call("C_OpenSession", 0, RW);
+    const login = client.rv("C_Login", closing, CKU.USER, token);
+    await client.call("C_CloseAllSessions", 0);
+    assert.equal(await login, CKR.SESSION_CLOSED);
+    const [fresh] = await client.call("C_OpenSession", 0, RW);
+    assert.equal((await client.call("C_GetSessionInfo", fresh))[1], CKS.RW_PUBLIC_SESSION);
+    const officer = client.rv("C_Login", fresh, CKU.SO, token);
+    await client.call("C_OpenSession", 0, RO);
+    assert.equal(await officer, CKR.SESSION_READ_ONLY_EXISTS);
+    assert.equal((await client.call("C_GetSessionInfo", fresh))[1], CKS.RW_PUBLIC_SESSION);
+  });
+
+  test("what no key of this type has is unknown, not secret", async () => {
+    const rsa = attribute(CKA.MODULUS_BITS, 2048);
+    const [, key] = await one.client.call(
+      "C_GenerateKeyPair",
+      one.session,
+      mechanism(CKM.RSA_PKCS_KEY_PAIR_GEN),
+      [rsa],
+      [],
+    );
+    assert.equal(await one.read(key, CKA.VALUE), CKR.ATTRIBUTE_TYPE_INVALID);
+    assert.equal(await one.read(key, CKA.PRIME_1), CKR.ATTRIBUTE_SENSITIVE);
+    const [aes] = await one.client.call("C_GenerateKey", one.session, mechanism(CKM.AES_KEY_GEN), [
+      attribute(CKA.VALUE_LEN, 32),
+    ]);
+    assert.equal(await one.read(aes, CKA.PRIVATE_EXPONENT), CKR.ATTRIBUTE_TYPE_INVALID);
+    assert.equal(await one.read(aes, CKA.VALUE), CKR.ATTRIBUTE_SENSITIVE);
+    assert.equal(await one.read(aes, CKA.KEY_TYPE), CKK.AES);
+  });
+});
