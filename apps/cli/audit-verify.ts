@@ -33,15 +33,22 @@ export function goodPart(
 }
 
 /** Says that a log does not hold, or that what is beside it does not belong to it. */
-function refusalOf({ index, segment, message, kind, hint, agreed }: AuditProblem, records: number): CasemateError {
-  const apart = kind === "database";
-  const what = apart
-    ? `the audit log holds by itself, but database and log do not belong together: ${message}`
-    : `the audit log does not hold: ${message}`;
+function refusalOf(problem: AuditProblem, records: number): CasemateError {
+  const { index, segment, message, kind, hint, agreed, remakes } = problem;
+  const holds =
+    kind === "database"
+      ? "database and log do not belong together"
+      : remakes === undefined
+        ? undefined
+        : "a file beside its records was damaged or changed";
+  const what =
+    holds === undefined
+      ? `the audit log does not hold: ${message}`
+      : `the audit log holds by itself, but ${holds}: ${message}`;
   const good = `${goodPart(records, given({ index, agreed }))} Compare with a copy or a checkpoint kept elsewhere.`;
   return new CasemateError("TAMPER_DETECTED", what, {
     hint: hint ?? good,
-    details: { kind, ...given({ record: index, segment, agreed }) },
+    details: { kind, ...given({ record: index, segment, agreed, remakes }) },
   });
 }
 
@@ -78,13 +85,15 @@ async function witnessNow(session: Session): Promise<VerifyAuditOptions["witness
   return undefined;
 }
 
-/** A running server of this data directory first signs what it has, so that the newest records are covered too. */
-async function signNow(session: Session): Promise<void> {
-  if (!existsSync(session.paths.socket)) return;
+/** A running server of this data directory first signs what it has, so that the newest records are covered too. Whether there is one. */
+async function signNow(session: Session): Promise<boolean> {
+  if (!existsSync(session.paths.socket)) return false;
   try {
     await (await session.client()).createAuditCheckpoint();
+    return true;
   } catch {
     // As above.
+    return false;
   }
 }
 
@@ -131,9 +140,10 @@ export async function verifyLog(session: Session, options: VerifyLogOptions): Pr
   }
   // Before it signs anew, which makes a lost checkpoint again; the first one ever is only there afterwards.
   let witness: VerifyAuditOptions["witness"];
+  let running = false;
   if (options.dir === undefined) {
     witness = await witnessNow(session);
-    await signNow(session);
+    running = await signNow(session);
     witness ??= await witnessNow(session);
   }
   const { verifyAuditDirectory } = await import("@casemate/keyring/core");
@@ -142,6 +152,7 @@ export async function verifyLog(session: Session, options: VerifyLogOptions): Pr
     ...(options.checkpoint === undefined ? {} : { checkpoint: contentOf(options.checkpoint).toString("utf8") }),
     ...(options.publicKey === undefined ? {} : { publicKey: await ed25519Key(options.publicKey) }),
     ...(witness === undefined ? {} : { witness }),
+    running,
     ...(options.dir === undefined ? { database: () => databaseHead(session.paths.root) } : {}),
     progress: ({ records }) => out.progress(`${records} records …`),
   });
@@ -160,6 +171,10 @@ export async function verifyLog(session: Session, options: VerifyLogOptions): Pr
     if (found.witness === undefined && options.checkpoint === undefined) out.note(UNWITNESSED);
     if (found.tornBytes > 0)
       out.note(`${found.tornBytes} bytes of an unfinished record at the end were never acknowledged.`);
+    if (found.headTorn === true)
+      out.note(
+        "one of the two places of audit/head was being written when the server ended; the next start does it again.",
+      );
     if (found.gone.length > 0) {
       const files = found.gone.map((name) => `audit/${name}`).join(", ");
       out.note(`gone, and made again from the records at the next start: ${files}.`);

@@ -149,6 +149,12 @@ async function broken(devices: DeviceSet, alarm: string | undefined): Promise<st
   return remarks;
 }
 
+/** The catalogue points to a device that devices.json does not name (any more). */
+function unconfigured(device: string, keys: number): string {
+  const [are, them] = keys === 1 ? ["1 key is", "it"] : [`${keys} keys are`, "them"];
+  return `${are} in the device ${device}, which devices.json does not name, and nobody can use ${them}: put devices.json back from a backup, or add the device again by \`casemate device add … --id ${device}\``;
+}
+
 async function startParts(options: RunOptions, paths: DataPaths, log: Log): Promise<Server> {
   const { version } = manifest;
   const remarks = [...hardenServer()];
@@ -201,7 +207,11 @@ async function startParts(options: RunOptions, paths: DataPaths, log: Log): Prom
       remarks.push(
         `made again from the audit log's records, since gone or unfit: ${remade.map((name) => `audit/${name}`).join(", ")}`,
       );
+    const { aside } = parts.audit.recovery;
+    if (aside !== undefined)
+      remarks.push(`audit/checkpoints was damaged: what it held is kept as audit/${aside}, and a new one is begun`);
     remarks.push(...(await broken(devices, keyring.alarm)));
+    for (const [device, keys] of await keyring.keysWithoutDevice()) remarks.push(unconfigured(device, keys));
     const unwritten = writeRunning(paths, running);
     if (unwritten !== undefined) remarks.push(unwritten);
     const timer = setInterval(() => {

@@ -21,6 +21,20 @@ function constant({ status, headers }: Answer): object {
   return { status, ...rest };
 }
 
+test("health, metrics, document and a repeated whoami leave no record, all other reading does", async () => {
+  await using server = await restBench();
+  const { entries } = server.temporary.audit;
+  await server.call({ url: "/v1/keys", body: { name: "k", algorithm: "ed25519" } });
+  await server.call({ url: "/v1/whoami" });
+  const silent: string[] = [];
+  for (const path of PATHS) {
+    const before = entries.length;
+    await server.call({ url: path.replaceAll(/\{\w+\}/g, (name) => FILLED[name] ?? "none"), method: "GET" });
+    if (entries.length === before) silent.push(path);
+  }
+  assert.deepEqual(silent, PLAIN);
+});
+
 test("every path that takes GET takes HEAD: same status, headers, length and audit record, and no body", async () => {
   await using server = await restBench();
   const { entries } = server.temporary.audit;

@@ -6,6 +6,7 @@ import { KeyCache } from "./catalogue/key-cache.ts";
 import { Changes } from "./changes.ts";
 import { composeUseCases } from "./compose.ts";
 import type { Core } from "./core.ts";
+import { keysWithoutDevice } from "./devices/keys-without-device.ts";
 import { watchDevices } from "./devices/watch-devices.ts";
 import { Guard } from "./guard.ts";
 import { Schedule } from "./lifecycle/schedule.ts";
@@ -77,6 +78,8 @@ export interface OpenKeyring extends Keyring {
   readonly sealed: boolean;
   /** Resolves when every stored row was read and found untouched. @throws TAMPER_DETECTED naming the first bad one. */
   checkStorage(): Promise<void>;
+  /** Devices that keys are in and that are none of this keyring's, with the number of keys that are not destroyed. */
+  keysWithoutDevice(): Promise<ReadonlyMap<string, number>>;
   /** To be called after devices were attached or taken away: their states are on record from then on. */
   devicesChanged(): Promise<void>;
 }
@@ -157,6 +160,7 @@ export async function openKeyring(options: KeyringOptions): Promise<OpenKeyring>
       return core.guard.sealed;
     },
     checkStorage: () => core.store.check(),
+    keysWithoutDevice: () => keysWithoutDevice(core),
     devicesChanged: () => watch.refresh(),
     metrics: () => ({
       ...core.metrics.read(),
@@ -287,10 +291,15 @@ function checkLater(core: Core): void {
  * what was changed is the past, and the checkpoints kept elsewhere say what it was.
  */
 function checkAuditBeside(core: Core): void {
-  core.audit.check().catch((error: unknown) => {
-    const known = asCasemateError(error);
-    if (known.code === "TAMPER_DETECTED") core.alarms.raise("audit.check", known);
-  });
+  core.audit.check().then(
+    (remade) => {
+      for (const name of remade) core.log(`made again from the audit log's records, since unfit: audit/${name}`);
+    },
+    (error: unknown) => {
+      const known = asCasemateError(error);
+      if (known.code === "TAMPER_DETECTED") core.alarms.raise("audit.check", known);
+    },
+  );
 }
 
 /** Found at an unlocking, not at a start that could be refused: everything stays sealed, and every refusal says why. */

@@ -100,8 +100,11 @@ export interface AuditLog {
     first: number,
     second?: number,
   ): Promise<{ readonly first: number; readonly second: number; readonly path: readonly string[] }>;
-  /** Reads the whole log again from its first record, slowly, while it is written on. @throws TAMPER_DETECTED naming the first bad record. */
-  check(): Promise<void>;
+  /**
+   * Reads the whole log again from its first record, slowly, while it is written on. Answers with the files beside the records that did not
+   * fit them, and were made again. @throws TAMPER_DETECTED naming the first bad record.
+   */
+  check(): Promise<readonly string[]>;
   /** Flushes, signs a last checkpoint where a signer is set, closes the files. */
   close(): Promise<void>;
 }

@@ -70,6 +70,8 @@ export interface Store {
   get(collection: Collection, column: string, value: string): Promise<Row | undefined>;
   find(collection: Collection, query: StoreQuery): Promise<readonly Row[]>;
   count(collection: Collection, equals?: Readonly<Record<string, string | number>>): Promise<number>;
+  /** How many rows there are of each value of a column, in the order of values; not verified. */
+  countBy(collection: Collection, column: string): Promise<ReadonlyMap<string, number>>;
   /** All or nothing; durable when it resolves with the new generation. @throws STORAGE_FULL, CONFLICT, ALREADY_EXISTS, DEVICE_LOCKED while sealed. */
   commit(changes: readonly Change[], audit: AuditHead): Promise<number>;
   /**

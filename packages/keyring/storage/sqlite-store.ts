@@ -140,6 +140,10 @@ class SqliteStore implements Store {
     return this.#run(() => this.#statements.count(collection, equals));
   }
 
+  async countBy(collection: Collection, column: string): Promise<ReadonlyMap<string, number>> {
+    return this.#run(() => this.#statements.countBy(collection, column));
+  }
+
   async commit(changes: readonly Change[], audit: AuditHead): Promise<number> {
     if (this.state === "sealed")
       throw new CasemateError("DEVICE_LOCKED", "the storage key is inside a locked device", {

@@ -36,6 +36,7 @@ test("whatever the catalogue asks is answered by an index, so its time does not 
   statements.find("key", { order: "id", atMost: { column: "due", value: 1 }, limit: 100 });
   const equals = { device: "hsm-1", algorithm: "aes-256", state: "active" };
   statements.find("key", { order: "name", equals, after: "m", limit: 100 });
+  statements.countBy("key", "device");
   assert.ok(asked.length >= 6);
   for (const sql of asked) assert.deepEqual(slow(plan(db, sql)), [], `${sql}\n${plan(db, sql).join("\n")}`);
   asked.length = 0;

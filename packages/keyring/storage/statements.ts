@@ -53,6 +53,12 @@ export class Statements {
     return Number(this.prepare(`SELECT count(*) AS n FROM ${collection} ${filter}`).get(...values)?.["n"]);
   }
 
+  countBy(collection: Collection, column: string): Map<string, number> {
+    const by = known(collection, column);
+    const rows = this.prepare(`SELECT ${by} AS value, count(*) AS n FROM ${collection} GROUP BY ${by}`).all();
+    return new Map(rows.map(({ value, n }) => [String(value), Number(n)]));
+  }
+
   insert(collection: Collection, row: Row, mac: Uint8Array | null): void {
     const columns = Object.keys(COLLECTIONS[collection]);
     const names = ["id", "revision", "body", "mac", ...columns];

@@ -45,6 +45,10 @@ export function fragileStore(inner: Store): FragileStore {
       alive();
       return inner.count(...args);
     },
+    async countBy(...args) {
+      alive();
+      return inner.countBy(...args);
+    },
     async commit(...args) {
       alive();
       commits += 1;

@@ -6,7 +6,8 @@ import { asCasemateError, CasemateError } from "@casemate/foundation/errors";
 import type { AuditEntry, AuditLog, CheckpointSigner } from "../ports.ts";
 import type { Checkpoint } from "../types.ts";
 import type { AuditFile, AuditFiles } from "./files.ts";
-import { HISTORY_FILE, keptHistory, newestIn, newestKept, openHistory } from "./kept-checkpoints.ts";
+import { keptHistory, newestKept, openHistory, type OpenHistory } from "./kept-checkpoints.ts";
+import { readKeyFile, writeKeyFile } from "./key-file.ts";
 import {
   checkpointText,
   formatNoteKey,
@@ -17,7 +18,7 @@ import {
   type NoteKey,
 } from "./note.ts";
 import { tampered } from "./segment.ts";
-import { CHECKPOINT_FILE, KEYS_FILE } from "./sidecars.ts";
+import { CHECKPOINT_FILE } from "./sidecars.ts";
 import { storageError } from "./storage-error.ts";
 import { leftOf, notContinued, notKept, rolledBack, type Kept } from "./witnessed.ts";
 
@@ -47,14 +48,18 @@ const CLOSING_MS = 5000;
 export class Checkpointer {
   readonly #options: CheckpointerOptions;
   #history: AuditFile;
+  /** Whether what there was in place of the history is none, and was set aside when the log was opened. */
+  readonly aside: boolean;
   /** What there was when the log was opened. */
   readonly opened: AuditLog["opened"];
   /** Which checkpoints there were then. */
   readonly #kept: Kept;
-  /** Whether the history was gone when the log was opened, though there is a checkpoint: it is always written first. */
-  readonly #historyGone: boolean;
+  /** What was wrong with the history when the log was opened. */
+  readonly #historyLacks: string | undefined;
   /** Length of the whole lines in the history. */
   #historyBytes: number;
+  /** Size of its last checkpoint: less than that of the newest where an older history was put back. */
+  #historyNewest: number;
   #signer: CheckpointSigner | undefined;
   #pinned: Promise<void> = Promise.resolve();
   #last: Checkpoint | undefined;
@@ -62,31 +67,23 @@ export class Checkpointer {
   #timer: NodeJS.Timeout | undefined;
   #running: Promise<Checkpoint> | undefined;
 
-  private constructor(
-    options: CheckpointerOptions,
-    history: AuditFile,
-    historyBytes: number,
-    historyGone: boolean,
-    kept: Kept,
-    last: Checkpoint | undefined,
-  ) {
+  private constructor(options: CheckpointerOptions, history: OpenHistory, last: Checkpoint | undefined) {
     this.#options = options;
-    this.#history = history;
+    this.#history = history.file;
+    this.aside = history.aside;
     this.opened = { records: options.size(), checkpoint: last?.size ?? 0 };
-    this.#historyBytes = historyBytes;
-    this.#historyGone = historyGone && last !== undefined;
-    this.#kept = kept;
+    this.#historyBytes = history.bytes;
+    this.#historyNewest = history.newest;
+    this.#historyLacks = history.lacks;
+    this.#kept = { newest: last?.size ?? 0, history: history.newest };
     this.#last = last;
     this.#lastAt = options.clock.monotonic();
   }
 
   static async open(options: CheckpointerOptions): Promise<Checkpointer> {
     const stored = await options.files.load(CHECKPOINT_FILE);
-    const historyGone = !(await options.files.list()).includes(HISTORY_FILE);
-    const history = await openHistory(options.files);
     const last = stored === undefined ? undefined : readStored(stored);
-    const kept = { newest: last?.size ?? 0, history: await newestIn(history) };
-    return new Checkpointer(options, history, await history.size(), historyGone, kept, last);
+    return new Checkpointer(options, await openHistory(options.files, last?.size ?? 0), last);
   }
 
   /** @throws TAMPER_DETECTED when the log is not a continuation of what the newest checkpoint signed. */
@@ -125,11 +122,11 @@ export class Checkpointer {
     const kept = newest > this.#kept.newest ? { newest, history: newest } : this.#kept;
     const gone =
       notKept(kept, seen) ??
-      (this.#historyGone ? `checkpoints were removed: the history audit/${HISTORY_FILE} is gone` : undefined);
+      (this.#historyLacks === undefined ? undefined : `checkpoints were removed: ${this.#historyLacks}`);
     if (gone !== undefined) {
       // One of them at least is never made again by the next checkpoints: it is there only when somebody puts it back.
-      const lost = seen.before > 0 ? [seen.before, seen.size] : [kept.newest];
-      const whole = !this.#historyGone && kept.history >= seen.before;
+      const lost = seen.before > 0 ? [seen.before, seen.size] : [kept.newest].filter((size) => size > 0);
+      const whole = this.#historyLacks === undefined && kept.history >= seen.before;
       return tampered(gone, { witnessed: seen.size, ...missingOf(whole ? [] : lost) });
     }
     const ahead = this.#aheadOf(witnessed, device);
@@ -185,8 +182,7 @@ export class Checkpointer {
   async #pin(signer: CheckpointSigner): Promise<void> {
     const { files } = this.#options;
     const line = formatNoteKey(signer);
-    const known = fromUtf8((await files.load(KEYS_FILE)) ?? new Uint8Array());
-    const lines = known.split("\n").filter((text) => text !== "");
+    const lines = (await readKeyFile(files))?.lines ?? [];
     if (lines.at(-1) === line) return;
     await this.#options.append({
       principal: "casemate",
@@ -198,18 +194,21 @@ export class Checkpointer {
       details: { algorithm: "ed25519", name: signer.name, publicKey: toBase64(signer.publicKey) },
     });
     const others = lines.filter((text) => text !== line);
-    await files.replace(KEYS_FILE, toUtf8(`${[...others, line].join("\n")}\n`));
+    await writeKeyFile(files, [...others, line]);
   }
 
-  /** Puts back what the file of keys lacks of those that records pin, oldest first. */
-  async nameKeys(pinned: readonly string[]): Promise<void> {
+  /** Makes the file of keys what it must be by those that records pin, oldest first. Whether it was something else. */
+  async nameKeys(pinned: readonly string[]): Promise<boolean> {
     await this.#pinned;
     const { files } = this.#options;
-    const lines = fromUtf8((await files.load(KEYS_FILE)) ?? new Uint8Array()).split("\n");
-    if (pinned.every((key) => lines.includes(key))) return;
-    // Who signed last is named last, however often the key was pinned.
-    const newest = pinned.filter((key, at) => pinned.lastIndexOf(key) === at);
-    await files.replace(KEYS_FILE, toUtf8(`${newest.join("\n")}\n`));
+    const signs = this.#signer === undefined ? [] : [formatNoteKey(this.#signer)];
+    // The signer may have changed since the records were read. Who signed last is named last, however often the key was pinned.
+    const all = pinned.includes(signs[0] ?? "") ? pinned : [...pinned, ...signs];
+    const newest = all.filter((key, at) => all.lastIndexOf(key) === at);
+    const lines = (await readKeyFile(files))?.lines ?? [];
+    if (lines.join() === newest.join()) return false;
+    await writeKeyFile(files, newest);
+    return true;
   }
 
   #perhaps(): void {
@@ -263,25 +262,22 @@ export class Checkpointer {
     return last ?? this.#signAt(signer, size);
   }
 
-  /** What somebody took away while the server runs. A history that is gone begins anew: what is written to a removed file is lost. */
+  /** What somebody took away while the server runs. A history that is gone or damaged begins anew: what is written to a removed file is lost. */
   async #removed(): Promise<CasemateError | undefined> {
     const { files } = this.#options;
     if (this.#last === undefined) return undefined;
     const { size } = this.#last;
     const newest = (await newestKept(files)) ?? 0;
-    const history = (await files.list()).includes(HISTORY_FILE);
-    if (newest >= size && history) return undefined;
-    const kept = { newest, history: history ? await newestIn(this.#history) : 0 };
-    if (!history) {
-      const old = this.#history;
-      this.#history = await openHistory(files);
-      this.#historyBytes = await this.#history.size();
-      await old.close();
-    }
-    const which =
-      newest >= size
-        ? `the history audit/${HISTORY_FILE} is gone`
-        : `the newest was of ${size} records, and ${leftOf(kept, size)}`;
+    const old = this.#history;
+    const history = await openHistory(files, this.#historyNewest);
+    this.#history = history.file;
+    this.#historyBytes = history.bytes;
+    this.#historyNewest = history.newest;
+    await old.close();
+    const kept = { newest, history: history.newest };
+    const gone = newest >= size ? undefined : `the newest was of ${size} records, and ${leftOf(kept, size)}`;
+    const which = gone ?? history.lacks;
+    if (which === undefined) return undefined;
     const missing = missingOf(kept.history < size ? [size] : []);
     return tampered(`checkpoints were removed while the server ran: ${which}`, { records: size, ...missing });
   }
@@ -313,6 +309,7 @@ export class Checkpointer {
       await this.#history.write(line, this.#historyBytes);
       await this.#history.sync();
       this.#historyBytes += line.length;
+      this.#historyNewest = size;
       await files.replace(CHECKPOINT_FILE, toUtf8(note));
     } catch (error) {
       await this.#history.truncate(this.#historyBytes).catch(() => undefined);

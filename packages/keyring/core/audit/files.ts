@@ -28,6 +28,8 @@ export interface AuditFiles {
   load(name: string): Promise<Buffer | undefined>;
   /** Puts `bytes` in place of the file at once: either the old or the new content survives a crash. */
   replace(name: string, bytes: Uint8Array): Promise<void>;
+  /** Replaces a file of the new name. */
+  rename(name: string, to: string): Promise<void>;
   remove(name: string): Promise<void>;
   /** Makes created, renamed and removed names durable. */
   syncDirectory(): Promise<void>;
@@ -129,6 +131,7 @@ function presentFiles(files: AuditFiles, present: () => boolean): AuditFiles {
     open: (name, mode) => there(files.open(name, mode)),
     load: (name) => there(files.load(name)),
     replace: (name, bytes) => there(files.replace(name, bytes)),
+    rename: (name, to) => there(files.rename(name, to)),
     remove: (name) => there(files.remove(name)),
     syncDirectory: () => there(files.syncDirectory()),
   };
@@ -174,6 +177,10 @@ function plainFiles(directory: string): AuditFiles {
       await rename(fresh, path(name));
       await syncDirectory();
     },
+    async rename(name, to) {
+      await rename(path(name), path(to));
+      await syncDirectory();
+    },
     remove: (name) => rm(path(name), { force: true }),
     syncDirectory,
   };
@@ -185,6 +192,7 @@ function wrapped(files: AuditFiles, wrap: (file: AuditFile) => Partial<AuditFile
     list: () => files.list(),
     load: (name) => files.load(name),
     replace: (name, bytes) => files.replace(name, bytes),
+    rename: (name, to) => files.rename(name, to),
     remove: (name) => files.remove(name),
     syncDirectory: () => files.syncDirectory(),
     async open(name, mode) {

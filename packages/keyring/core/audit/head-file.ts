@@ -2,6 +2,7 @@ import { hash } from "node:crypto";
 import type { AuditHead } from "../ports.ts";
 import type { AuditFile, AuditFiles } from "./files.ts";
 import { EMPTY_HASH } from "./record.ts";
+import type { AuditProblem } from "./verification.ts";
 
 export const HEAD_FILE = "head";
 const SLOT = 128;
@@ -29,6 +30,26 @@ export interface StoredHead {
   readonly head: AuditHead | undefined;
   /** Slots that do not read: one may be torn by a power cut, two are damage. */
   readonly damaged: number;
+  /** Whether the file has room for both slots, and no more. It never grows or shrinks. */
+  readonly whole: boolean;
+}
+
+/**
+ * Whether a file with a whole slot is as a crash may leave it. A slot is written between two saved points alone, with the records that it
+ * counts: once a saved point covers them all, both slots were on the disk. `saved` is how far that point reaches, undefined where there is none.
+ */
+export function isLawfulHead({ damaged, whole }: StoredHead, saved: number | undefined, records: number): boolean {
+  return damaged === 0 || (whole && (saved === undefined || saved < records));
+}
+
+/** What is said of one that is not, while the records hold. */
+export function headProblem(): AuditProblem {
+  return {
+    kind: "head",
+    remakes: HEAD_FILE,
+    message: `the head file audit/${HEAD_FILE} is damaged in one of its two places, which no crash explains`,
+    hint: "The records hold: the next start writes it again, and puts that on record. Its other place may be an older one, so compare with the database, which a start does, or with a checkpoint kept elsewhere.",
+  };
 }
 
 /** The head as the file has it; undefined when there is no file. */
@@ -37,7 +58,14 @@ export async function readHead(files: AuditFiles): Promise<StoredHead | undefine
   if (bytes === undefined) return undefined;
   const slots = [decodeSlot(bytes.subarray(0, SLOT)), decodeSlot(bytes.subarray(SLOT))];
   const valid = slots.filter((slot) => slot !== undefined).toSorted((a, b) => b.size - a.size);
-  return { head: valid[0], damaged: 2 - valid.length };
+  return { head: valid[0], damaged: 2 - valid.length, whole: bytes.length === 2 * SLOT };
+}
+
+/** A slot may be read while it is being written: only one that stays damaged is. */
+export async function readHeadOfLiveLog(files: AuditFiles): Promise<StoredHead | undefined> {
+  let stored = await readHead(files);
+  for (let tries = 0; stored !== undefined && stored.damaged > 0 && tries < 3; tries++) stored = await readHead(files);
+  return stored;
 }
 
 /**
@@ -47,9 +75,12 @@ export async function readHead(files: AuditFiles): Promise<StoredHead | undefine
 export class HeadFile {
   readonly #file: AuditFile;
   #turn = 0;
+  /** What the newer slot says. */
+  #newest: AuditHead;
 
-  private constructor(file: AuditFile) {
+  private constructor(file: AuditFile, newest: AuditHead) {
     this.#file = file;
+    this.#newest = newest;
   }
 
   static async create(files: AuditFiles): Promise<void> {
@@ -71,12 +102,14 @@ export class HeadFile {
       await file.write(slot, turn * SLOT);
       await file.sync();
     }
-    return new HeadFile(file);
+    if ((await file.size()) > 2 * SLOT) await file.truncate(2 * SLOT);
+    return new HeadFile(file, head);
   }
 
   /** Writes `head`, without waiting for the disk. */
   follow(head: AuditHead): void {
     this.#turn ^= 1;
+    this.#newest = head;
     try {
       this.#file.writeNow(encodeSlot(head), this.#turn * SLOT);
     } catch {
@@ -84,9 +117,11 @@ export class HeadFile {
     }
   }
 
-  /** Makes the newest head durable. */
-  sync(): Promise<void> {
-    return this.#file.sync();
+  /** Makes the newest head durable in both slots, one after the other: what reads otherwise later was not left by a crash. */
+  async settle(): Promise<void> {
+    await this.#file.sync();
+    this.follow(this.#newest);
+    await this.#file.sync();
   }
 
   async close(): Promise<void> {

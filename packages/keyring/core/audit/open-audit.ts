@@ -8,12 +8,14 @@ import { Checkpointer, OWN_SOURCE } from "./checkpointer.ts";
 import { LOG_BEHIND_HINT } from "./database-comparison.ts";
 import { closableFiles, directoryFiles, pacedFiles, type AuditFiles } from "./files.ts";
 import { HeadFile } from "./head-file.ts";
+import { ASIDE_FILE } from "./kept-checkpoints.ts";
 import { AUDIT_LIMITS } from "./limits.ts";
 import { consistencyPath, inclusionPath } from "./merkle.ts";
 import { AuditReader, type RecordQuery } from "./reader.ts";
 import { EMPTY_HASH, recordLeaf } from "./record.ts";
 import { recoverLog, type RecoveredLog } from "./recovery.ts";
 import { tampered } from "./segment.ts";
+import { KEYS_FILE } from "./sidecars.ts";
 import { storageError } from "./storage-error.ts";
 import { verifyAuditFiles } from "./verify-directory.ts";
 import { AuditWriter } from "./writer.ts";
@@ -42,6 +44,8 @@ export interface AuditRecovery {
   readonly cutBytes: number;
   /** Files beside the records that were gone or did not fit, and are made again. */
   readonly remade: readonly string[];
+  /** Under which name the history of checkpoints is kept that was found damaged; a new one is begun. */
+  readonly aside?: string;
   /** Index of the first record verified at start-up; all before were verified earlier. */
   readonly verifiedFrom: number;
 }
@@ -70,7 +74,7 @@ class AuditLogInDirectory implements FileAuditLog {
   ) {
     this.#files = files;
     const { cutBytes, remade, verifiedFrom } = recovered;
-    this.recovery = { cutBytes, remade, verifiedFrom };
+    this.recovery = { cutBytes, remade, verifiedFrom, ...(checkpointer.aside ? { aside: ASIDE_FILE } : {}) };
     this.#recovered = recovered;
     this.#writer = writer;
     this.#reader = reader;
@@ -164,11 +168,17 @@ class AuditLogInDirectory implements FileAuditLog {
     }
   }
 
-  async check(): Promise<void> {
-    const first = await verifyAuditFiles(pacedFiles(this.#files, CHECK_PAUSE_MS, this.#ending.signal));
+  async check(): Promise<readonly string[]> {
+    const running = { running: true };
+    const first = await verifyAuditFiles(pacedFiles(this.#files, CHECK_PAUSE_MS, this.#ending.signal), running);
     // The log is written on meanwhile: only what is found twice is told.
-    const { problem, keys } = first.problem === undefined ? first : await verifyAuditFiles(this.#files);
-    if (problem === undefined) return this.#checkpointer.nameKeys(keys);
+    const { problem, keys } = first.problem === undefined ? first : await verifyAuditFiles(this.#files, running);
+    if (problem === undefined || problem.remakes === KEYS_FILE) {
+      const changed = await this.#checkpointer.nameKeys(keys);
+      if (!changed || this.recovery.remade.includes(KEYS_FILE)) return [];
+      await this.#writer.append(recovered({ remade: KEYS_FILE }));
+      return [KEYS_FILE];
+    }
     throw tampered(problem.message, problem.index === undefined ? {} : { record: problem.index });
   }
 
@@ -198,11 +208,24 @@ export async function openAudit(options: OpenAuditOptions): Promise<FileAuditLog
   }
 }
 
+/** The record of what was made again. */
+function recovered(details: Readonly<Record<string, string | number>>): AuditEntry {
+  return {
+    principal: "casemate",
+    source: OWN_SOURCE,
+    action: "audit.recovered",
+    resource: "",
+    outcome: "ok",
+    count: 1,
+    details,
+  };
+}
+
 async function openLog(files: AuditFiles, options: OpenAuditOptions): Promise<FileAuditLog> {
   const random = options.random ?? systemRandom;
-  const recovered = await recoverLog(files, () => toHex(random.bytes(16)));
-  const { chain, tree } = recovered;
-  const writer = new AuditWriter(recovered, {
+  const found = await recoverLog(files, () => toHex(random.bytes(16)));
+  const { chain, tree } = found;
+  const writer = new AuditWriter(found, {
     files,
     clock: options.clock,
     head: await HeadFile.open(files, { size: chain.size, hash: chain.hash }),
@@ -211,7 +234,7 @@ async function openLog(files: AuditFiles, options: OpenAuditOptions): Promise<Fi
   });
   const checkpointer = await Checkpointer.open({
     files,
-    origin: `casemate-audit/${recovered.log}`,
+    origin: `casemate-audit/${found.log}`,
     append: (entry) => writer.append(entry),
     size: () => writer.head.size,
     rootAt: (size) => tree.rootAt(size),
@@ -220,7 +243,7 @@ async function openLog(files: AuditFiles, options: OpenAuditOptions): Promise<Fi
     everyRecords: options.recordsPerCheckpoint ?? AUDIT_LIMITS.recordsPerCheckpoint,
     everyMs: options.checkpointIntervalMs ?? AUDIT_LIMITS.checkpointIntervalMs,
   });
-  const log = new AuditLogInDirectory(recovered, files, writer, new AuditReader(files, () => writer.end), checkpointer);
+  const log = new AuditLogInDirectory(found, files, writer, new AuditReader(files, () => writer.end), checkpointer);
   await checkpointer.requireKept();
   if (options.expected !== undefined && !(await log.contains(options.expected))) {
     const { size } = options.expected;
@@ -230,17 +253,10 @@ async function openLog(files: AuditFiles, options: OpenAuditOptions): Promise<Fi
       { hint: LOG_BEHIND_HINT, details: { index: Math.min(size - 1, log.head.size) } },
     );
   }
-  const { cutBytes, remade } = recovered;
-  if (cutBytes > 0 || remade.length > 0) {
-    await writer.append({
-      principal: "casemate",
-      source: OWN_SOURCE,
-      action: "audit.recovered",
-      resource: "",
-      outcome: "ok",
-      count: 1,
-      details: { cutBytes, ...(remade.length === 0 ? {} : { remade: remade.join() }) },
-    });
+  const { cutBytes, remade, aside } = log.recovery;
+  if (cutBytes > 0 || remade.length > 0 || aside !== undefined) {
+    const made = remade.length === 0 ? {} : { remade: remade.join() };
+    await writer.append(recovered({ cutBytes, ...made, ...(aside === undefined ? {} : { aside }) }));
   }
   return log;
 }

@@ -115,6 +115,7 @@ test("a missing head file, or one with neither slot whole, stops the start", asy
   const torn = files.copy();
   torn.content.get("head")!.fill(0, 0, 128);
   const log = await openMemory(torn);
+  assert.deepEqual(log.recovery.remade, ["head"]);
   await log.close();
   assert.equal((await verifyAuditFiles(torn)).problem, undefined);
 });

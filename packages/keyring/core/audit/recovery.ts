@@ -2,7 +2,8 @@ import { toHex, fromHex } from "@casemate/foundation/bytes";
 import type { AuditHead } from "../ports.ts";
 import { Chain, type BadRecord } from "./chain.ts";
 import type { AuditFile, AuditFiles } from "./files.ts";
-import { HeadFile, readHead } from "./head-file.ts";
+import { HEAD_FILE, HeadFile, isLawfulHead, readHead } from "./head-file.ts";
+import { readKeyFile } from "./key-file.ts";
 import { AUDIT_LIMITS } from "./limits.ts";
 import { EMPTY_ROOT } from "./merkle.ts";
 import { EMPTY_HASH } from "./record.ts";
@@ -18,7 +19,7 @@ import {
   segmentsIn,
   tampered,
 } from "./segment.ts";
-import { CHECKPOINT_FILE, goneSidecars, SAVED_FILE, sidecarsIn, TREE_FILE } from "./sidecars.ts";
+import { CHECKPOINT_FILE, goneSidecars, KEYS_FILE, SAVED_FILE, sidecarsIn, TREE_FILE } from "./sidecars.ts";
 import { TreeStore } from "./tree-store.ts";
 
 /** The segment that is written to. */
@@ -201,6 +202,7 @@ export async function recoverLog(files: AuditFiles, newLogId: () => string): Pro
   }
   const log = await requireJoined(files, firsts);
   let start = await startingPoint(files, firsts);
+  const saved = start?.size;
   let tree = await openTree(files, start);
   const unfit = [
     ...(start === undefined && beside.names.has(SAVED_FILE) ? [SAVED_FILE] : []),
@@ -238,6 +240,8 @@ export async function recoverLog(files: AuditFiles, newLogId: () => string): Pro
     });
   }
   const signed = beside.names.has(CHECKPOINT_FILE);
+  if (stored !== undefined && !isLawfulHead(stored, saved, chain.size)) unfit.push(HEAD_FILE);
+  if ((await readKeyFile(files))?.readable === false) unfit.push(KEYS_FILE);
   const remade = [...goneSidecars(beside, { records: chain.size, signed }), ...unfit];
   return { log, segment, chain, tree, cutBytes, remade, verifiedFrom: start?.size ?? 0 };
 }

@@ -42,6 +42,12 @@ export class MemoryFiles implements AuditFiles {
     return Promise.resolve();
   }
 
+  rename(name: string, to: string): Promise<void> {
+    this.content.set(to, this.content.get(name)!);
+    this.content.delete(name);
+    return Promise.resolve();
+  }
+
   remove(name: string): Promise<void> {
     this.content.delete(name);
     return Promise.resolve();

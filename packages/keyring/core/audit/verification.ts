@@ -11,6 +11,8 @@ export interface VerifyAuditOptions {
   readonly witness?: Witnessed & { readonly kept?: Kept };
   /** Reads what the database beside the log says of itself: whether the two belong together. */
   readonly database?: () => DatabaseHead;
+  /** A server has the log open: it has put right what a crash may leave. */
+  readonly running?: boolean;
   /** Called about once per MiB with what was verified so far. */
   readonly progress?: (done: { readonly records: number; readonly bytes: number }) => void;
 }
@@ -42,6 +44,8 @@ export interface AuditProblem {
   readonly hint?: string;
   /** Where a device has witnessed other records: how many, from the first on, both have. */
   readonly agreed?: number;
+  /** The records hold, and this file beside them does not fit: the next start makes it again from them. */
+  readonly remakes?: string;
 }
 
 export interface AuditVerification {
@@ -63,6 +67,8 @@ export interface AuditVerification {
   readonly tornBytes: number;
   /** Files that can be made again from the records and are not there; the next start of the server does. */
   readonly gone: readonly string[];
+  /** One of the two places of `head` was being written when the server ended; the next start writes it again. */
+  readonly headTorn?: true;
   /** What is wrong beside the records, which hold: checkpoints that were removed, or an older log, found now or by a server that has it on record. */
   readonly alarm?: string;
   readonly problem?: AuditProblem;

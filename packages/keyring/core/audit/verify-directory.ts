@@ -4,19 +4,15 @@ import { Chain } from "./chain.ts";
 import { KEY_ACTION, OWN_SOURCE } from "./checkpointer.ts";
 import { closableFiles, directoryFiles, type AuditFiles } from "./files.ts";
 import { DatabaseComparison } from "./database-comparison.ts";
-import { readHead, type StoredHead } from "./head-file.ts";
-import {
-  BadCheckpoint,
-  keptCheckpoints,
-  keysBesideLog,
-  PendingCheckpoints,
-  type KeptCheckpoint,
-} from "./kept-checkpoints.ts";
+import { headProblem, isLawfulHead, readHeadOfLiveLog, type StoredHead } from "./head-file.ts";
+import { PendingCheckpoints, type KeptCheckpoint } from "./kept-checkpoints.ts";
+import { keyFileProblem, readKeyFile } from "./key-file.ts";
 import { EMPTY_ROOT, Frontier } from "./merkle.ts";
 import { formatNoteKey, parseCheckpoint, verifyCheckpoint, type NoteKey } from "./note.ts";
 import { EMPTY_HASH, parseLine } from "./record.ts";
 import { readHeader, readLines, segmentName, segmentsIn } from "./segment.ts";
 import { RecordedFindings } from "./recorded-findings.ts";
+import { readSavedPoint } from "./saved-point.ts";
 import { goneSidecars, sidecarsIn } from "./sidecars.ts";
 import { TreeComparison } from "./tree-comparison.ts";
 import type { AuditProblem, AuditVerification, VerifyAuditOptions } from "./verification.ts";
@@ -33,6 +29,8 @@ class Problem extends Error {
 
 /** Ed25519. */
 const KEY_BYTES = 32;
+const BAD_CHECKPOINT_HINT =
+  "The records fit each other, the checkpoints beside them are damaged. Put `checkpoint` and `checkpoints` back from a backup with the server stopped, or compare with a checkpoint kept elsewhere (--checkpoint).";
 const PIN = Buffer.from(`"action":"${KEY_ACTION}"`);
 const SIGNED = Buffer.from('"action":"audit.checkpoint"');
 
@@ -56,6 +54,7 @@ class DirectoryVerifier {
   /** Over as many records as the device has witnessed. */
   #witnessedRoot: Uint8Array = EMPTY_ROOT;
   #tornBytes = 0;
+  #headTorn = false;
 
   constructor(files: AuditFiles, tree: TreeComparison, options: VerifyAuditOptions) {
     this.#files = files;
@@ -87,6 +86,7 @@ class DirectoryVerifier {
       gone: goneSidecars(beside, { records: this.#chain.size, signed: this.#keys.length > 0 }),
       ...(this.#newest === undefined ? {} : { newestCheckpoint: this.#newest }),
       ...(witness === undefined ? {} : { witness: { device: witness.device, records: witness.size } }),
+      ...(this.#headTorn ? { headTorn: true } : {}),
       ...(alarm === undefined ? {} : { alarm }),
       ...(problem === undefined ? {} : { problem }),
     };
@@ -94,7 +94,6 @@ class DirectoryVerifier {
 
   #problemOf(error: unknown): AuditProblem {
     if (error instanceof Problem) return error.problem;
-    if (error instanceof BadCheckpoint) return { kind: "checkpoint", message: error.message };
     if (isCasemateError(error) && error.code === "TAMPER_DETECTED") {
       return { kind: "format", index: this.#chain.size, message: error.message };
     }
@@ -105,16 +104,15 @@ class DirectoryVerifier {
   async #verify(): Promise<string | undefined> {
     // First the claims, then the records: a server that goes on writing only ever adds to what was claimed.
     const stored = await readHeadOfLiveLog(this.#files);
-    const beside = await keysBesideLog(this.#files);
-    const checkpoints = await keptCheckpoints(this.#files, this.#options.checkpoint);
+    const saved = await readSavedPoint(this.#files);
+    const beside = await readKeyFile(this.#files);
+    const pending = await PendingCheckpoints.open(this.#files, this.#options.checkpoint);
     const firsts = segmentsIn(await this.#files.list());
     if (firsts.length === 0 && stored === undefined) {
       throw new CasemateError("NOT_FOUND", "there is no audit log in this directory", {
         hint: "Give the `audit` directory inside the data directory.",
       });
     }
-    const pending = new PendingCheckpoints(checkpoints);
-    await pending.advance();
     for (const first of firsts) await this.#segment(first, first === firsts.at(-1), stored, pending);
     await this.#tree.flush();
     this.#requireHead(stored);
@@ -124,11 +122,14 @@ class DirectoryVerifier {
       const message = `the tree file does not fit record ${index}: the file or, before the first checkpoint after it, the records were changed`;
       throw new Problem({ kind: "tree", index, message });
     }
-    this.#requireKeysPinned(beside);
+    if (pending.bad !== undefined)
+      throw new Problem({ kind: "checkpoint", message: pending.bad.message, hint: BAD_CHECKPOINT_HINT });
     this.#requireCheckpoint();
     const removed = await this.#requireWitnessed();
     const apart = this.#database.problem(this.#chain.size);
     if (apart !== undefined) throw new Problem(apart);
+    const unfit = this.#headBeside(stored, saved?.size) ?? keyFileProblem(beside, this.#keys);
+    if (unfit !== undefined) throw new Problem(unfit);
     return this.#findings.open ?? removed;
   }
 
@@ -308,7 +309,7 @@ class DirectoryVerifier {
       const message = `record ${index} and those after it are missing: ${head.size} were written`;
       throw new Problem({ kind: "truncated", index, message });
     }
-    if (head === undefined || stored === undefined || stored.damaged > 0) {
+    if (head === undefined) {
       throw new Problem({ kind: "head", message: `the head file is ${stored === undefined ? "missing" : "damaged"}` });
     }
     if (head.size === 0 && head.hash !== EMPTY_HASH)
@@ -330,21 +331,13 @@ class DirectoryVerifier {
     }
   }
 
-  #requireKeysPinned(beside: readonly NoteKey[]): void {
-    const pinned = new Set(this.#keys.map(formatNoteKey));
-    const stranger = beside.find((key) => !pinned.has(formatNoteKey(key)));
-    if (stranger !== undefined) {
-      const message = `the file checkpoint-key names a key of ${stranger.name} that no record pins`;
-      throw new Problem({ kind: "key", message });
-    }
+  /** One slot of the head that does not read, where the other does. */
+  #headBeside(stored: StoredHead | undefined, saved: number | undefined): AuditProblem | undefined {
+    if (stored === undefined || stored.damaged === 0) return undefined;
+    if (this.#options.running === true || !isLawfulHead(stored, saved, this.#chain.size)) return headProblem();
+    this.#headTorn = true;
+    return undefined;
   }
-}
-
-/** A slot may be read while it is being written: only one that stays damaged is. */
-async function readHeadOfLiveLog(files: AuditFiles): Promise<StoredHead | undefined> {
-  let stored = await readHead(files);
-  for (let tries = 0; stored !== undefined && stored.damaged > 0 && tries < 3; tries++) stored = await readHead(files);
-  return stored;
 }
 
 function bytesOf(value: unknown): Uint8Array {

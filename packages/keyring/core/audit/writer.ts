@@ -342,8 +342,10 @@ export class AuditWriter {
   async save(): Promise<void> {
     const { head, bytes } = this.#synced;
     const { size, hash } = head;
-    await savePoint(this.#options.files, this.#tree, { size, hash, segment: this.#segment.first, bytes });
-    await this.#options.head.sync();
+    const point = { size, hash, segment: this.#segment.first, bytes };
+    // First the head: a saved point up to the last record then says that both slots are on the disk.
+    await this.#options.head.settle();
+    await savePoint(this.#options.files, this.#tree, point);
     this.#savedSize = size;
   }
 

@@ -3,6 +3,7 @@ import { CasemateError } from "@casemate/foundation/errors";
 import type { Action } from "../actions.ts";
 import { holderOf, type Core } from "../core.ts";
 import type { Note } from "../guard.ts";
+import type { Row } from "../store.ts";
 import type { Caller, CreateKey, KeyView } from "../types.ts";
 import { draftKey } from "./draft.ts";
 import { refDigest, type KeyRecord } from "./key-record.ts";
@@ -28,15 +29,27 @@ export function addKey(
       () => draftKey(core, caller, request, origin),
       async (draft, note) => {
         note.details = { algorithm: draft.algorithm, device: draft.device };
-        if ((await core.store.get("key", "name", draft.name)) !== undefined)
-          throw new CasemateError("ALREADY_EXISTS", `a key is called ${draft.name} already`, {
-            hint: "Choose another name, or rotate the key to get a new version.",
-          });
+        const namesake = await core.store.get("key", "name", draft.name);
+        if (namesake !== undefined) throw nameTaken(namesake);
         const device = holderOf(core, draft.device);
         const made = await make(device, draft, note);
         return viewOf(core, await keepNew(core, device, withMaterial(draft, made), made, note));
       },
     ),
+  );
+}
+
+/** A destroyed key has no versions to come, and keeps its name: records of the audit log speak of it. */
+function nameTaken({ index: { name, state } }: Row): CasemateError {
+  const destroyed = state === "destroyed";
+  return new CasemateError(
+    "ALREADY_EXISTS",
+    destroyed ? `a key was called ${name}, and is destroyed` : `a key is called ${name} already`,
+    {
+      hint: destroyed
+        ? "Choose another name: the name of a destroyed key is not used again."
+        : "Choose another name, or rotate the key to get a new version.",
+    },
   );
 }
 

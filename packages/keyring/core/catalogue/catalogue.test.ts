@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { isCasemateError } from "@casemate/foundation/errors";
 import type { CreateKey } from "@casemate/keyring/core";
-import { softwareDevice, temporaryKeyring } from "@casemate/testkit/fakes";
+import { Place, softwareDevice, temporaryKeyring } from "@casemate/testkit/fakes";
 
 function failing(code: string, pattern = /./) {
   return (error: unknown): boolean => {
@@ -54,8 +54,33 @@ test("a name is taken once, also side by side and after destruction", async () =
   const request = { name: "a", algorithm: "ed25519" } as const;
   const tries = await Promise.allSettled([1, 2, 3].map(() => t.keyring.createKey(t.admin, request)));
   assert.equal(tries.filter(({ status }) => status === "fulfilled").length, 1);
+  await assert.rejects(t.keyring.createKey(t.admin, request), { code: "ALREADY_EXISTS", hint: /rotate the key/ });
   await t.keyring.destroyKey(t.admin, "a", { now: true });
-  await assert.rejects(t.keyring.createKey(t.admin, request), failing("ALREADY_EXISTS"));
+  await assert.rejects(t.keyring.createKey(t.admin, request), {
+    code: "ALREADY_EXISTS",
+    message: /destroyed/,
+    hint: "Choose another name: the name of a destroyed key is not used again.",
+  });
+});
+
+test("keys in devices that are not there any more are counted by device, destroyed ones left out", async () => {
+  using place = new Place();
+  place.devices = new Map([...place.devices, ["hsm-2", softwareDevice("hsm-2")]]);
+  const first = await place.open();
+  for (const [name, device] of [
+    ["a", "hsm-1"],
+    ["b", "hsm-2"],
+    ["c", "hsm-2"],
+    ["d", "hsm-2"],
+  ] as const)
+    await first.keyring.createKey(first.admin, { name, device, algorithm: "ed25519" });
+  await first.keyring.destroyKey(first.admin, "d", { now: true });
+  assert.deepEqual(await first.keyring.keysWithoutDevice(), new Map());
+  await first.keyring.close();
+  place.devices = new Map([["hsm-1", place.device]]);
+  const { keyring } = await place.open();
+  assert.deepEqual(await keyring.keysWithoutDevice(), new Map([["hsm-2", 2]]));
+  await keyring.close();
 });
 
 test("keys are listed by name in pages, filtered by device, state, algorithm and prefix", async () => {

@@ -40,6 +40,53 @@ test("a history of checkpoints that was removed alone is an alarm at the next st
   }
 });
 
+test("a history of checkpoints that was damaged or emptied is an alarm like one that was removed, also under a running server", async () => {
+  for (const [spoil, words] of [
+    [
+      (bytes: Buffer) => Buffer.alloc(bytes.length),
+      /the history audit\/checkpoints is damaged, and kept as audit\/checkpoints\.damaged/,
+    ],
+    [() => Buffer.alloc(0), /the history audit\/checkpoints is empty/],
+    [
+      (bytes: Buffer) => bytes.subarray(0, bytes.indexOf(10) + 1),
+      /the history audit\/checkpoints ends with the one of \d+ records, and the newest is of \d+/,
+    ],
+  ] as const) {
+    for (const running of [false, true]) {
+      using place = new Place();
+      await life(place, ["a"]);
+      await life(place);
+      const file = join(audit(place), "checkpoints");
+      const whole = readFileSync(file);
+      const first = await place.open();
+      if (running) {
+        await first.keyring.auditCheckpoint(first.admin);
+        writeFileSync(file, spoil(readFileSync(file)));
+        await first.keyring.auditCheckpoint(first.admin);
+        assert.match(first.keyring.alarm ?? "", /checkpoints were removed while the server ran: /);
+        assert.match(first.keyring.alarm ?? "", words);
+      }
+      await first.keyring.close();
+      const kept = readFileSync(file);
+      if (!running) writeFileSync(file, spoil(whole));
+      for (let start = 0; start < 2; start++) {
+        const { keyring } = await place.open();
+        assert.match(keyring.alarm ?? "", /checkpoints were removed/);
+        assert.match(keyring.alarm ?? "", words);
+        await keyring.close();
+      }
+      const { problem, alarm } = await verifyAuditDirectory(audit(place));
+      assert.equal(problem, undefined);
+      assert.match(alarm ?? "", words);
+      if (running) continue;
+      writeFileSync(file, kept);
+      const { keyring } = await place.open();
+      assert.equal(keyring.alarm, undefined, "it was put back");
+      await keyring.close();
+    }
+  }
+});
+
 test("the alarm of removed checkpoints is there again at every start, until the owner accepts it, which is on record with the same words", async () => {
   using place = new Place();
   await life(place, ["a"]);
