@@ -10,7 +10,7 @@ import { isPrivate, isToken, matches, SECRETS, sessionKeyOf, type Material, type
 import type { Pins } from "./pins.ts";
 import { Seeding } from "./seeding.ts";
 import { Session } from "./session.ts";
-import type { Login, Slot, Slots } from "./slots.ts";
+import { tokenPresent, type Login, type Slot, type Slots } from "./slots.ts";
 import { failure } from "./status.ts";
 import type { Destination } from "./session-keyring.ts";
 import type { Template } from "./values.ts";
@@ -50,6 +50,8 @@ export class Application {
   readonly #handles = new Handles();
   readonly #sessionObjects = new Map<string, { readonly object: P11Object; readonly session: Session }>();
   #nextSession = 1;
+  /** Whether each slot had a token when the application was told last. */
+  #tokens: Map<number, boolean> | undefined;
   #refreshing: Promise<void> | undefined;
 
   constructor(shared: Shared) {
@@ -191,6 +193,23 @@ export class Application {
 
   handleOf(slot: number, object: P11Object): number {
     return this.#handles.handleOf(slot, object);
+  }
+
+  /** The application has been told which tokens there are. */
+  sawSlots(): void {
+    this.#tokens ??= new Map(this.shared.slots.all().map((slot) => [slot.id, tokenPresent(slot)]));
+  }
+
+  /** A slot whose token came or went since the application was told last; undefined when none did. */
+  slotEvent(): number | undefined {
+    this.sawSlots();
+    for (const slot of this.shared.slots.all()) {
+      const present = tokenPresent(slot);
+      if ((this.#tokens?.get(slot.id) ?? false) === present) continue;
+      this.#tokens?.set(slot.id, present);
+      return slot.id;
+    }
+    return undefined;
   }
 
   /** Something in the keyring was changed, by whomever. */

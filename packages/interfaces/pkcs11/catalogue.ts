@@ -67,7 +67,7 @@ function objectOfRecord(record: ObjectRecord): TokenObject {
 
 function fingerprint(key: KeyView): string {
   const versions = key.versions.map((v) => [v.version, v.state, v.activateAt, v.deactivateAt, v.destroyAt].join());
-  return `${key.primaryVersion}|${versions.join()}|${JSON.stringify(key.labels)}|${key.usages.join()}`;
+  return `${key.primaryVersion}|${versions.join()}|${JSON.stringify(key.labels)}|${key.usages.join()}|${key.exportable}`;
 }
 
 /** One caller's token objects. */

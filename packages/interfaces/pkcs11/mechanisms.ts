@@ -59,6 +59,8 @@ export const SMALLEST_SESSION_RSA = 1024;
 const EC_BITS = [256, 521] as const;
 const AES_BYTES = [16, 32] as const;
 const SECRET_BYTES = [1, 4096] as const;
+/** CKM_GENERIC_SECRET_KEY_GEN tells its sizes in bits. */
+const SECRET_BITS = [8, 32_768] as const;
 
 const EC_FLAGS = CKF.EC_F_P | CKF.EC_NAMEDCURVE | CKF.EC_UNCOMPRESS;
 const SIGNS = CKF.SIGN | CKF.VERIFY;
@@ -184,7 +186,7 @@ const ROWS: Readonly<Partial<Record<MechanismName, Row>>> = {
     flags: CKF.GENERATE_KEY_PAIR | EC_FLAGS,
   },
   EDDSA: { keyTypes: [CKK.EC_EDWARDS], sizes: [255, 448], sign: { kind: "eddsa" }, flags: SIGNS | EC_FLAGS },
-  GENERIC_SECRET_KEY_GEN: generate(CKK.GENERIC_SECRET, SECRET_BYTES),
+  GENERIC_SECRET_KEY_GEN: generate(CKK.GENERIC_SECRET, SECRET_BITS),
   AES_KEY_GEN: generate(CKK.AES, AES_BYTES),
   AES_ECB: aes("ecb"),
   AES_CBC: aes("cbc"),

@@ -103,7 +103,7 @@ const CHANGES_OF_KEYS = [...CHANGES, CKA.ID, CKA.START_DATE, CKA.END_DATE, CKA.D
 /** What C_SetAttributeValue may change at any time, by class; of a certificate §4.6.3 says which. */
 const FREE: ReadonlyMap<number, ReadonlySet<number>> = new Map<number, ReadonlySet<number>>([
   [CKO.DATA, new Set(CHANGES)],
-  [CKO.CERTIFICATE, new Set([...CHANGES, CKA.ID, CKA.ISSUER, CKA.SERIAL_NUMBER])],
+  [CKO.CERTIFICATE, new Set([...CHANGES, CKA.ID, CKA.ISSUER, CKA.SERIAL_NUMBER, CKA.AC_ISSUER, CKA.ATTR_TYPES])],
   [CKO.PUBLIC_KEY, new Set([...CHANGES_OF_KEYS, CKA.SUBJECT, CKA.ENCRYPT, CKA.VERIFY, CKA.VERIFY_RECOVER, CKA.WRAP])],
   [CKO.PRIVATE_KEY, new Set([...CHANGES_OF_KEYS, CKA.SUBJECT, CKA.DECRYPT, CKA.SIGN, CKA.SIGN_RECOVER, CKA.UNWRAP])],
   [CKO.SECRET_KEY, new Set([...CHANGES_OF_KEYS, CKA.ENCRYPT, CKA.DECRYPT, CKA.SIGN, CKA.VERIFY, CKA.WRAP, CKA.UNWRAP])],
@@ -129,12 +129,17 @@ export function checkChange(
   { copying, trusts }: { readonly copying: boolean; readonly trusts: boolean },
 ): void {
   if (!copying && booleanOf(object.attributes, CKA.MODIFIABLE) === false) throw failure("ACTION_PROHIBITED");
+  // PKCS #11 v3.0 §4.6.2; its security officer may, and a copy is one that nobody has trusted yet.
+  if (!copying && !trusts && classOf(object) === CKO.CERTIFICATE && allows(object, CKA.TRUSTED))
+    throw failure("ACTION_PROHIBITED", "a trusted certificate is not modified");
   const free = FREE.get(classOf(object)) ?? NONE;
   for (const [type, value] of changes) {
     const before = valueOf(object, type);
     if (before === undefined && !free.has(type) && !isSecret(object, type))
       throw failure("ATTRIBUTE_TYPE_INVALID", `0x${type.toString(16)}`);
     if (copying && (type === CKA.TOKEN || type === CKA.PRIVATE || type === CKA.MODIFIABLE)) continue;
+    // Footnote 5 of the table of key attributes in §4.10: no value takes it away.
+    if (type === CKA.CHECK_VALUE && value instanceof Uint8Array && value.length === 0) continue;
     // A copy is an object of its own, and what a data object holds is all its application's.
     if (copying && type === CKA.VALUE && classOf(object) === CKO.DATA) continue;
     if (trusts && type === CKA.TRUSTED && !inDevice(object) && typeof value === "boolean") continue;

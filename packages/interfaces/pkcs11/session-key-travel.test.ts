@@ -116,7 +116,7 @@ describe("session keys on their way", () => {
     const damaged = new Uint8Array(256).fill(1);
     assert.equal(await client.rv("C_UnwrapKey", session, how, privateKey, damaged, template), CKR.WRAPPED_KEY_INVALID);
     const big = await generate(CKM.GENERIC_SECRET_KEY_GEN, attribute(CKA.VALUE_LEN, 300));
-    assert.equal(await client.rv("C_WrapKey", session, how, publicKey, big, 4096), CKR.DATA_LEN_RANGE);
+    assert.equal(await client.rv("C_WrapKey", session, how, publicKey, big, 4096), CKR.KEY_SIZE_RANGE);
   });
 
   test("a key that is not extractable is wrapped by nobody, and shows nothing, nor do its copies", async () => {

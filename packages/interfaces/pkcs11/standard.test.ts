@@ -265,9 +265,11 @@ describe("the letter of PKCS #11", () => {
     assert.equal(await client.rv("C_SetAttributeValue", session, devicePublic, trusted), CKR.ATTRIBUTE_READ_ONLY);
     await client.call("C_Logout", session);
     await client.call("C_Login", session, CKU.USER, toUtf8(bench.adminToken));
-    assert.equal(
-      await client.rv("C_SetAttributeValue", session, plain, [attribute(CKA.TRUSTED, false)]),
-      CKR.ATTRIBUTE_READ_ONLY,
-    );
+    // PKCS #11 v3.0 §4.6.2: trusted certificates are not modified; a copy is not trusted.
+    for (const change of [attribute(CKA.TRUSTED, false), attribute(CKA.LABEL, toUtf8("other"))])
+      assert.equal(await client.rv("C_SetAttributeValue", session, plain, [change]), CKR.ACTION_PROHIBITED);
+    const [copy] = await client.call("C_CopyObject", session, plain, []);
+    assert.equal(await read(copy, CKA.TRUSTED), 0);
+    assert.equal(await read(plain, CKA.TRUSTED), 1);
   });
 });

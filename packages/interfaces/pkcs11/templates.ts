@@ -59,6 +59,8 @@ const DEFAULTS: ReadonlyMap<number, Defaults> = new Map<number, Defaults>([
       [CKA.JAVA_MIDP_SECURITY_DOMAIN, 0],
       [CKA.NAME_HASH_ALGORITHM, CKM.SHA_1],
       [CKA.PUBLIC_KEY_INFO, EMPTY],
+      [CKA.AC_ISSUER, EMPTY],
+      [CKA.ATTR_TYPES, EMPTY],
     ],
   ],
   [
@@ -121,10 +123,7 @@ const OWN: ReadonlySet<number> = new Set([
 /** Further attributes that a template may name, by class: values of keys and certificates. */
 const VALUES: ReadonlyMap<number, ReadonlySet<number>> = new Map([
   [CKO.DATA, new Set<number>()],
-  [
-    CKO.CERTIFICATE,
-    new Set([CKA.CERTIFICATE_TYPE, CKA.VALUE, CKA.SUBJECT, CKA.CHECK_VALUE, CKA.OWNER, CKA.AC_ISSUER, CKA.ATTR_TYPES]),
-  ],
+  [CKO.CERTIFICATE, new Set([CKA.CERTIFICATE_TYPE, CKA.VALUE, CKA.SUBJECT, CKA.CHECK_VALUE, CKA.OWNER])],
   [
     CKO.PUBLIC_KEY,
     new Set([
@@ -192,6 +191,7 @@ export function complete(objectClass: number, template: Template, origin: Origin
     if (before !== undefined && typeof before !== typeof value) throw failure("ATTRIBUTE_VALUE_INVALID");
     attributes.set(type, value);
   }
+  checkAlwaysAuthenticate(attributes);
   if (objectClass === CKO.PUBLIC_KEY || objectClass === CKO.PRIVATE_KEY || objectClass === CKO.SECRET_KEY) {
     const local = origin.generatedBy !== undefined;
     attributes.set(CKA.LOCAL, local);
@@ -206,6 +206,12 @@ export function complete(objectClass: number, template: Template, origin: Origin
     }
   }
   return attributes;
+}
+
+/** A login before each use is of a key that nobody uses without one. @throws CKR_TEMPLATE_INCONSISTENT. */
+export function checkAlwaysAuthenticate(attributes: Template): void {
+  if (attributes.get(CKA.ALWAYS_AUTHENTICATE) === true && attributes.get(CKA.PRIVATE) !== true)
+    throw failure("TEMPLATE_INCONSISTENT", "CKA_ALWAYS_AUTHENTICATE takes CKA_PRIVATE");
 }
 
 /** @throws CKR_TEMPLATE_INCOMPLETE. */

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { toUtf8 } from "@casemate/foundation/bytes";
-import { CKA, CKK, CKM, CKO, CKR, CKS, CKU } from "@casemate/protocols/p11-rpc";
+import { CKA, CKM, CKO, CKR, CKS, CKU } from "@casemate/protocols/p11-rpc";
 import { attribute, mechanism, openLoggedIn, RO, RW, TestClient, type Template } from "@casemate/testkit/pkcs11";
 import { createPkcs11Server } from "./index.ts";
 
@@ -35,7 +35,7 @@ describe("applications side by side", () => {
     return rv === CKR.OK ? found?.value : rv;
   };
   const makePair = (label: string) =>
-    one.pairOf([ON_TOKEN, attribute(CKA.LABEL, label)], [ON_TOKEN, attribute(CKA.LABEL, label)]);
+    one.pairOf([ON_TOKEN, attribute(CKA.LABEL, toUtf8(label))], [ON_TOKEN, attribute(CKA.LABEL, toUtf8(label))]);
   const makeData = async (label: string): Promise<number> => {
     const [object] = await one.client.call("C_CreateObject", one.session, [
       attribute(CKA.CLASS, CKO.DATA),
@@ -54,7 +54,7 @@ describe("applications side by side", () => {
       const object = await make(`shared ${what}`);
       const [known] = await find(other, there, attribute(CKA.CLASS, type), attribute(CKA.LABEL, `shared ${what}`));
       assert.ok(known !== undefined);
-      await one.client.call("C_SetAttributeValue", one.session, object, [attribute(CKA.LABEL, "renamed")]);
+      await one.client.call("C_SetAttributeValue", one.session, object, [attribute(CKA.LABEL, toUtf8("renamed"))]);
       assert.deepEqual(await readThere(known, CKA.LABEL), toUtf8("renamed"));
       // The other's change is based on what is there now.
       if (type === CKO.PRIVATE_KEY) {
@@ -77,28 +77,64 @@ describe("applications side by side", () => {
     assert.equal(await other.rv("C_SignInit", there, mechanism(CKM.ECDSA), known), CKR.KEY_HANDLE_INVALID);
   });
 
-  test("no change of an attribute is lost between threads", async () => {
+  test("no change of an attribute is lost between threads, and no copy is made in the middle of one", async () => {
     const [, key] = await makePair("many");
     const [, session] = await one.pairOf([], [attribute(CKA.SENSITIVE, false), attribute(CKA.EXTRACTABLE, true)]);
     const data = await makeData("many");
     const changes = (object: number, ...attributes: Template) =>
       Promise.all(attributes.map((each) => one.client.call("C_SetAttributeValue", one.session, object, [each])));
-    await changes(key, attribute(CKA.LABEL, "a"), attribute(CKA.ID, Uint8Array.of(1)), attribute(CKA.DERIVE, true));
+    await changes(
+      key,
+      attribute(CKA.LABEL, toUtf8("a")),
+      attribute(CKA.ID, Uint8Array.of(1)),
+      attribute(CKA.SIGN, false),
+    );
     assert.deepEqual(await one.read(key, CKA.LABEL), toUtf8("a"));
     assert.deepEqual(await one.read(key, CKA.ID), Uint8Array.of(1));
-    assert.equal(await one.read(key, CKA.DERIVE), 1);
-    await changes(
-      session,
-      attribute(CKA.SENSITIVE, true),
-      attribute(CKA.EXTRACTABLE, false),
-      attribute(CKA.LABEL, "b"),
-    );
+    assert.equal(await one.read(key, CKA.SIGN), 0);
+    const copying = [
+      changes(
+        session,
+        attribute(CKA.SENSITIVE, true),
+        attribute(CKA.EXTRACTABLE, false),
+        attribute(CKA.LABEL, toUtf8("b")),
+      ),
+      one.client.call("C_CopyObject", one.session, session, []),
+    ] as const;
+    const [, [copy]] = await Promise.all(copying);
     assert.equal(await one.read(session, CKA.SENSITIVE), 1);
     assert.equal(await one.read(session, CKA.EXTRACTABLE), 0);
     assert.deepEqual(await one.read(session, CKA.LABEL), toUtf8("b"));
-    await changes(data, attribute(CKA.LABEL, "c"), attribute(CKA.DESTROYABLE, false));
+    assert.equal(await one.read(copy, CKA.SENSITIVE), 1);
+    await changes(data, attribute(CKA.LABEL, toUtf8("c")), attribute(CKA.DESTROYABLE, Uint8Array.of(0)));
     assert.deepEqual(await one.read(data, CKA.LABEL), toUtf8("c"));
-    assert.equal(await one.read(data, CKA.DESTROYABLE), 0);
+    assert.deepEqual(await one.read(data, CKA.DESTROYABLE), Uint8Array.of(0));
+  });
+
+  test("of two threads that destroy a key one does, and the other finds no such object", async () => {
+    const [, key] = await makePair("twice");
+    const destroy = () => one.client.rv("C_DestroyObject", one.session, key);
+    assert.deepEqual((await Promise.all([destroy(), destroy()])).toSorted(), [CKR.OK, CKR.OBJECT_HANDLE_INVALID]);
+  });
+
+  test("a key that is made unextractable leaves its device through no interface", async () => {
+    const [key] = await one.client.call("C_GenerateKey", one.session, mechanism(CKM.AES_KEY_GEN), [
+      ON_TOKEN,
+      attribute(CKA.LABEL, toUtf8("leaving")),
+      attribute(CKA.VALUE_LEN, 32),
+      attribute(CKA.EXTRACTABLE, true),
+    ]);
+    const { keyring, admin } = one.bench;
+    await keyring.createKey(admin, { name: "wrapping", algorithm: "aes-256", usages: ["wrap"] });
+    const wrap = () => keyring.wrapKey(admin, "leaving", { wrappingKey: "wrapping", scheme: "aes-kwp" });
+    assert.ok((await wrap()).wrapped.length > 32);
+    await one.client.call("C_SetAttributeValue", one.session, key, [attribute(CKA.EXTRACTABLE, false)]);
+    assert.equal(await one.read(key, CKA.EXTRACTABLE), 0);
+    await assert.rejects(wrap(), { code: "NOT_EXPORTABLE" });
+    const back = [attribute(CKA.EXTRACTABLE, true)];
+    assert.equal(await one.client.rv("C_SetAttributeValue", one.session, key, back), CKR.ATTRIBUTE_READ_ONLY);
+    await keyring.updateKey(admin, "leaving", { labels: {} });
+    assert.equal(await one.read(key, CKA.EXTRACTABLE), 0);
   });
 
   test("a login that finds its session closed, or another that may only read, does not come about", async () => {
@@ -127,11 +163,7 @@ describe("applications side by side", () => {
     );
     assert.equal(await one.read(key, CKA.VALUE), CKR.ATTRIBUTE_TYPE_INVALID);
     assert.equal(await one.read(key, CKA.PRIME_1), CKR.ATTRIBUTE_SENSITIVE);
-    const [aes] = await one.client.call("C_GenerateKey", one.session, mechanism(CKM.AES_KEY_GEN), [
-      attribute(CKA.VALUE_LEN, 32),
-    ]);
+    const aes = await one.aes();
     assert.equal(await one.read(aes, CKA.PRIVATE_EXPONENT), CKR.ATTRIBUTE_TYPE_INVALID);
-    assert.equal(await one.read(aes, CKA.VALUE), CKR.ATTRIBUTE_SENSITIVE);
-    assert.equal(await one.read(aes, CKA.KEY_TYPE), CKK.AES);
   });
 });

@@ -144,6 +144,8 @@ export interface UpdateKey {
   readonly useLimit?: number | null;
   readonly activateAt?: string | null;
   readonly deactivateAt?: string | null;
+  /** From now on the key does not leave its device wrapped either; there is no way back. */
+  readonly exportable?: false;
 }
 
 export interface Page {

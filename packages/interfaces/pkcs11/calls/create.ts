@@ -6,11 +6,21 @@ import type { Application } from "../application.ts";
 import { checkCertificateValue, checkSecretValue } from "../check-value.ts";
 import { need } from "../context.ts";
 import { importToDevice, secretAlgorithm } from "../device-keys.ts";
-import { checkChange, classOf, isKeyClass, SECRETS, sessionKeyOf, type Material, type P11Object } from "../object.ts";
+import {
+  checkChange,
+  classOf,
+  groupOf,
+  isKeyClass,
+  SECRETS,
+  sessionKeyOf,
+  type Material,
+  type P11Object,
+} from "../object.ts";
 import type { Session } from "../session.ts";
 import { grantsOf, named, type Seal, type SessionKey } from "../session-keyring.ts";
 import { failure } from "../status.ts";
 import {
+  checkAlwaysAuthenticate,
   checkCertificate,
   checkSecret,
   complete,
@@ -45,10 +55,11 @@ export async function place(
     return application.addSessionObject(session, { uid, attributes, ...(material === undefined ? {} : { material }) });
   }
   const caller = await application.keeper(session, attributes.get(CKA.PRIVATE) !== true);
-  const record = await application.ports.objects.create(caller, {
+  const created = application.ports.objects.create(caller, {
     tokenLabel: application.slotOf(session).home,
     ...recordFields(attributes),
   });
+  const record = await named(created, { TOO_LARGE: "DEVICE_MEMORY" });
   return application.handleOf(session.slot, application.shared.catalogue.putRecord(caller, record));
 }
 
@@ -201,6 +212,8 @@ async function copy(application: Application, session: Session, object: P11Objec
   if (object.attributes.get(CKA.COPYABLE) === false) throw failure("ACTION_PROHIBITED");
   checkChange(object, changes, { copying: true, trusts: application.trusts(session) });
   const attributes = new Map<number, Value>([...object.attributes, ...changes]);
+  if (classOf(object) === CKO.CERTIFICATE && !application.trusts(session)) attributes.set(CKA.TRUSTED, false);
+  checkAlwaysAuthenticate(attributes);
   if (object.attributes.get(CKA.PRIVATE) === true && attributes.get(CKA.PRIVATE) === false) {
     throw failure("TEMPLATE_INCONSISTENT");
   }
@@ -231,8 +244,12 @@ export const createCalls: Calls<"C_CreateObject" | "C_CopyObject"> = {
     }
   },
   async C_CopyObject(application, handle, objectHandle, template) {
-    const session = application.session(handle);
-    const object = application.object(session, objectHandle);
-    return [await copy(application, session, object, fromWireTemplate(template))];
+    const before = application.object(application.session(handle), objectHandle);
+    // Not in the middle of a change: the copy is of what is there before or after it.
+    return application.shared.locks.run(groupOf(before) ?? before.uid, async () => {
+      const session = application.session(handle);
+      const object = application.object(session, objectHandle);
+      return [await copy(application, session, object, fromWireTemplate(template))];
+    });
   },
 };

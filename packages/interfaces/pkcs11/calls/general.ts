@@ -2,6 +2,7 @@
 import { fromUtf8 } from "@casemate/foundation/bytes";
 import { CKF, HANDSHAKE, SIZE_QUERY } from "@casemate/protocols/p11-rpc";
 import { padded } from "../slots.ts";
+import { refreshSlots } from "./slots.ts";
 import { failure } from "../status.ts";
 import type { Calls } from "./types.ts";
 
@@ -63,8 +64,11 @@ export const generalCalls: Calls<
     application.seeding.stir(bytes);
     return [bytes];
   },
-  C_WaitForSlotEvent(_application, flags) {
-    if ((flags & CKF.DONT_BLOCK) !== 0) throw failure("NO_EVENT");
-    throw failure("FUNCTION_NOT_SUPPORTED", "slots do not come and go while the server runs");
+  async C_WaitForSlotEvent(application, flags) {
+    if ((flags & CKF.DONT_BLOCK) === 0) throw failure("FUNCTION_NOT_SUPPORTED", "nobody waits for slots: ask");
+    await refreshSlots(application);
+    const slot = application.slotEvent();
+    if (slot === undefined) throw failure("NO_EVENT");
+    return [slot];
   },
 };

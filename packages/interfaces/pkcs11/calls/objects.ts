@@ -17,7 +17,7 @@ import { attributeLabel, HIDDEN_PUBLIC, idText, type Half } from "../key-object.
 import { isElsewhere, readValues } from "../key-values.ts";
 import { checkChange, classOf, groupOf, isPrivate, isToken, sessionKeyOf, show, type P11Object } from "../object.ts";
 import type { Session } from "../session.ts";
-import { grantsOf } from "../session-keyring.ts";
+import { grantsOf, named } from "../session-keyring.ts";
 import { failure } from "../status.ts";
 import {
   bytesOf,
@@ -78,10 +78,8 @@ async function change(application: Application, session: Session, object: P11Obj
         ? object.material.device
         : undefined;
   if (record !== undefined) {
-    application.replace(
-      session,
-      catalogue.putRecord(caller, await objects.update(caller, record, recordFields(attributes))),
-    );
+    const updated = objects.update(caller, record, recordFields(attributes));
+    application.replace(session, catalogue.putRecord(caller, await named(updated, { TOO_LARGE: "DEVICE_MEMORY" })));
     return;
   }
   if (device === undefined) throw failure("ACTION_PROHIBITED");
@@ -89,10 +87,13 @@ async function change(application: Application, session: Session, object: P11Obj
   const key = await keyring.getKey(caller, device.name);
   const labels = { ...key.labels };
   for (const [type, value] of changes) {
+    if (type === CKA.EXTRACTABLE) continue;
     const [name, text] = attributeLabel(half, type, value);
     labels[name] = text;
   }
-  const fresh = catalogue.refreshKey(caller, await keyring.updateKey(caller, device.name, { labels }));
+  // Whoever asks through another interface is not to have it either.
+  const kept = changes.get(CKA.EXTRACTABLE) === false ? ({ exportable: false } as const) : {};
+  const fresh = catalogue.refreshKey(caller, await keyring.updateKey(caller, device.name, { labels, ...kept }));
   const next = fresh.find((other) => other.uid === object.uid);
   if (next !== undefined) application.replace(session, next);
 }

@@ -1,9 +1,9 @@
 // Implements: PKCS #11 v3.0 §5.6, sessions and logins.
-import { CKF, CKU, NULL_BYTES, type ByteArray } from "@casemate/protocols/p11-rpc";
+import { CKF, CKR, CKU, NULL_BYTES, type ByteArray } from "@casemate/protocols/p11-rpc";
 import type { Application } from "../application.ts";
-import { tokenPresent } from "../slots.ts";
+import { tokenPresent, type Login } from "../slots.ts";
 import type { Session } from "../session.ts";
-import { failure } from "../status.ts";
+import { failure, returnValue } from "../status.ts";
 import { restoreState, saveState } from "./state.ts";
 import type { Calls } from "./types.ts";
 
@@ -22,7 +22,13 @@ async function loginForUse(application: Application, session: Session, pin: Byte
   const present = application.login(session.slot);
   if (present?.role !== "user") throw failure("USER_NOT_LOGGED_IN");
   const { home } = application.slotOf(session);
-  const { caller } = await application.shared.pins.check(home, "user", givenPin(application, session, pin));
+  const { caller } = await application.shared.pins
+    .check(home, "user", givenPin(application, session, pin))
+    .catch((error: unknown) => {
+      // PKCS #11 v3.0 §4.9: a PIN that such a login locks logs the user out.
+      if (returnValue(error) === CKR.PIN_LOCKED) application.logout(session.slot);
+      throw error;
+    });
   if (caller.principal !== present.caller.principal) throw failure("PIN_INCORRECT", "another user's PIN");
   operation.loginDue = false;
   return [];
@@ -35,21 +41,25 @@ function mustAllWrite(application: Application, slot: number): void {
   }
 }
 
+/** @throws CKR_USER_ALREADY_LOGGED_IN, CKR_USER_ANOTHER_ALREADY_LOGGED_IN. */
+function mustBeNobody(present: Login | undefined, role: Login["role"]): void {
+  if (present === undefined) return;
+  throw failure(present.role === role ? "USER_ALREADY_LOGGED_IN" : "USER_ANOTHER_ALREADY_LOGGED_IN");
+}
+
 async function login(application: Application, handle: number, user: number, pin: ByteArray): Promise<[]> {
   const session = application.session(handle);
   const present = application.login(session.slot);
   if (user === CKU.CONTEXT_SPECIFIC) return loginForUse(application, session, pin);
   if (user !== CKU.USER && user !== CKU.SO) throw failure("USER_TYPE_INVALID");
   const role = user === CKU.SO ? "so" : "user";
-  if (present !== undefined) {
-    throw failure(present.role === role ? "USER_ALREADY_LOGGED_IN" : "USER_ANOTHER_ALREADY_LOGGED_IN");
-  }
+  mustBeNobody(present, role);
   if (role === "so") mustAllWrite(application, session.slot);
   const { home } = application.slotOf(session);
   const { caller } = await application.shared.pins.check(home, role, givenPin(application, session, pin));
   // The PIN took its time: what was so before it may not be so now.
   if (application.sessions.get(handle) !== session) throw failure("SESSION_CLOSED");
-  if (application.login(session.slot) !== undefined) throw failure("USER_ALREADY_LOGGED_IN");
+  mustBeNobody(application.login(session.slot), role);
   if (role === "so") mustAllWrite(application, session.slot);
   application.setLogin(session.slot, { role, caller });
   return [];

@@ -40,6 +40,7 @@ export const slotCalls: Calls<
 > = {
   async C_GetSlotList(application, withToken, capacity) {
     if (capacity === SIZE_QUERY) await refreshSlots(application);
+    application.sawSlots();
     const slots = application.shared.slots.all().filter((slot) => withToken === 0 || tokenPresent(slot));
     return list(
       slots.map((slot) => slot.id),

@@ -80,6 +80,8 @@ async function initToken(application: Application, id: number, pin: ByteArray, c
   if ((application.shared.sessionCounts.get(id) ?? 0) > 0) throw failure("SESSION_EXISTS");
   const { pins } = application.shared;
   const { caller } = await pins.check(slot.home, "so", given(pin));
+  // The PIN took its time.
+  if ((application.shared.sessionCounts.get(id) ?? 0) > 0) throw failure("SESSION_EXISTS");
   await pins.revoke(caller, slot.home);
   await empty(application, caller, slot);
   await keepLabel(application, caller, slot.home, label);

@@ -82,7 +82,8 @@ export async function wrapSessionKey(
   if (material.kind !== "public" || how.kind !== "rsa") throw failure("WRAPPING_KEY_TYPE_INCONSISTENT");
   const publicKey = material.key.export({ format: "der", type: "spki" });
   const request = { publicKey, padding: how.padding, target: target.id };
-  return (await sessionKeys.use(caller, target, details, "wrapFor", request)).bytes;
+  const wrapped = sessionKeys.use(caller, target, details, "wrapFor", request);
+  return (await named(wrapped, { TOO_LARGE: "KEY_SIZE_RANGE" })).bytes;
 }
 
 const BAD_WRAPPED = {
@@ -129,7 +130,7 @@ export function sourceOf(material: Material, spec: CipherSpec, mechanism: Mechan
 const UNWRAP_NAMES = {
   DECRYPT_FAILED: "WRAPPED_KEY_INVALID",
   CONFLICT: "TEMPLATE_INCONSISTENT",
-  BAD_REQUEST: "ATTRIBUTE_VALUE_INVALID",
+  BAD_REQUEST: "WRAPPED_KEY_INVALID",
 } as const;
 
 export async function unwrapSecret(

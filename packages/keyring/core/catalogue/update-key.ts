@@ -35,6 +35,7 @@ function updated(record: KeyRecord, change: UpdateKey, now: number): KeyRecord {
     ...rest,
     labels: change.labels === undefined ? record.labels : { ...change.labels },
     versions,
+    exportable: record.exportable && change.exportable !== false,
     ...(days === undefined ? {} : { rotateEveryDays: days, nextRotationAt: next ?? now }),
     ...(limit === undefined ? {} : { useLimit: limit }),
   };
