@@ -9,7 +9,7 @@ import type { CipherSpec } from "../mechanisms.ts";
 import { sessionKeyOf, type Material } from "../object.ts";
 import { modulusBits } from "../rsa.ts";
 import type { Session } from "../session.ts";
-import { named, type Details, type SessionKey, type SessionPrivate } from "../session-keyring.ts";
+import { named, type Details, type SessionKey, type SessionPrivate, type SessionSecret } from "../session-keyring.ts";
 import { failure, Pkcs11Failure } from "../status.ts";
 import { complete, keyTypeIn } from "../templates.ts";
 import { numberOf, type Template } from "../values.ts";
@@ -133,6 +133,8 @@ const UNWRAP_NAMES = {
   BAD_REQUEST: "WRAPPED_KEY_INVALID",
 } as const;
 
+const NO_SUCH_KEY = { [failure("ATTRIBUTE_VALUE_INVALID").rv]: "WRAPPED_KEY_INVALID" } as const;
+
 export async function unwrapSecret(
   application: Application,
   session: Session,
@@ -144,17 +146,24 @@ export async function unwrapSecret(
   const length = numberOf(template, CKA.VALUE_LEN);
   const asked = new Map([...template].filter(([type]) => type !== CKA.VALUE_LEN));
   const secret = newSecret(application, session, asked);
+  if (length !== undefined) secret.check(length);
   const common = { type: secret.type, ...secret.grants };
+  const keep = async (making: Promise<SessionSecret>): Promise<number> => {
+    try {
+      return await secret.place(await named(making, UNWRAP_NAMES));
+    } catch (error) {
+      // The template was looked at before: what does not fit its type now is what was unwrapped.
+      throw renamed(error, NO_SUCH_KEY);
+    }
+  };
   if (!("plain" in source)) {
     const request = { ...source.request, length: length ?? 0, ...common };
-    const made = sessionKeys.makeFrom(secret.to, source.base, "unwrapSecret", request, details);
-    return secret.place(await named(made, UNWRAP_NAMES));
+    return keep(sessionKeys.makeFrom(secret.to, source.base, "unwrapSecret", request, details));
   }
   try {
     if (length !== undefined && length > source.plain.length) throw failure("TEMPLATE_INCONSISTENT");
     const value = source.plain.subarray(0, length);
-    const made = sessionKeys.make(secret.to, "importSecret", { value, ...common }, details);
-    return await secret.place(await named(made, UNWRAP_NAMES));
+    return await keep(sessionKeys.make(secret.to, "importSecret", { value, ...common }, details));
   } finally {
     source.plain.fill(0);
   }

@@ -1,0 +1,101 @@
+/** Rules of the standard about single attributes, logins and return values, each as its section has it. */
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+import { toUtf8 } from "@casemate/foundation/bytes";
+import { CKA, CKF, CKK, CKM, CKO, CKR, CKS, CKU } from "@casemate/protocols/p11-rpc";
+import { attribute, KEY, mechanism, openLoggedIn } from "@casemate/testkit/pkcs11";
+import { createPkcs11Server } from "./index.ts";
+
+const EMPTY = new Uint8Array(0);
+
+describe("rules of the standard", () => {
+  let one: Awaited<ReturnType<typeof openLoggedIn>>;
+  before(async () => {
+    one = await openLoggedIn((parts) => createPkcs11Server({ ...parts, objects: parts.keyring.objects }));
+  });
+  after(() => one[Symbol.asyncDispose]());
+
+  test("§4.9: a key that asks for a login before each use is private", async () => {
+    const pair = (isPrivate: boolean) =>
+      one.pairOf([], [attribute(CKA.ALWAYS_AUTHENTICATE, true), attribute(CKA.PRIVATE, isPrivate)]);
+    await assert.rejects(pair(false), /CKR_TEMPLATE_INCONSISTENT/);
+    const [, key] = await pair(true);
+    assert.equal(await one.read(key, CKA.ALWAYS_AUTHENTICATE), 1);
+  });
+
+  test("§4.10: no value takes a check value away, and nothing else changes it", async () => {
+    const key = await one.aes();
+    const set = (value: Uint8Array) =>
+      one.client.rv("C_SetAttributeValue", one.session, key, [attribute(CKA.CHECK_VALUE, value)]);
+    assert.equal(((await one.read(key, CKA.CHECK_VALUE)) as Uint8Array).length, 3);
+    assert.equal(await set(Uint8Array.of(1, 2, 3)), CKR.ATTRIBUTE_READ_ONLY);
+    assert.equal(await set(EMPTY), CKR.OK);
+    assert.deepEqual(await one.read(key, CKA.CHECK_VALUE), EMPTY);
+  });
+
+  test("§4.6.5: issuer and types of an attribute certificate are empty at first, and may be set", async () => {
+    const [certificate] = await one.client.call("C_CreateObject", one.session, [
+      attribute(CKA.CLASS, CKO.CERTIFICATE),
+      attribute(CKA.CERTIFICATE_TYPE, 1),
+      attribute(CKA.OWNER, toUtf8("owner")),
+      attribute(CKA.VALUE, toUtf8("value")),
+    ]);
+    for (const type of [CKA.AC_ISSUER, CKA.ATTR_TYPES]) {
+      assert.deepEqual(await one.read(certificate, type), EMPTY);
+      await one.client.call("C_SetAttributeValue", one.session, certificate, [attribute(type, toUtf8("x"))]);
+      assert.deepEqual(await one.read(certificate, type), toUtf8("x"));
+    }
+  });
+
+  test("§5.14: what is unwrapped and is no key of the type that was asked for is no wrapped key", async () => {
+    const [wrapping] = await one.client.call("C_CreateObject", one.session, [
+      attribute(CKA.CLASS, CKO.SECRET_KEY),
+      attribute(CKA.KEY_TYPE, CKK.AES),
+      attribute(CKA.VALUE, KEY),
+      attribute(CKA.UNWRAP, true),
+    ]);
+    const template = [attribute(CKA.CLASS, CKO.SECRET_KEY), attribute(CKA.KEY_TYPE, CKK.DES3)];
+    const how = mechanism(CKM.AES_ECB);
+    const rv = await one.client.rv("C_UnwrapKey", one.session, how, wrapping, new Uint8Array(16), template);
+    assert.equal(rv, CKR.WRAPPED_KEY_INVALID);
+  });
+
+  test("§5.7: a data object for which there is no room is told so", async () => {
+    const template = [
+      attribute(CKA.CLASS, CKO.DATA),
+      attribute(CKA.TOKEN, true),
+      attribute(CKA.VALUE, new Uint8Array(70_000)),
+    ];
+    assert.equal(await one.client.rv("C_CreateObject", one.session, template), CKR.DEVICE_MEMORY);
+  });
+
+  test("CKM_GENERIC_SECRET_KEY_GEN tells its sizes in bits, CKM_AES_KEY_GEN in bytes", async () => {
+    const sizes = async (type: number) => (await one.client.call("C_GetMechanismInfo", 0, type)).slice(0, 2);
+    assert.deepEqual(await sizes(CKM.GENERIC_SECRET_KEY_GEN), [8, 32_768]);
+    assert.deepEqual(await sizes(CKM.AES_KEY_GEN), [16, 32]);
+  });
+
+  test("§5.5: no slot event where no token came or went", async () => {
+    await one.client.call("C_GetSlotList", 1, 100);
+    assert.equal(await one.client.rv("C_WaitForSlotEvent", CKF.DONT_BLOCK), CKR.NO_EVENT);
+    assert.equal(await one.client.rv("C_WaitForSlotEvent", 0), CKR.FUNCTION_NOT_SUPPORTED);
+  });
+
+  test("§4.9: a PIN that logins before each use lock logs the user out", async () => {
+    const pin = "4711-0815";
+    const { client, session } = one;
+    await client.call("C_Logout", session);
+    await client.call("C_Login", session, CKU.SO, toUtf8(one.bench.adminToken));
+    await client.call("C_InitPIN", session, toUtf8(pin));
+    await client.call("C_Logout", session);
+    await client.call("C_Login", session, CKU.USER, toUtf8(pin));
+    const [, key] = await one.pairOf([], [attribute(CKA.ALWAYS_AUTHENTICATE, true)]);
+    await client.call("C_SignInit", session, mechanism(CKM.ECDSA), key);
+    const answers: number[] = [];
+    while (answers.at(-1) !== CKR.PIN_LOCKED && answers.length < 20) {
+      answers.push(await client.rv("C_Login", session, CKU.CONTEXT_SPECIFIC, toUtf8("wrong-pin")));
+    }
+    assert.deepEqual([...new Set(answers)], [CKR.PIN_INCORRECT, CKR.PIN_LOCKED]);
+    assert.equal((await client.call("C_GetSessionInfo", session))[1], CKS.RW_PUBLIC_SESSION);
+  });
+});
