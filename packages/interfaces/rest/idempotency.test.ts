@@ -133,6 +133,12 @@ test("answers survive a restart, and a call that was cut off is finished by its 
   const finished = await again({ ...body, name: "cut" }, "k2");
   assert.equal(finished.statusCode, 201);
   assert.equal(finished.json<{ name: string }>().name, "cut");
+  // A repetition that is refused says nothing about the first try.
+  const locked = t.mock.method(keyring, "getKey", () =>
+    Promise.reject(new CasemateError("DEVICE_LOCKED", "not before it is unlocked")),
+  );
+  assert.equal((await again({}, "k3", "/v1/keys/kept/rotate")).statusCode, 423);
+  locked.mock.restore();
   for (const [key, version] of [
     ["k3", 2],
     ["k3", 2],

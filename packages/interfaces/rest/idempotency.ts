@@ -79,7 +79,10 @@ export class SealedAnswer {
       const body = decipher.update(sealed.subarray(NONCE, sealed.length - TAG));
       return Buffer.concat([body, decipher.final()]).toString("utf8");
     } catch (cause) {
-      throw new CasemateError("TAMPER_DETECTED", "the answer kept for this idempotency key was changed", { cause });
+      throw new CasemateError("TAMPER_DETECTED", "the answer kept for this Idempotency-Key was changed", {
+        hint: "It is in idempotency.db in the data directory. Look for what was done, and use a new key.",
+        cause,
+      });
     }
   }
 }

@@ -84,7 +84,8 @@ export class IdempotentCalls {
       if (typeof answer === "string") this.#keep(sealed.id, { ...begun, sealed: sealed.seal(answer) });
       return answer;
     } catch (error) {
-      this.#failed(sealed.id, error);
+      // An earlier try may have been done, whatever refuses this one.
+      if (entry === undefined) this.#failed(sealed.id, error);
       throw error;
     } finally {
       this.#underWay.delete(name);
