@@ -110,14 +110,14 @@ export async function openDevices(paths: DataPaths, log: Log): Promise<DeviceSet
       return opened;
     });
     const settled = await Promise.allSettled(all);
+    const there = settled.filter((each) => each.status === "fulfilled").map(({ value }) => value);
     const refused = settled.find((each) => each.status === "rejected");
     if (refused !== undefined) {
       // The others must not hold the process.
-      const there = settled.filter((each) => each.status === "fulfilled");
-      await Promise.allSettled(there.map(({ value }) => value.device.close()));
+      await Promise.allSettled(there.map(({ device }) => device.close()));
       throw refused.reason;
     }
-    for (const opened of await Promise.all(all)) {
+    for (const opened of there) {
       // oxlint-disable-next-line no-await-in-loop -- which of two is the other's twin depends on what was before
       const member = await unlessTwin(opened);
       take(member);

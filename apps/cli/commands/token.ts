@@ -1,15 +1,12 @@
 import { closeSync, existsSync, openSync, rmSync, writeFileSync } from "node:fs";
 import type { Command } from "commander";
 import { CasemateError } from "@casemate/foundation/errors";
-import { ROLES } from "@casemate/keyring/core/names";
+import { MAX_TOKEN_DAYS, ROLES } from "@casemate/keyring/core/names";
 import { ChoiceOption } from "../choices.ts";
 import { toFile } from "../files.ts";
 import { given, seconds } from "../parse.ts";
 import type { Session } from "../session.ts";
 import type { Token } from "@casemate/sdk";
-
-/** Of expiresInSeconds in the OpenAPI document. */
-const MOST_DAYS = 3650;
 
 interface CreateOptions {
   readonly role: Token["roles"];
@@ -52,7 +49,7 @@ export function define(command: Command, session: Session): void {
         many: true,
       }).makeOptionMandatory(),
     )
-    .option("--expires <duration>", "90d, 12h, … (default: never)", seconds("--expires", MOST_DAYS))
+    .option("--expires <duration>", "90d, 12h, … (default: never)", seconds("--expires", MAX_TOKEN_DAYS))
     .option("--note <text>", "what it is for")
     .option("--out <file>", "write the token to a file with mode 0600 instead of showing it")
     .action(async (principal: string, options: CreateOptions) => {

@@ -1,4 +1,5 @@
 // Implements: PKCS #11 v3.0 §5.4 and §5.6, one application: its sessions, its logins, its handles.
+import { isCasemateError } from "@casemate/foundation/errors";
 import { CKA, CKS, type RpcVersion } from "@casemate/protocols/p11-rpc";
 import type { Caller, KeyringChange, Locks } from "@casemate/keyring/core";
 import type { Awake } from "./awake.ts";
@@ -14,6 +15,9 @@ import { tokenPresent, type Login, type Slot, type Slots } from "./slots.ts";
 import { failure } from "./status.ts";
 import type { Destination } from "./session-keyring.ts";
 import type { Template } from "./values.ts";
+
+/** What ends a login without its application. */
+const ENDED: ReadonlySet<string> = new Set(["UNAUTHENTICATED", "TOKEN_EXPIRED"]);
 
 export const MAX_SESSIONS = 16_384;
 export const MAX_SESSION_OBJECTS = 16_384;
@@ -184,6 +188,8 @@ export class Application {
     if (held === undefined || held.slot !== session.slot || !this.#visible(session, held.object)) {
       throw failure(otherwise);
     }
+    if (this.#handles.isStale(held))
+      throw failure("DEVICE_ERROR", "whether the object is still so cannot be looked up");
     return held.object;
   }
 
@@ -212,9 +218,10 @@ export class Application {
     return undefined;
   }
 
-  /** Something in the keyring was changed, by whomever. */
+  /** Something in the keyring was changed, by whomever. A login ends with the token that it is by. */
   changed(change: KeyringChange): void {
-    this.#handles.changed(change);
+    if (change.what !== "token") return this.#handles.changed(change);
+    for (const [slot, { caller }] of this.#logins) if (caller.token === change.name) this.logout(slot);
   }
 
   /** Whether a handle may mean what no longer is so: `refresh` comes before the next call. */
@@ -237,9 +244,7 @@ export class Application {
     try {
       for (const held of stale) {
         const { slot, object } = held;
-        const viewer = this.#logins.get(slot)?.caller ?? (await this.shared.service());
-        if (viewer === undefined) continue;
-        const found = await this.shared.catalogue.current(viewer, object);
+        const found = await this.#current(slot, object);
         if (this.#handles.get(held.handle) !== held) continue;
         if (found !== undefined && inSlot(this.shared.slots.get(slot), found)) held.object = found;
         else this.#handles.forget(slot, object.uid);
@@ -247,6 +252,19 @@ export class Application {
     } catch (error) {
       this.#handles.putBack(stale);
       throw error;
+    }
+  }
+
+  /** The object as it is now. Whoever is logged in by what no longer holds is logged out, and sees what everybody sees. */
+  async #current(slot: number, object: P11Object): Promise<TokenObject | undefined> {
+    const login = this.#logins.get(slot);
+    try {
+      const viewer = login?.caller ?? (await this.shared.service());
+      return viewer === undefined ? undefined : await this.shared.catalogue.current(viewer, object);
+    } catch (error) {
+      if (!isCasemateError(error) || !ENDED.has(error.code) || login === undefined) throw error;
+      if (this.#logins.get(slot) === login) this.logout(slot);
+      return isPrivate(object) ? undefined : this.#current(slot, object);
     }
   }
 

@@ -162,7 +162,7 @@ export class Catalogue {
     this.#unsubscribe = ports.keyring.subscribe((change) => {
       for (const { view } of this.#views.values()) {
         if (change.what === "all") view.changed = "all";
-        else view.change(`${change.what}/${change.name}`);
+        else if (change.what !== "token") view.change(`${change.what}/${change.name}`);
       }
     });
   }

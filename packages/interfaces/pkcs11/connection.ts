@@ -117,9 +117,9 @@ export class Connection {
       }
       const handler = handlers[call.name] as AnyHandler;
       const { application } = this;
-      const answer = application.stale
-        ? application.refresh().then(() => handler(application, ...request.values))
-        : handler(application, ...request.values);
+      const run = (): unknown => handler(application, ...request.values);
+      // What cannot be looked up is refused where its handle is used: all else goes on.
+      const answer = application.stale ? application.refresh().then(run, run) : run();
       if (answer instanceof Promise) this.#later(serial, call, version, answer);
       else this.#answer(serial, call, version, answer as readonly unknown[]);
     } catch (error) {

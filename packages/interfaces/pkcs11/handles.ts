@@ -66,7 +66,7 @@ export class Handles {
   }
 
   /** Something was changed, by whomever: what is held of it is to be looked up before it is used again. */
-  changed(change: KeyringChange): void {
+  changed(change: Exclude<KeyringChange, { what: "token" }>): void {
     const touched =
       change.what === "all" ? [...this.#groups.values()] : [this.#groups.get(`${change.what}/${change.name}`) ?? []];
     for (const group of touched) for (const held of group) this.#stale.add(held);
@@ -74,6 +74,10 @@ export class Handles {
 
   get anyStale(): boolean {
     return this.#stale.size > 0;
+  }
+
+  isStale(held: Held): boolean {
+    return this.#stale.has(held);
   }
 
   /** What is to be looked up; it counts as done. */

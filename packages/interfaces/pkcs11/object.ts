@@ -138,7 +138,7 @@ export function checkChange(
     if (before === undefined && !free.has(type) && !isSecret(object, type))
       throw failure("ATTRIBUTE_TYPE_INVALID", `0x${type.toString(16)}`);
     if (copying && (type === CKA.TOKEN || type === CKA.PRIVATE || type === CKA.MODIFIABLE)) continue;
-    // Footnote 5 of the table of key attributes in §4.10: no value takes it away.
+    // PKCS #11 v3.0 §4.10: supplying no value takes it away.
     if (type === CKA.CHECK_VALUE && value instanceof Uint8Array && value.length === 0) continue;
     // A copy is an object of its own, and what a data object holds is all its application's.
     if (copying && type === CKA.VALUE && classOf(object) === CKO.DATA) continue;

@@ -177,8 +177,9 @@ export function slotInfo(slot: Slot): [string, string, number, Version, Version]
   const description = identity === undefined ? DESCRIPTIONS[slot.kind] : `${identity.maker} ${identity.model}`;
   let flags = 0;
   if (tokenPresent(slot)) flags |= CKF.TOKEN_PRESENT;
-  // Without the flag a token is always present, and those that are reached by others' software come and go.
-  if (identity !== undefined && (!identity.virtual || !tokenPresent(slot))) flags |= CKF.REMOVABLE_DEVICE;
+  // Without the flag a token is always present (CK_SLOT_INFO); cards, and devices reached by others' software, come and go.
+  const stays = identity === undefined || (identity.virtual && identity.kind !== "card" && tokenPresent(slot));
+  if (!stays) flags |= CKF.REMOVABLE_DEVICE;
   if (identity !== undefined && !identity.virtual) flags |= CKF.HW_SLOT;
   return [
     padded(description, 64),

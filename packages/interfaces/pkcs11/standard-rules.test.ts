@@ -47,7 +47,7 @@ describe("rules of the standard", () => {
     }
   });
 
-  test("§5.14: what is unwrapped and is no key of the type that was asked for is no wrapped key", async () => {
+  test("§5.18.4: what is unwrapped and is no key of the type that was asked for is no wrapped key", async () => {
     const [wrapping] = await one.client.call("C_CreateObject", one.session, [
       attribute(CKA.CLASS, CKO.SECRET_KEY),
       attribute(CKA.KEY_TYPE, CKK.AES),
@@ -75,10 +75,23 @@ describe("rules of the standard", () => {
     assert.deepEqual(await sizes(CKM.AES_KEY_GEN), [16, 32]);
   });
 
-  test("§5.5: no slot event where no token came or went", async () => {
+  test("§5.5: a slot event for each token that came or went, once, and none else", async (t) => {
+    const event = () => one.client.rv("C_WaitForSlotEvent", CKF.DONT_BLOCK);
     await one.client.call("C_GetSlotList", 1, 100);
-    assert.equal(await one.client.rv("C_WaitForSlotEvent", CKF.DONT_BLOCK), CKR.NO_EVENT);
+    assert.equal(await event(), CKR.NO_EVENT);
     assert.equal(await one.client.rv("C_WaitForSlotEvent", 0), CKR.FUNCTION_NOT_SUPPORTED);
+    const { keyring, service } = one.bench;
+    const devices = await keyring.listDevices(service);
+    const away = devices.map((device) => ({ ...device, status: { ...device.status, state: "absent" as const } }));
+    t.mock.method(keyring, "listDevices", () => Promise.resolve(away));
+    const [gone] = await one.client.call("C_WaitForSlotEvent", CKF.DONT_BLOCK);
+    const flags = async () => (await one.client.call("C_GetSlotInfo", gone))[2];
+    assert.equal(await flags(), CKF.REMOVABLE_DEVICE);
+    assert.equal(await event(), CKR.NO_EVENT);
+    t.mock.restoreAll();
+    assert.deepEqual(await one.client.call("C_WaitForSlotEvent", CKF.DONT_BLOCK), [gone]);
+    assert.equal(await flags(), CKF.TOKEN_PRESENT);
+    assert.equal(await event(), CKR.NO_EVENT);
   });
 
   test("§4.9: a PIN that logins before each use lock logs the user out", async () => {

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { toUtf8 } from "@casemate/foundation/bytes";
+import { CasemateError } from "@casemate/foundation/errors";
 import { CKA, CKM, CKO, CKR, CKS, CKU } from "@casemate/protocols/p11-rpc";
 import { attribute, mechanism, openLoggedIn, RO, RW, TestClient, type Template } from "@casemate/testkit/pkcs11";
 import { createPkcs11Server } from "./index.ts";
@@ -151,6 +152,57 @@ describe("applications side by side", () => {
     assert.equal(await officer, CKR.SESSION_READ_ONLY_EXISTS);
     assert.equal((await client.call("C_GetSessionInfo", fresh))[1], CKS.RW_PUBLIC_SESSION);
   });
+
+  test("a login ends with the token that it is by, and shows nothing private any more", async () => {
+    await using client = await TestClient.open(one.bench.socketPath, { version: 2 });
+    const { keyring, admin } = one.bench;
+    const { token, view } = await keyring.createToken(admin, { principal: "leaver", roles: ["admin"] });
+    const [session] = await client.call("C_OpenSession", 0, RW);
+    await client.call("C_Login", session, CKU.USER, toUtf8(token));
+    const [secret] = await client.call("C_CreateObject", session, [
+      attribute(CKA.CLASS, CKO.DATA),
+      ON_TOKEN,
+      attribute(CKA.PRIVATE, true),
+      attribute(CKA.VALUE, toUtf8("top secret")),
+    ]);
+    const read = () => client.rv("C_GetAttributeValue", session, secret, [{ type: CKA.VALUE, capacity: 100 }]);
+    assert.equal(await read(), CKR.OK);
+    await keyring.revokeToken(admin, view.id);
+    assert.equal(await read(), CKR.OBJECT_HANDLE_INVALID);
+    assert.equal((await client.call("C_GetSessionInfo", session))[1], CKS.RW_PUBLIC_SESSION);
+    assert.equal((await one.client.call("C_GetSessionInfo", one.session))[1], CKS.RW_USER_FUNCTIONS, "the other's");
+    await client.call("C_Login", session, CKU.USER, toUtf8(one.bench.adminToken));
+    assert.equal(await read(), CKR.OBJECT_HANDLE_INVALID, "a handle of the login before");
+  });
+
+  for (const [code, whose, login] of [
+    ["TOKEN_EXPIRED", CKR.OBJECT_HANDLE_INVALID, CKS.RW_PUBLIC_SESSION],
+    ["STORAGE_FAILED", CKR.DEVICE_ERROR, CKS.RW_USER_FUNCTIONS],
+  ] as const) {
+    test(`a changed object that cannot be looked up (${code}) is refused, and all else goes on`, async (t) => {
+      await using client = await TestClient.open(one.bench.socketPath, { version: 2 });
+      const { keyring, admin } = one.bench;
+      const name = `unseen-${code}`;
+      const { token } = await keyring.createToken(admin, { principal: name, roles: ["admin"] });
+      await keyring.createKey(admin, { name, algorithm: "ed25519" });
+      const [session] = await client.call("C_OpenSession", 0, RW);
+      await client.call("C_Login", session, CKU.USER, toUtf8(token));
+      const [key] = await find(client, session, attribute(CKA.CLASS, CKO.PRIVATE_KEY), attribute(CKA.LABEL, name));
+      assert.ok(key !== undefined);
+      const getKey = keyring.getKey.bind(keyring);
+      t.mock.method(keyring, "getKey", (...[caller, of]: Parameters<typeof getKey>) =>
+        caller.principal === name ? Promise.reject(new CasemateError(code, "not now")) : getKey(caller, of),
+      );
+      await keyring.updateKey(admin, name, { labels: { a: "b" } });
+      assert.equal(await client.rv("C_GetObjectSize", session, key), whose);
+      assert.equal((await client.call("C_GetSessionInfo", session))[1], login);
+      const [another] = await client.call("C_OpenSession", 0, RW);
+      await client.call("C_CloseSession", another);
+      t.mock.restoreAll();
+      if (code === "STORAGE_FAILED") assert.equal(await client.rv("C_GetObjectSize", session, key), CKR.OK);
+      await client.call("C_Finalize");
+    });
+  }
 
   test("what no key of this type has is unknown, not secret", async () => {
     const rsa = attribute(CKA.MODULUS_BITS, 2048);

@@ -45,8 +45,8 @@ export class IdempotentCalls {
   }
 
   /**
-   * The answer of `perform`, or the one that it gave before, once `repeated` lets it out. `since` is when an earlier try under this key began that may have
-   * been done, and whose answer nobody knows.
+   * The answer of `perform`, or the one that it gave before, once `repeated` lets it out. `since` is when an earlier try under
+   * this key began that may have been done, and whose answer nobody knows.
    * @throws IDEMPOTENCY_MISMATCH for another request under the same key, CONFLICT while the first is under way, STORAGE_*.
    */
   async once<A>(

@@ -1,7 +1,8 @@
-/** `name` is a key's name or an object's id; `all` after an unlocking or a new policy: everybody may see other things now. */
+/** `name` is a key's name, an object's id or that of a token that was revoked; `all` after an unlocking or a new policy: everybody may see other things now. */
 export type KeyringChange =
   | { readonly what: "key"; readonly name: string }
   | { readonly what: "object"; readonly name: string }
+  | { readonly what: "token"; readonly name: string }
   | { readonly what: "all" };
 
 /** Tells who asked of every change, once it is durable and before it is answered. Listeners must not throw. */

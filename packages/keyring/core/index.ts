@@ -13,7 +13,7 @@ export { ALLOWED, MOVES, OPERATIONS, TRANSITIONS, mayMove, type Operation } from
 export { MAX_WAIT_DAYS } from "./lifecycle/destroy-key.ts";
 export { MAX_BATCH, MAX_BATCH_BYTES } from "./use/batch.ts";
 export { Locks } from "./locks.ts";
-export { KEY_STATES, ROLES } from "./names.ts";
+export { KEY_STATES, MAX_TOKEN_DAYS, ROLES } from "./names.ts";
 export {
   COLLECTIONS,
   type Cell,

@@ -12,20 +12,15 @@ function layoutOf(db: DatabaseSync): ReadonlyMap<string, string> {
   );
 }
 
-let made: ReadonlyMap<string, string> | undefined;
-
-/** What the migrations make, made once. */
+/** What the migrations make. */
 function expectedLayout(): ReadonlyMap<string, string> {
-  if (made === undefined) {
-    const db = new DatabaseSync(":memory:");
-    try {
-      migrate(db, "the layout");
-      made = layoutOf(db);
-    } finally {
-      db.close();
-    }
+  const db = new DatabaseSync(":memory:");
+  try {
+    migrate(db, "the layout");
+    return layoutOf(db);
+  } finally {
+    db.close();
   }
-  return made;
 }
 
 /**

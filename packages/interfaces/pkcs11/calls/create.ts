@@ -6,16 +6,7 @@ import type { Application } from "../application.ts";
 import { checkCertificateValue, checkSecretValue } from "../check-value.ts";
 import { need } from "../context.ts";
 import { importToDevice, secretAlgorithm } from "../device-keys.ts";
-import {
-  checkChange,
-  classOf,
-  groupOf,
-  isKeyClass,
-  SECRETS,
-  sessionKeyOf,
-  type Material,
-  type P11Object,
-} from "../object.ts";
+import { checkChange, classOf, isKeyClass, SECRETS, sessionKeyOf, type Material, type P11Object } from "../object.ts";
 import type { Session } from "../session.ts";
 import { grantsOf, named, type Seal, type SessionKey } from "../session-keyring.ts";
 import { failure } from "../status.ts";
@@ -33,7 +24,7 @@ import {
   secretTypeOf,
 } from "../templates.ts";
 import { bytesOf, fromWireTemplate, numberOf, type Template, type Value } from "../values.ts";
-import { recordFields } from "./objects.ts";
+import { alone, recordFields } from "./objects.ts";
 import type { Calls } from "./types.ts";
 
 /** Whether this session may make such an object (PKCS #11 v3.0 §5.6, Table 3). @throws CKR_SESSION_READ_ONLY, CKR_USER_NOT_LOGGED_IN. */
@@ -244,12 +235,9 @@ export const createCalls: Calls<"C_CreateObject" | "C_CopyObject"> = {
     }
   },
   async C_CopyObject(application, handle, objectHandle, template) {
-    const before = application.object(application.session(handle), objectHandle);
-    // Not in the middle of a change: the copy is of what is there before or after it.
-    return application.shared.locks.run(groupOf(before) ?? before.uid, async () => {
-      const session = application.session(handle);
-      const object = application.object(session, objectHandle);
-      return [await copy(application, session, object, fromWireTemplate(template))];
-    });
+    const changes = fromWireTemplate(template);
+    return alone(application, handle, objectHandle, async (session, object) => [
+      await copy(application, session, object, changes),
+    ]);
   },
 };

@@ -122,22 +122,19 @@ async function destroy(application: Application, session: Session, object: P11Ob
   application.forgetHandle(session.slot, object.uid);
 }
 
-/** Changes an object as it is after all changes before, those of other applications included. */
-async function alone(
+/** Works on an object as it is after all changes before, those of other applications included, and in the middle of none. */
+export async function alone<T>(
   application: Application,
   handle: number,
   objectHandle: number,
-  work: (session: Session, object: P11Object) => Promise<void>,
-): Promise<[]> {
+  work: (session: Session, object: P11Object) => Promise<T>,
+): Promise<T> {
   const before = application.object(application.session(handle), objectHandle);
-  await application.shared.locks.run(groupOf(before) ?? before.uid, async () => {
+  return application.shared.locks.run(groupOf(before) ?? before.uid, async () => {
     await application.refresh();
     const session = application.session(handle);
-    const object = application.object(session, objectHandle);
-    mustWrite(session, object);
-    await work(session, object);
+    return work(session, application.object(session, objectHandle));
   });
-  return [];
 }
 
 function answer(
@@ -194,7 +191,11 @@ export const objectCalls: Calls<
   | "C_FindObjectsFinal"
 > = {
   async C_DestroyObject(application, handle, objectHandle) {
-    return alone(application, handle, objectHandle, (session, object) => destroy(application, session, object));
+    return alone(application, handle, objectHandle, async (session, object) => {
+      mustWrite(session, object);
+      await destroy(application, session, object);
+      return [];
+    });
   },
   C_GetObjectSize(application, handle, objectHandle) {
     application.object(application.session(handle), objectHandle);
@@ -208,8 +209,10 @@ export const objectCalls: Calls<
   async C_SetAttributeValue(application, handle, objectHandle, template) {
     const changes = fromWireTemplate(template);
     return alone(application, handle, objectHandle, async (session, object) => {
+      mustWrite(session, object);
       checkChange(object, changes, { copying: false, trusts: application.trusts(session) });
       await change(application, session, object, changes);
+      return [];
     });
   },
   async C_FindObjectsInit(application, handle, template) {

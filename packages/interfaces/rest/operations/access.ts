@@ -1,5 +1,5 @@
 /** Who may do what: API tokens and policies. */
-import { ACTIONS } from "@casemate/keyring/core";
+import { ACTIONS, MAX_TOKEN_DAYS } from "@casemate/keyring/core";
 import { Type } from "../schema-builder.ts";
 import { REST_LIMITS as LIMIT } from "../limits.ts";
 import { operation, type Operation } from "../operation.ts";
@@ -8,7 +8,6 @@ import { FORM, choice, identifier, keyName, pageOf, pageQuery, principal, ref, r
 const closed = { additionalProperties: false } as const;
 /** Checks of one policy test. */
 const MAX_CHECKS = 100;
-const TEN_YEARS_S = 315_360_000;
 
 const createToken = operation({
   id: "createToken",
@@ -24,7 +23,11 @@ const createToken = operation({
       principal: principal("Who will present it."),
       roles: Type.Array(role, { minItems: 1, maxItems: 4, uniqueItems: true }),
       expiresInSeconds: Type.Optional(
-        Type.Integer({ minimum: 1, maximum: TEN_YEARS_S, description: "Lifetime; without end when absent." }),
+        Type.Integer({
+          minimum: 1,
+          maximum: MAX_TOKEN_DAYS * 86_400,
+          description: "Lifetime; without end when absent.",
+        }),
       ),
       note: Type.Optional(Type.String({ minLength: 1, maxLength: LIMIT.textLength, description: "What it is for." })),
     },

@@ -2,7 +2,7 @@ import { CasemateError } from "@casemate/foundation/errors";
 import { commit, type Core } from "../core.ts";
 import type { Note } from "../guard.ts";
 import { checkWellFormed } from "../text.ts";
-import { ROLES } from "../names.ts";
+import { MAX_TOKEN_DAYS, ROLES } from "../names.ts";
 import type { Keyring, TokenView } from "../types.ts";
 import { tokenToRow, tokenView, type TokenRecord } from "./token-record.ts";
 import { newToken } from "./token-text.ts";
@@ -10,7 +10,7 @@ import { newToken } from "./token-text.ts";
 const PRINCIPAL = /^[A-Za-z0-9][A-Za-z0-9._@:/+-]{0,127}$/;
 const MAX_NOTE = 256;
 /** Ten years. */
-const MAX_SECONDS = 315_360_000;
+const MAX_SECONDS = MAX_TOKEN_DAYS * 86_400;
 
 /** The token's text is in the answer and nowhere else. */
 export function createToken(core: Core): Keyring["createToken"] {

@@ -22,6 +22,7 @@ export function revokeToken(core: Core): Keyring["revokeToken"] {
         };
         const generation = await commit(core, [{ kind: "put", collection: "token", row: tokenToRow(next) }]);
         core.tokens.replace(next);
+        core.changes.tell({ what: "token", name: id });
         note.details = { principal: record.principal, generation };
         return tokenView(next);
       }),
