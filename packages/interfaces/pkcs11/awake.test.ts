@@ -1,15 +1,34 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import type { IdleProcessors } from "@casemate/foundation/effects";
 import { Awake } from "./awake.ts";
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 const application = {};
 
+/** A kernel that does not let this process ask. */
+const refusing: IdleProcessors = { hold: () => false, release: () => undefined };
+
+/** A kernel that does; tells whether processors are held, and how often that began. */
+function granting(): IdleProcessors & { held: boolean; begun: number } {
+  return {
+    held: false,
+    begun: 0,
+    hold() {
+      if (!this.held) this.begun++;
+      return (this.held = true);
+    },
+    release() {
+      this.held = false;
+    },
+  };
+}
+
 /** An application that asks again after a time that depends on whether the loop stays awake; answers the share of that. */
 async function sign(awakeMs: number, asleepMs: number): Promise<number> {
   let time = 0;
-  const awake = new Awake(() => time, 2);
+  const awake = new Awake(() => time, 2, refusing);
   let stayed = 0;
   let asked = 0;
   // The first trials do not count.
@@ -18,16 +37,16 @@ async function sign(awakeMs: number, asleepMs: number): Promise<number> {
     awake.answered();
     if (time > 1000) {
       asked++;
-      if (awake.turning) stayed++;
+      if (awake.staying) stayed++;
     }
-    time += awake.turning ? awakeMs : asleepMs;
+    time += awake.staying ? awakeMs : asleepMs;
     if (awakeMs > 0.08 || asleepMs > 0.08) await turn();
   }
   // Its turns end with the moment.
   time += 1;
   await turn();
   await turn();
-  assert.equal(awake.turning, false);
+  assert.equal(awake.staying, false);
   return stayed / asked;
 }
 
@@ -46,13 +65,13 @@ test("it never stays awake for applications that ask now and then", async () => 
 
 test("applications that fill the processors find the loop asleep between their questions", () => {
   let time = 0;
-  const awake = new Awake(() => time, 2);
+  const awake = new Awake(() => time, 2, refusing);
   const ask = (applications: readonly object[], ms: number): number => {
     let stayed = 0;
     for (const end = time + ms; time < end; time += 0.05) {
       awake.asked(applications[Math.round(time / 0.05) % applications.length]!);
       awake.answered();
-      if (awake.turning) stayed++;
+      if (awake.staying) stayed++;
     }
     return stayed;
   };
@@ -63,14 +82,67 @@ test("applications that fill the processors find the loop asleep between their q
 
 test("when nobody asks any more the loop sleeps after a moment", async () => {
   let time = 0;
-  const awake = new Awake(() => time, 2);
-  for (; time < 40; time += 0.05) {
+  const awake = new Awake(() => time, 2, refusing);
+  for (; time < 20; time += 0.05) {
     awake.asked(application);
     awake.answered();
   }
-  assert.equal(awake.turning, true);
+  assert.equal(awake.staying, true);
   time += 1;
   await turn();
   await turn();
-  assert.equal(awake.turning, false);
+  assert.equal(awake.staying, false);
+});
+
+test("where the kernel lets it, processors are held as well, and released when nobody asks any more", async () => {
+  let time = 0;
+  const processors = granting();
+  const awake = new Awake(() => time, 2, processors);
+  for (; time < 20; time += 0.05) {
+    awake.asked(application);
+    awake.answered();
+  }
+  assert.equal(processors.held, true);
+  assert.equal(processors.begun, 1, "asking the kernel costs a wake-up: not for every answer");
+  time += 100;
+  while (awake.staying) await new Promise((resolve) => setTimeout(resolve, 1));
+  assert.equal(processors.held, false);
+});
+
+test("applications that fill the processors are served with processors held, by a loop that sleeps", async () => {
+  let time = 0;
+  const processors = granting();
+  const awake = new Awake(() => time, 2, processors);
+  const applications = [{}, {}, {}];
+  let held = 0;
+  let asked = 0;
+  let counted = 0;
+  for (; time < 5000; time += processors.held ? 0.05 : 0.1) {
+    awake.asked(applications[asked++ % 3]!);
+    awake.answered();
+    if (time < 1000) continue;
+    if (processors.held) held++;
+    counted++;
+  }
+  assert.ok(held / counted > 0.8);
+  awake.close();
+  assert.equal(processors.held, false);
+  await turn();
+  assert.equal(awake.staying, false);
+});
+
+test("processors are not held where that serves nobody faster", () => {
+  let time = 0;
+  const processors = granting();
+  const awake = new Awake(() => time, 2, processors);
+  let held = 0;
+  let asked = 0;
+  for (; time < 5000; time += 0.1) {
+    awake.asked(application);
+    awake.answered();
+    asked++;
+    if (processors.held) held++;
+  }
+  assert.ok(held / asked < 0.2);
+  awake.close();
 });

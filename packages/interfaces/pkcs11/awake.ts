@@ -1,27 +1,33 @@
-// Keeps the event loop from sleeping for a moment after an answer, where applications are served faster so.
+// Keeps this loop and the processors from sleeping for a moment after an answer, where applications are served faster so.
 import { availableParallelism } from "node:os";
+import { idleProcessors, type IdleProcessors } from "@casemate/foundation/effects";
 
 /** Milliseconds. An application that signs in a loop asks again within less, and an RSA-2048 signature of the device takes less. */
 const MOMENT = 0.6;
+/** Milliseconds for which processors are held at least: asking the kernel costs as much as a wake-up. */
+const HELD = 4;
 /** Milliseconds in which applications that ask are counted. */
 const WINDOW = 10;
-/** Milliseconds for which staying awake, and then sleeping, is tried, and for which the better one is kept. */
-const TRY = 50;
+/** Milliseconds for which staying awake and sleeping are tried, one after the other, and for which the better one is kept. */
+const TRY = 25;
 const KEEP = 1000;
-/** Staying awake costs processor time, so it must be that much faster. */
+/** So that a machine that changes its pace favours neither. */
+const TRIALS = [true, false, false, true] as const;
+/** Staying awake costs power and processor time, so it must be that much faster to begin with, and not slower to go on. */
 const BETTER = 1.05;
-
-type Phase = "try-awake" | "try-asleep" | "keep";
+const AS_GOOD = 0.98;
 
 /**
  * An application waits for each answer before it asks again, and p11-kit asks twice for a signature. Where an idle
- * processor is stopped, above all in virtual machines, to sleep in between and be woken takes longer than the wait itself;
- * then the loop looks again instead, for a moment. Where other processes want the processor that only takes it from them.
- * Which of the two holds is found by trying: both for a little while, then the one under which more was asked.
- * Where applications and the device's process fill the processors the loop sleeps, whatever was found.
+ * processor is stopped, above all in virtual machines, to sleep in between and be woken takes longer than the wait itself.
+ * So for a moment the kernel is asked not to stop idle processors, where it lets this process ask for that: it takes nothing
+ * from anybody but power. And the loop looks again instead of sleeping, as long as applications and the device's process
+ * leave a processor to it. Whether to stay awake is found by trying: both for a little while, then the one under which more
+ * was asked.
  */
 export class Awake {
   readonly #now: () => number;
+  readonly #processors: IdleProcessors;
   /** Applications that leave a processor to a loop that stays awake. */
   readonly #places: number;
   readonly #asking = new Set<object>();
@@ -30,14 +36,21 @@ export class Awake {
   #answeredAt = -Infinity;
   #until = -Infinity;
   #turning = false;
-  #phase: Phase = "keep";
+  #looking: NodeJS.Timeout | undefined;
+  /** Which of the trials is under way; TRIALS.length when they are over. */
+  #trial: number = TRIALS.length;
   #since = -Infinity;
   #questions = 0;
-  #awakeRate = 0;
+  #asked = { awake: 0, asleep: 0 };
   #kept = false;
 
-  constructor(now: () => number = () => performance.now(), processors = availableParallelism()) {
+  constructor(
+    now: () => number = () => performance.now(),
+    processors = availableParallelism(),
+    idle: IdleProcessors = idleProcessors(),
+  ) {
     this.#now = now;
+    this.#processors = idle;
     this.#places = Math.max(1, Math.floor(processors / 2));
   }
 
@@ -47,7 +60,7 @@ export class Awake {
     const now = this.#now();
     this.#count(who, now);
     const spent = now - this.#since;
-    const planned = this.#phase === "keep" ? KEEP : TRY;
+    const planned = this.#trial === TRIALS.length ? KEEP : TRY;
     if (spent >= planned) this.#next(now, spent, planned);
   }
 
@@ -56,18 +69,27 @@ export class Awake {
     const now = this.#now();
     const soon = now - this.#answeredAt <= 2 * MOMENT;
     this.#answeredAt = now;
-    const stay = this.#phase === "try-awake" || (this.#phase === "keep" && this.#kept);
+    const stay = TRIALS[this.#trial] ?? this.#kept;
     // Answers that follow each other closely are those of an application in a loop; others are not waited for.
-    if (!stay || !soon || this.#crowded) return;
+    if (!stay || !soon) return;
     this.#until = now + MOMENT;
-    if (this.#turning) return;
+    if (this.#processors.hold()) this.#looking ??= setTimeout(this.#look, HELD).unref();
+    if (this.#crowded || this.#turning) return;
     this.#turning = true;
     setImmediate(this.#turn);
   }
 
-  /** Whether the loop is kept from sleeping. */
-  get turning(): boolean {
-    return this.#turning;
+  /** Whether the loop, or every processor, is kept from sleeping. */
+  get staying(): boolean {
+    return this.#turning || this.#looking !== undefined;
+  }
+
+  /** Lets go of what is held. */
+  close(): void {
+    clearTimeout(this.#looking);
+    this.#looking = undefined;
+    this.#until = -Infinity;
+    this.#processors.release();
   }
 
   #count(who: object, now: number): void {
@@ -81,22 +103,30 @@ export class Awake {
   }
 
   #next(now: number, spent: number, planned: number): void {
-    const rate = this.#questions / spent;
-    // A pause in between says nothing about either way.
-    const comparable = spent < 2 * planned;
-    if (this.#phase === "try-awake" && comparable) {
-      this.#awakeRate = rate;
-      this.#phase = "try-asleep";
-    } else if (this.#phase === "try-asleep" && comparable) {
-      this.#kept = this.#awakeRate > rate * BETTER;
-      this.#phase = "keep";
-    } else this.#phase = "try-awake";
+    const awake = TRIALS[this.#trial];
+    // A pause in between says nothing about either way: they begin anew.
+    if (awake === undefined || spent >= 2 * planned) {
+      this.#trial = 0;
+      this.#asked = { awake: 0, asleep: 0 };
+    } else {
+      this.#asked[awake ? "awake" : "asleep"] += this.#questions / spent;
+      this.#trial++;
+      if (this.#trial === TRIALS.length)
+        this.#kept = this.#asked.awake > this.#asked.asleep * (this.#kept ? AS_GOOD : BETTER);
+    }
+    // What was held for the last trial, or the time before it, is not to speak for the next.
+    if (!(TRIALS[this.#trial] ?? this.#kept)) this.close();
     this.#since = now;
     this.#questions = 0;
   }
 
   readonly #turn = (): void => {
-    if (this.#now() <= this.#until) setImmediate(this.#turn);
-    else this.#turning = false;
+    this.#turning = !this.#crowded && this.#now() <= this.#until;
+    if (this.#turning) setImmediate(this.#turn);
+  };
+
+  readonly #look = (): void => {
+    if (this.#now() - this.#answeredAt <= HELD) this.#looking = setTimeout(this.#look, HELD).unref();
+    else this.close();
   };
 }

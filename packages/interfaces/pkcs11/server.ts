@@ -191,6 +191,7 @@ export async function createPkcs11Server(options: Pkcs11ServerOptions): Promise<
       for (const connection of connections) connection.close();
       unsubscribe();
       shared.catalogue.close();
+      shared.awake.close();
       refusals.close();
       await remote?.close();
       await new Promise<void>((resolve) => server.close(() => resolve()));
