@@ -57,12 +57,15 @@ function answers(path: string): Promise<boolean> {
 
 async function doctor(module: string | undefined, session: Session): Promise<void> {
   const { installedClient } = await import("../pkcs11/client-version.ts");
-  const { MECHANISMS } = await import("@casemate/interfaces/pkcs11");
+  const { idleProcessors, LATENCY_FILE, MECHANISMS } = await import("@casemate/interfaces/pkcs11");
   const client = installedClient(module);
   const { pkcs11: socket } = session.paths;
   const listening = existsSync(socket) && (await answers(socket));
   const { trySessionKeys } = await import("../pkcs11/session-keys.ts");
   const sessionKeys = await trySessionKeys();
+  const processors = idleProcessors();
+  const processorsHeld = processors.hold();
+  processors.release();
   const { row } = client;
   const rows = [...MECHANISMS.values()];
   const hidden =
@@ -76,6 +79,7 @@ async function doctor(module: string | undefined, session: Session): Promise<voi
     carried: row === undefined ? undefined : rows.length - hidden.length,
     hidden,
     sessionKeys,
+    processorsHeld,
   };
   session.out.answer(finding, () => {
     session.out.line(`server     ${listening ? "answers" : "does not answer"} at ${socket}`);
@@ -93,6 +97,11 @@ async function doctor(module: string | undefined, session: Session): Promise<voi
         : `session keys cannot be made: ${problem}`,
     );
     for (const step of missing) session.out.line(`           ${step}`);
+    session.out.line(
+      processorsHeld
+        ? "processors are held ready while applications sign in a loop"
+        : `processors may stop between two calls: this account cannot write ${LATENCY_FILE} (docs/pkcs11.md, Speed)`,
+    );
     if (row === undefined) return;
     session.out.line(`mechanisms ${finding.carried} of ${rows.length} reach applications; this client hides:`);
     for (const name of hidden) session.out.line(`           ${name}`);

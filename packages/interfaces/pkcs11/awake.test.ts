@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { IdleProcessors } from "@casemate/foundation/effects";
+import type { IdleProcessors } from "./idle-processors.ts";
 import { Awake } from "./awake.ts";
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));

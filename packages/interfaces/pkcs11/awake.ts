@@ -1,6 +1,6 @@
 // Keeps this loop and the processors from sleeping for a moment after an answer, where applications are served faster so.
 import { availableParallelism } from "node:os";
-import { idleProcessors, type IdleProcessors } from "@casemate/foundation/effects";
+import { idleProcessors, type IdleProcessors } from "./idle-processors.ts";
 
 /** Milliseconds. An application that signs in a loop asks again within less, and an RSA-2048 signature of the device takes less. */
 const MOMENT = 0.6;

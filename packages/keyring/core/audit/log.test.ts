@@ -295,3 +295,19 @@ test("a closed log refuses appends; a log that is no log is NOT_FOUND", async ()
     (error) => isCasemateError(error) && error.code === "NOT_FOUND",
   );
 });
+
+test("a check beside the work ends though the log is written on and on", async () => {
+  const log = await openMemory(await builtLog(50));
+  let ended = false;
+  const checked = log.check().finally(() => (ended = true));
+  let appended = 0;
+  while (!ended && appended < 5000) {
+    await log.append(entry());
+    appended++;
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  }
+  const endedBeside = ended;
+  await checked;
+  assert.ok(endedBeside, `still at work after ${appended} records`);
+  await log.close();
+});

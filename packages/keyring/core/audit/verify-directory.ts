@@ -172,7 +172,9 @@ class DirectoryVerifier {
         throw new Problem({ kind: "segment", index: first, segment, message });
       }
       this.#segments++;
-      const lines = readLines(file, found.bytes);
+      // A server that goes on writing faster than this reads would keep it at work for ever.
+      const until = last && this.#options.running === true ? await file.size() : Infinity;
+      const lines = readLines(file, found.bytes, until);
       for (let step = await lines.next(); ; step = await lines.next()) {
         if (step.done === true) {
           if (step.value.rest.length > 0) this.#torn(step.value.rest.length, last, segment);

@@ -8,12 +8,12 @@ export interface IdleProcessors {
   release(): void;
 }
 
-const INTERFACE = "/dev/cpu_dma_latency";
+export const LATENCY_FILE = "/dev/cpu_dma_latency";
 /** A signed integer of 32 bits, in microseconds. */
 const NO_LATENCY = new Uint8Array(4);
 
 /** The request lasts as long as the file is open, so it ends with the process. `path` is for tests. */
-export function idleProcessors(path = INTERFACE): IdleProcessors {
+export function idleProcessors(path = LATENCY_FILE): IdleProcessors {
   let held: number | undefined;
   let refused = false;
   return {

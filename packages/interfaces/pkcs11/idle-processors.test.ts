@@ -3,7 +3,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "n
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { idleProcessors } from "@casemate/foundation/effects";
+import { idleProcessors } from "./idle-processors.ts";
 
 const openFiles = (): number => readdirSync("/proc/self/fd").length;
 
