@@ -48,10 +48,14 @@ export function createCoalescer<I, R>(): Coalescer<I, R> {
   /** The batch last added to: under load the next item nearly always belongs to it. */
   let latest: { readonly group: string; readonly batch: Waiting<I, R> } | undefined;
   let scheduled = false;
+  /** Batches that are not answered yet. */
+  let out = 0;
 
   const flushOne = ({ items, settle, send }: Waiting<I, R>): void => {
+    out++;
     send(items).then(
       (answers) => {
+        out--;
         for (let index = 0; index < settle.length; index++) {
           const answer = answers[index];
           if (answer !== undefined) settle[index]!.resolve([answer]);
@@ -59,6 +63,7 @@ export function createCoalescer<I, R>(): Coalescer<I, R> {
         }
       },
       (error: unknown) => {
+        out--;
         for (const { reject } of settle) reject(error);
       },
     );
@@ -97,8 +102,10 @@ export function createCoalescer<I, R>(): Coalescer<I, R> {
       if (batch === undefined) return send([item]);
       if (!scheduled) {
         scheduled = true;
-        // When every socket that had something to say has been read. At the next tick would be after each of them: batches of one.
-        setImmediate(flush);
+        // A device that waits for work gets the first at once. While it works: when every socket that had something to say has
+        // been read. At the next tick would be after each of them: batches of one.
+        if (out === 0) process.nextTick(flush);
+        else setImmediate(flush);
       }
       return new Promise((resolve, reject) => {
         batch.items.push(item);
