@@ -8,9 +8,13 @@ const MOMENT = 0.6;
 const HELD = 4;
 /** Milliseconds in which applications that ask are counted. */
 const WINDOW = 10;
-/** Milliseconds for which staying awake and sleeping are tried, one after the other, and for which the better one is kept. */
+/**
+ * Milliseconds for which staying awake and sleeping are tried, one after the other, and for which the better one is kept: twice
+ * as long each time that it is still the better one.
+ */
 const TRY = 25;
 const KEEP = 1000;
+const KEEP_MOST = 4000;
 /** So that a machine that changes its pace favours neither. */
 const TRIALS = [true, false, false, true] as const;
 /** Staying awake costs power and processor time, so it must be that much faster to begin with, and not slower to go on. */
@@ -41,8 +45,10 @@ export class Awake {
   #trial: number = TRIALS.length;
   #since = -Infinity;
   #questions = 0;
+  /** Questions in a millisecond, of all trials, older ones by half. */
   #asked = { awake: 0, asleep: 0 };
   #kept = false;
+  #keep = KEEP;
 
   constructor(
     now: () => number = () => performance.now(),
@@ -60,7 +66,7 @@ export class Awake {
     const now = this.#now();
     this.#count(who, now);
     const spent = now - this.#since;
-    const planned = this.#trial === TRIALS.length ? KEEP : TRY;
+    const planned = this.#trial === TRIALS.length ? this.#keep : TRY;
     if (spent >= planned) this.#next(now, spent, planned);
   }
 
@@ -104,20 +110,30 @@ export class Awake {
 
   #next(now: number, spent: number, planned: number): void {
     const awake = TRIALS[this.#trial];
-    // A pause in between says nothing about either way: they begin anew.
-    if (awake === undefined || spent >= 2 * planned) {
+    if (spent >= 2 * planned) {
+      // A pause says nothing about either way, and another application may ask after it.
       this.#trial = 0;
       this.#asked = { awake: 0, asleep: 0 };
+      this.#keep = KEEP;
+    } else if (awake === undefined) {
+      this.#trial = 0;
+      this.#asked = { awake: this.#asked.awake / 2, asleep: this.#asked.asleep / 2 };
     } else {
       this.#asked[awake ? "awake" : "asleep"] += this.#questions / spent;
       this.#trial++;
-      if (this.#trial === TRIALS.length)
-        this.#kept = this.#asked.awake > this.#asked.asleep * (this.#kept ? AS_GOOD : BETTER);
+      if (this.#trial === TRIALS.length) this.#decide();
     }
     // What was held for the last trial, or the time before it, is not to speak for the next.
     if (!(TRIALS[this.#trial] ?? this.#kept)) this.close();
     this.#since = now;
     this.#questions = 0;
+  }
+
+  #decide(): void {
+    const { awake, asleep } = this.#asked;
+    const kept = awake > asleep * (this.#kept ? AS_GOOD : BETTER);
+    this.#keep = kept === this.#kept ? Math.min(2 * this.#keep, KEEP_MOST) : KEEP;
+    this.#kept = kept;
   }
 
   readonly #turn = (): void => {
