@@ -284,6 +284,31 @@ describe("the rules for session keys", () => {
     await client.call("C_CloseSession", logged);
   });
 
+  test("a private key whose making outlasts its login is left to nobody", async () => {
+    const held = async (): Promise<number> => (await bench.sessionKeys.call("status", {})).keys;
+    const before = await held();
+    const [slow] = await client.call("C_OpenSession", 1, RW);
+    const pin = toUtf8(bench.adminToken);
+    await client.call("C_Login", slow, CKU.USER, pin);
+    const pair = (isPrivate: boolean) =>
+      client.rv(
+        "C_GenerateKeyPair",
+        slow,
+        mechanism(CKM.RSA_PKCS_KEY_PAIR_GEN),
+        [attribute(CKA.MODULUS_BITS, 4096)],
+        [attribute(CKA.PRIVATE, isPrivate)],
+      );
+    const making = pair(true);
+    const open = pair(false);
+    await client.call("C_Logout", slow);
+    await client.call("C_Login", slow, CKU.USER, pin);
+    assert.equal(await making, CKR.USER_NOT_LOGGED_IN);
+    assert.equal(await open, CKR.OK, "what is public needs no login");
+    await client.call("C_Logout", slow);
+    await client.call("C_CloseSession", slow);
+    assert.equal(await held(), before);
+  });
+
   test("session keys end with their session, in the process that holds them", async () => {
     const held = async (): Promise<number> => (await bench.sessionKeys.call("status", {})).keys;
     const before = await held();

@@ -30,6 +30,8 @@ interface Held {
   /** By which the audit log tells session keys apart. */
   readonly number: number;
   readonly algorithm: string;
+  /** Who was logged in when its making began; undefined for nobody. */
+  readonly madeFor: Caller | undefined;
 }
 export interface SessionSecret extends Held {
   readonly type: SecretType;
@@ -106,16 +108,16 @@ function aboutNew(request: unknown): Details {
   return modulus === undefined ? {} : { algorithm: `rsa-${modulus}` };
 }
 
-function madeOf(number: number, request: unknown, reply: ReplyOf<Making>): SessionKey {
-  const id = reply.id.slice();
+function madeOf(number: number, madeFor: Caller | undefined, request: unknown, reply: ReplyOf<Making>): SessionKey {
+  const held = { id: reply.id.slice(), number, madeFor };
   if ("publicKey" in reply) {
     const spki = reply.publicKey.slice();
     const key = createPublicKey({ key: Buffer.from(spki), format: "der", type: "spki" });
-    return { id, number, algorithm: nameOfPrivate(key), public: key, spki };
+    return { ...held, algorithm: nameOfPrivate(key), public: key, spki };
   }
   const { type } = request as { readonly type: SecretType };
   const { length } = reply;
-  return { id, number, algorithm: `${type}-${length * 8}`, type, length, check: reply.check.slice() };
+  return { ...held, algorithm: `${type}-${length * 8}`, type, length, check: reply.check.slice() };
 }
 
 export class SessionKeyring {
@@ -158,7 +160,7 @@ export class SessionKeyring {
     const number = to.device ? 0 : ++this.#last;
     const all = { ...aboutNew(request), ...details };
     const reply = to.device ? await call() : await this.#recorded(to.caller, number, all, call);
-    return madeOf(number, request, reply) as Made<N>;
+    return madeOf(number, to.caller, request, reply) as Made<N>;
   }
 
   /** Makes a key under policy and audit. One whose making could not be recorded is ended. */
@@ -305,7 +307,7 @@ export class SessionKeyring {
     const details = { algorithm: key.algorithm, operation: "copy", of: key.number };
     const copy = (): Promise<ReplyOf<"copy">> => this.#vault.call("copy", { id: key.id, ...grants });
     const { id } = await named(this.#recorded(caller, number, details, copy), OBJECT_GONE);
-    return { ...key, id: id.slice(), number };
+    return { ...key, id: id.slice(), number, madeFor: caller };
   }
 
   /** Takes grants away. */

@@ -54,6 +54,11 @@ export async function place(
   return application.handleOf(session.slot, application.shared.catalogue.putRecord(caller, record));
 }
 
+/** A login that ended while its key was made leaves it to nobody. @throws CKR_USER_NOT_LOGGED_IN. */
+function mustBeTheirs(application: Application, session: Session, key: SessionKey): void {
+  if (key.madeFor !== application.user(session)) throw failure("USER_NOT_LOGGED_IN");
+}
+
 /** Puts a session key that was just made among the session's objects, or ends it. */
 export async function placeKey(
   application: Application,
@@ -64,6 +69,7 @@ export async function placeKey(
 ): Promise<number> {
   try {
     check?.();
+    if (attributes.get(CKA.PRIVATE) === true) mustBeTheirs(application, session, key);
     const material = "public" in key ? privateMaterial(attributes, key) : secretMaterial(attributes, key);
     return await place(application, session, attributes, material);
   } catch (error) {
@@ -110,6 +116,7 @@ export async function passOn(
   const { sessionKeys } = application.ports;
   try {
     check?.();
+    mustBeTheirs(application, session, key);
     return await placeInDevice(application, session, template, key, sessionKeys.sealer(key));
   } finally {
     sessionKeys.forget(key);
