@@ -15,19 +15,16 @@ const KEY = refOf("ec-p256", 1);
 /** A device whose messages are answered when the test says so. */
 function device() {
   const messages: { readonly items: string[]; readonly answer: PromiseWithResolvers<Many<string>> }[] = [];
-  const { one } = createCoalescer<string, string>();
+  const coalescer = createCoalescer<string, string>();
   return {
     messages,
     ask: (item: string, ref = KEY, size = 32) =>
-      one("sign ", ref, item, size, (items) => {
+      coalescer.one("sign ", ref, item, size, (items) => {
         const answer = Promise.withResolvers<Many<string>>();
         messages.push({ items, answer });
         return answer.promise;
       }),
-    answer(at: number) {
-      const { items, answer } = messages[at]!;
-      answer.resolve(items.map((item) => `${item}!`));
-    },
+    answer: (at: number) => messages[at]!.answer.resolve(messages[at]!.items.map((item) => `${item}!`)),
     sent: () => messages.map(({ items }) => items),
   };
 }

@@ -82,19 +82,24 @@ export class Application {
     return [...this.#logins.values()].map(({ caller }) => caller);
   }
 
+  /** Who is logged in. A login ends with the time of the token that it is by. */
   login(slot: number): Login | undefined {
-    return this.#logins.get(slot);
+    const login = this.#logins.get(slot);
+    const expiresAt = login?.caller.expiresAt;
+    if (expiresAt === undefined || this.ports.clock.now() < expiresAt) return login;
+    this.logout(slot);
+    return undefined;
   }
 
   /** Who uses keys in this session: the user that is logged in. */
   user(session: Session): Caller | undefined {
-    const login = this.#logins.get(session.slot);
+    const login = this.login(session.slot);
     return login?.role === "user" ? login.caller : undefined;
   }
 
   /** Whether the security officer is logged in here, who alone says what is trusted. */
   trusts(session: Session): boolean {
-    return this.#logins.get(session.slot)?.role === "so";
+    return this.login(session.slot)?.role === "so";
   }
 
   /** Who keeps, changes and removes this token object: the user; a public one, whoever may write in this session. */
@@ -107,21 +112,21 @@ export class Application {
 
   /** Who works with this material: the user; for session keys whoever is logged in, else the interface itself (undefined). */
   actor(session: Session, material: Material): Caller | undefined {
-    return sessionKeyOf(material) === undefined ? this.user(session) : this.#logins.get(session.slot)?.caller;
+    return sessionKeyOf(material) === undefined ? this.user(session) : this.login(session.slot)?.caller;
   }
 
   /** Who makes a session key; with `device`, on its way there. */
   maker(session: Session, device = false): Destination {
-    return { caller: this.#logins.get(session.slot)?.caller, device };
+    return { caller: this.login(session.slot)?.caller, device };
   }
 
   /** Who looks at public things: the user, the security officer, or the interface itself. */
   async viewer(session: Session): Promise<Caller | undefined> {
-    return this.#logins.get(session.slot)?.caller ?? (await this.shared.service());
+    return this.login(session.slot)?.caller ?? (await this.shared.service());
   }
 
   state(session: Session): number {
-    const role = this.#logins.get(session.slot)?.role;
+    const role = this.login(session.slot)?.role;
     if (session.writable) {
       return role === "user" ? CKS.RW_USER_FUNCTIONS : role === "so" ? CKS.RW_SO_FUNCTIONS : CKS.RW_PUBLIC_SESSION;
     }
@@ -194,7 +199,7 @@ export class Application {
   }
 
   #visible(session: Session, object: P11Object): boolean {
-    return !isPrivate(object) || this.#logins.get(session.slot)?.role === "user";
+    return !isPrivate(object) || this.login(session.slot)?.role === "user";
   }
 
   handleOf(slot: number, object: P11Object): number {
@@ -257,7 +262,7 @@ export class Application {
 
   /** The object as it is now. Whoever is logged in by what no longer holds is logged out, and sees what everybody sees. */
   async #current(slot: number, object: P11Object): Promise<TokenObject | undefined> {
-    const login = this.#logins.get(slot);
+    const login = this.login(slot);
     try {
       const viewer = login?.caller ?? (await this.shared.service());
       return viewer === undefined ? undefined : await this.shared.catalogue.current(viewer, object);

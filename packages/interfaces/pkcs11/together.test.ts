@@ -175,6 +175,30 @@ describe("applications side by side", () => {
     assert.equal(await read(), CKR.OBJECT_HANDLE_INVALID, "a handle of the login before");
   });
 
+  test("a login ends with the time of its token, though nothing was changed", async () => {
+    await using client = await TestClient.open(one.bench.socketPath, { version: 2 });
+    const { keyring, admin } = one.bench;
+    const { token, view } = await keyring.createToken(admin, {
+      principal: "passer-by",
+      roles: ["admin"],
+      expiresInSeconds: 1,
+    });
+    const [session] = await client.call("C_OpenSession", 0, RW);
+    await client.call("C_Login", session, CKU.USER, toUtf8(token));
+    const [secret] = await client.call("C_CreateObject", session, [
+      attribute(CKA.CLASS, CKO.DATA),
+      attribute(CKA.PRIVATE, true),
+      attribute(CKA.VALUE, toUtf8("top secret")),
+    ]);
+    const read = () => client.rv("C_GetAttributeValue", session, secret, [{ type: CKA.VALUE, capacity: 100 }]);
+    assert.equal(await read(), CKR.OK);
+    while (Date.now() < Date.parse(view.expiresAt ?? "")) await new Promise((resolve) => setTimeout(resolve, 50));
+    assert.equal(await read(), CKR.OBJECT_HANDLE_INVALID);
+    assert.equal((await client.call("C_GetSessionInfo", session))[1], CKS.RW_PUBLIC_SESSION);
+    assert.equal(await client.rv("C_Logout", session), CKR.USER_NOT_LOGGED_IN);
+    await client.call("C_Finalize");
+  });
+
   for (const [code, whose, login] of [
     ["TOKEN_EXPIRED", CKR.OBJECT_HANDLE_INVALID, CKS.RW_PUBLIC_SESSION],
     ["STORAGE_FAILED", CKR.DEVICE_ERROR, CKS.RW_USER_FUNCTIONS],

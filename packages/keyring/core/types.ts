@@ -46,6 +46,8 @@ export interface Caller {
   readonly source: string;
   /** Token id (public part), for the audit log. */
   readonly token?: string;
+  /** When the token ends, in milliseconds since the epoch; every use case looks anew. */
+  readonly expiresAt?: number;
   /** Interface's correlation id, copied to the audit record. */
   readonly requestId?: string;
 }

@@ -53,6 +53,7 @@ export function authenticate(core: Core): Keyring["authenticate"] {
       roles: record.roles,
       source,
       token: record.id,
+      ...(record.expiresAt === undefined ? {} : { expiresAt: record.expiresAt }),
       ...(requestId === undefined ? {} : { requestId }),
     };
     (entry as TokenEntry).lastUsedAt = core.clock.now();
