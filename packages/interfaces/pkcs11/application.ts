@@ -273,8 +273,13 @@ export class Application {
     }
   }
 
-  addSessionObject(session: Session, object: P11Object): number {
+  /** @throws CKR_DEVICE_MEMORY where no further session object fits. */
+  mustHaveRoom(): void {
     if (this.#sessionObjects.size >= MAX_SESSION_OBJECTS) throw failure("DEVICE_MEMORY");
+  }
+
+  addSessionObject(session: Session, object: P11Object): number {
+    this.mustHaveRoom();
     // It may have been closed while the object was made.
     if (this.sessions.get(session.handle) !== session) throw failure("SESSION_CLOSED");
     this.#sessionObjects.set(object.uid, { object, session });

@@ -59,10 +59,9 @@ const MGF_OF: Readonly<Partial<Record<Hash, number>>> = {
 function oaep(parameter: MechanismParameter | undefined): Oaep {
   if (parameter?.kind !== "oaep") throw failure("MECHANISM_PARAM_INVALID");
   const hash = HASH_BY_MECHANISM.get(parameter.hash);
-  // CKZ_DATA_SPECIFIED is 1; a source of 0 means an empty label.
-  if (hash === undefined || MGF_OF[hash] !== parameter.mgf || parameter.source > 1) {
-    throw failure("MECHANISM_PARAM_INVALID");
-  }
+  // CKZ_DATA_SPECIFIED is 1; programs that give no label leave the source at 0.
+  const sourced = parameter.source === 1 || (parameter.source === 0 && parameter.label.length === 0);
+  if (hash === undefined || MGF_OF[hash] !== parameter.mgf || !sourced) throw failure("MECHANISM_PARAM_INVALID");
   return { hash, label: parameter.label };
 }
 

@@ -8,7 +8,7 @@ import { CKA, CKK } from "@casemate/protocols/p11-rpc";
 import type { Application } from "./application.ts";
 import type { TokenObject } from "./catalogue.ts";
 import { curveByParams } from "./curves.ts";
-import { attributeLabel, INTERNAL, MADE_HERE, type Half } from "./key-object.ts";
+import { attributeLabel, HIDDEN_PUBLIC, INTERNAL, MADE_HERE, type Half } from "./key-object.ts";
 import type { Seal } from "./session-keyring.ts";
 import type { Slot } from "./slots.ts";
 import { failure } from "./status.ts";
@@ -22,28 +22,31 @@ const HMAC_TYPES: ReadonlyMap<number, KeyAlgorithm> = new Map([
   [CKK.SHA512_HMAC, "hmac-sha512"],
 ]);
 
-/** The device's name for a secret key. @throws CKR_KEY_SIZE_RANGE, CKR_TEMPLATE_INCONSISTENT. */
+/** The device's name for a secret key. @throws CKR_ATTRIBUTE_VALUE_INVALID, CKR_TEMPLATE_INCONSISTENT. */
 export function secretAlgorithm(keyType: number, bytes: number): KeyAlgorithm {
   if (keyType === CKK.AES) {
     if (bytes === 16) return "aes-128";
     if (bytes === 24) return "aes-192";
     if (bytes === 32) return "aes-256";
-    throw failure("KEY_SIZE_RANGE");
+    throw failure("ATTRIBUTE_VALUE_INVALID");
   }
   const algorithm = HMAC_TYPES.get(keyType) ?? (keyType === CKK.GENERIC_SECRET ? HMACS[bytes] : undefined);
-  if (algorithm === undefined)
-    throw failure("KEY_SIZE_RANGE", "devices hold AES, and HMAC keys of 32, 48 and 64 bytes");
+  if (algorithm === undefined) {
+    const known = keyType === CKK.GENERIC_SECRET;
+    const reason = "devices hold AES, and HMAC keys of 32, 48 and 64 bytes";
+    throw failure(known ? "ATTRIBUTE_VALUE_INVALID" : "TEMPLATE_INCONSISTENT", reason);
+  }
   return algorithm;
 }
 
-/** The device's name for a key pair. @throws CKR_KEY_SIZE_RANGE, CKR_CURVE_NOT_SUPPORTED. */
+/** The device's name for a key pair. @throws CKR_ATTRIBUTE_VALUE_INVALID, CKR_CURVE_NOT_SUPPORTED. */
 export function pairAlgorithm(keyType: number, template: Template): KeyAlgorithm {
   if (keyType === CKK.RSA) {
     const bits = numberOf(template, CKA.MODULUS_BITS);
     if (bits === 2048) return "rsa-2048";
     if (bits === 3072) return "rsa-3072";
     if (bits === 4096) return "rsa-4096";
-    throw failure("KEY_SIZE_RANGE", "devices hold RSA keys of 2048, 3072 and 4096 bits");
+    throw failure("ATTRIBUTE_VALUE_INVALID", "devices hold RSA keys of 2048, 3072 and 4096 bits");
   }
   const curve = curveByParams(bytesOf(template, CKA.EC_PARAMS) ?? new Uint8Array(0));
   if (curve === undefined) throw failure("CURVE_NOT_SUPPORTED");
@@ -179,7 +182,11 @@ function request(
     algorithm,
     usages,
     exportable,
-    labels: labelsOf(slot, publicHalf === undefined ? { key: secret } : { key: secret, pub: publicHalf }),
+    labels: {
+      ...labelsOf(slot, publicHalf === undefined ? { key: secret } : { key: secret, pub: publicHalf }),
+      // The application wants it in its session, not on the token.
+      ...(publicHalf?.get(CKA.TOKEN) === false ? { [HIDDEN_PUBLIC]: "true" } : {}),
+    },
     ...(slot.device === undefined ? {} : { device: slot.device.identity.id }),
   };
 }

@@ -36,11 +36,15 @@ describe("PINs of PKCS#11 tokens", () => {
 
   test("before a PIN is set only API tokens open the token, and no try is counted", async () => {
     await using client = await open();
-    for (let i = 0; i < 12; i++)
-      assert.equal(await login(client, DEVICE, CKU.USER, "1234"), CKR.USER_PIN_NOT_INITIALIZED);
+    const flags = async (): Promise<number> =>
+      (await client.call("C_GetTokenInfo", DEVICE))[4] & (CKF.USER_PIN_COUNT_LOW | CKF.USER_PIN_FINAL_TRY);
+    assert.equal(await flags(), 0);
+    for (let i = 0; i < 12; i++) assert.equal(await login(client, DEVICE, CKU.USER, "1234"), CKR.PIN_INCORRECT);
+    assert.equal(await flags(), CKF.USER_PIN_COUNT_LOW);
     assert.equal(await login(client, DEVICE, CKU.USER, ""), CKR.PIN_INCORRECT);
     assert.equal(await login(client, DEVICE, CKU.USER, "x".repeat(300)), CKR.PIN_INCORRECT);
     assert.equal(await login(client, DEVICE, CKU.USER, bench.adminToken), CKR.OK);
+    assert.equal(await flags(), 0);
   });
 
   test("a new PIN ends the API token of the one before, and C_InitToken that of the last", async () => {
@@ -62,10 +66,10 @@ describe("PINs of PKCS#11 tokens", () => {
     await client.call("C_CloseAllSessions", DEVICE);
     await client.call("C_InitToken", DEVICE, toUtf8(bench.adminToken), "renamed".padEnd(32));
     assert.equal(await living(), 0);
-    assert.equal(await login(client, DEVICE, CKU.USER, "third"), CKR.USER_PIN_NOT_INITIALIZED);
+    assert.equal(await login(client, DEVICE, CKU.USER, "third"), CKR.PIN_INCORRECT);
   });
 
-  test("a refused login is on record: wrong, not set, locked", async () => {
+  test("a refused login is on record: wrong, locked", async () => {
     const refusals = (): string[] =>
       bench.audit.entries
         .filter(({ action, source }) => action === "refused" && source === "pkcs11")
@@ -75,7 +79,7 @@ describe("PINs of PKCS#11 tokens", () => {
     await login(client, DEVICE, CKU.USER, "1234");
     await login(client, DEVICE, CKU.SO, "no officer");
     assert.deepEqual(refusals().slice(before), [
-      "login to hsm-1 as user: UNAUTHENTICATED",
+      "login to hsm-1 as user: PIN_WRONG",
       "login to hsm-1 as so: PIN_WRONG",
     ]);
     for (let i = 0; i < 9; i++) await login(client, DEVICE, CKU.SO, "no officer");

@@ -81,13 +81,14 @@ const REFUSALS: ReadonlyMap<number, ErrorCode> = new Map<number, ErrorCode>([
   [CKR.PIN_INCORRECT, "PIN_WRONG"],
   [CKR.PIN_LOCKED, "PIN_LOCKED"],
   [CKR.PIN_EXPIRED, "TOKEN_EXPIRED"],
-  [CKR.USER_PIN_NOT_INITIALIZED, "UNAUTHENTICATED"],
 ]);
 
 export class Pins {
   readonly #ports: Ports;
   readonly #service: () => Promise<Caller | undefined>;
   readonly #tries = new Map<string, Tries>();
+  /** Roles of tokens that were given something wrong since they were last opened, where that counts for nothing. */
+  readonly #mistaken = new Set<string>();
 
   constructor(ports: Ports, service: () => Promise<Caller | undefined>) {
     this.#ports = ports;
@@ -99,20 +100,23 @@ export class Pins {
     const user = this.#left(home, "user");
     const so = this.#left(home, "so");
     let flags = 0;
-    if (user < MAX_TRIES) flags |= CKF.USER_PIN_COUNT_LOW;
+    if (user < MAX_TRIES || this.#mistaken.has(`${home}/user`)) flags |= CKF.USER_PIN_COUNT_LOW;
     if (user === 1) flags |= CKF.USER_PIN_FINAL_TRY;
     if (user === 0) flags |= CKF.USER_PIN_LOCKED;
-    if (so < MAX_TRIES) flags |= CKF.SO_PIN_COUNT_LOW;
+    if (so < MAX_TRIES || this.#mistaken.has(`${home}/so`)) flags |= CKF.SO_PIN_COUNT_LOW;
     if (so === 1) flags |= CKF.SO_PIN_FINAL_TRY;
     if (so === 0) flags |= CKF.SO_PIN_LOCKED;
     return flags;
   }
 
-  /** Who this PIN is; a refusal is on record. @throws CKR_PIN_INCORRECT, CKR_PIN_LOCKED, CKR_PIN_EXPIRED, CKR_USER_PIN_NOT_INITIALIZED. */
+  /** Who this PIN is; a refusal is on record. @throws CKR_PIN_INCORRECT, CKR_PIN_LOCKED, CKR_PIN_EXPIRED. */
   async check(home: string, role: Role, pin: Uint8Array): Promise<Checked> {
     try {
-      return await this.#check(home, role, pin);
+      const checked = await this.#check(home, role, pin);
+      this.#mistaken.delete(`${home}/${role}`);
+      return checked;
     } catch (error) {
+      if (error instanceof Pkcs11Failure && error.rv === CKR.PIN_INCORRECT) this.#mistaken.add(`${home}/${role}`);
       const code = error instanceof Pkcs11Failure ? REFUSALS.get(error.rv) : undefined;
       if (code !== undefined) {
         const request = `login to ${home} as ${role}`;
@@ -128,16 +132,19 @@ export class Pins {
     // An API token says what it is; anything else can only be a PIN that opens one.
     if (text?.startsWith(TOKEN_PREFIX) === true) return this.#token(role, text);
     const tries = await this.#begin(home, role);
+    let unset = false;
     try {
       const sealed = await this.#sealed(home, role);
-      if (sealed === undefined && role === "user") throw failure("USER_PIN_NOT_INITIALIZED");
+      unset = sealed === undefined && role === "user";
+      // There is nothing to guess, so nothing is counted; API tokens open the token.
+      if (unset) throw failure("PIN_INCORRECT", "no PIN is set");
       const token = sealed === undefined ? undefined : await open(pin, sealed, `${home}/${role}`);
       if (token === undefined) throw new CasemateError("UNAUTHENTICATED", "the PIN is wrong");
       const caller = await this.#admit(role, token);
       if (tries.wrong > 0) await this.#count(tries, home, role, 0);
       return { caller, token, own: false };
     } catch (error) {
-      if (error instanceof Pkcs11Failure && error.rv === CKR.USER_PIN_NOT_INITIALIZED) throw error;
+      if (unset) throw error;
       if (isCasemateError(error) && error.code === "TOKEN_EXPIRED") throw failure("PIN_EXPIRED");
       if (!isCasemateError(error) || error.code === "UNAUTHENTICATED" || error.code === "BAD_REQUEST") {
         await this.#count(tries, home, role, tries.wrong + 1);

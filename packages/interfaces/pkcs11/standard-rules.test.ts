@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { toUtf8 } from "@casemate/foundation/bytes";
-import { CKA, CKF, CKK, CKM, CKO, CKR, CKS, CKU } from "@casemate/protocols/p11-rpc";
+import { CKA, CKF, CKG, CKK, CKM, CKO, CKR, CKS, CKU } from "@casemate/protocols/p11-rpc";
 import { attribute, KEY, mechanism, openLoggedIn } from "@casemate/testkit/pkcs11";
 import { createPkcs11Server } from "./index.ts";
 
@@ -92,6 +92,49 @@ describe("rules of the standard", () => {
     assert.deepEqual(await one.client.call("C_WaitForSlotEvent", CKF.DONT_BLOCK), [gone]);
     assert.equal(await flags(), CKF.TOKEN_PRESENT);
     assert.equal(await event(), CKR.NO_EVENT);
+  });
+
+  test("§4.1.1: sizes and types that a token does not make are refused by the values that ask for them", async () => {
+    const { client, session } = one;
+    const generate = (type: number, ...more: Parameters<typeof attribute>[]) =>
+      client.rv(
+        "C_GenerateKey",
+        session,
+        mechanism(type),
+        more.map((one) => attribute(...one)),
+      );
+    // CKM_GENERIC_SECRET_KEY_GEN tells its sizes in bits, CKA_VALUE_LEN in bytes.
+    for (const bytes of [1, 7, 4096])
+      assert.equal(await generate(CKM.GENERIC_SECRET_KEY_GEN, [CKA.VALUE_LEN, bytes]), CKR.OK, `${bytes} bytes`);
+    for (const bytes of [0, 4097, 40_000])
+      assert.equal(await generate(CKM.GENERIC_SECRET_KEY_GEN, [CKA.VALUE_LEN, bytes]), CKR.ATTRIBUTE_VALUE_INVALID);
+    const onToken = [CKA.TOKEN, true] as const;
+    assert.equal(
+      await generate(CKM.GENERIC_SECRET_KEY_GEN, [CKA.VALUE_LEN, 33], [...onToken]),
+      CKR.ATTRIBUTE_VALUE_INVALID,
+    );
+    assert.equal(await generate(CKM.DES3_KEY_GEN, [...onToken]), CKR.TEMPLATE_INCONSISTENT);
+  });
+
+  test("RSA-OAEP §2.1.8: a label has a source that is specified", async () => {
+    const { client, session } = one;
+    const [publicKey] = await client.call(
+      "C_GenerateKeyPair",
+      session,
+      mechanism(CKM.RSA_PKCS_KEY_PAIR_GEN),
+      [attribute(CKA.MODULUS_BITS, 2048), attribute(CKA.ENCRYPT, true)],
+      [],
+    );
+    const begin = async (source: number, label: Uint8Array): Promise<number> => {
+      const how = { kind: "oaep", hash: CKM.SHA_1, mgf: CKG.MGF1_SHA1, source, label } as const;
+      const rv = await client.rv("C_EncryptInit", session, mechanism(CKM.RSA_PKCS_OAEP, how), publicKey);
+      if (rv === CKR.OK) await client.call("C_Encrypt", session, toUtf8("secret"), 512);
+      return rv;
+    };
+    assert.equal(await begin(1, toUtf8("label")), CKR.OK);
+    assert.equal(await begin(0, EMPTY), CKR.OK);
+    assert.equal(await begin(0, toUtf8("label")), CKR.MECHANISM_PARAM_INVALID);
+    assert.equal(await begin(2, EMPTY), CKR.MECHANISM_PARAM_INVALID);
   });
 
   test("§4.9: a PIN that logins before each use lock logs the user out", async () => {

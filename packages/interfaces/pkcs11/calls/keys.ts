@@ -1,7 +1,9 @@
 // Implements: PKCS #11 v3.0 §5.18.1 and §5.18.2, making keys: token keys in a device, session keys for the session.
+import { createPublicKey } from "node:crypto";
 import { CKA, CKK, CKO, type Mechanism } from "@casemate/protocols/p11-rpc";
 import type { CurveName, Grants, RequestOf } from "@casemate/protocols/session-keys";
 import type { Application } from "../application.ts";
+import type { TokenObject } from "../catalogue.ts";
 import { need } from "../context.ts";
 import { curveByParams } from "../curves.ts";
 import { generateInDevice, pairAlgorithm, secretAlgorithm } from "../device-keys.ts";
@@ -37,6 +39,7 @@ const FIXED: ReadonlyMap<number, number> = new Map([
   [CKK.DES3, 24],
 ]);
 
+/** @param sizes as the mechanism tells them: of generic secrets in bits. @throws CKR_TEMPLATE_INCOMPLETE, CKR_ATTRIBUTE_VALUE_INVALID. */
 function secretLength(template: Template, keyType: number, sizes: readonly [number, number]): number {
   const fixed = FIXED.get(keyType);
   if (fixed !== undefined) {
@@ -47,8 +50,9 @@ function secretLength(template: Template, keyType: number, sizes: readonly [numb
   }
   required(template, CKA.VALUE_LEN);
   const length = numberOf(template, CKA.VALUE_LEN) ?? 0;
-  const wrong = length < sizes[0] || length > sizes[1] || (keyType === CKK.AES && ![16, 24, 32].includes(length));
-  if (wrong) throw failure(keyType === CKK.AES ? "ATTRIBUTE_VALUE_INVALID" : "KEY_SIZE_RANGE");
+  const size = keyType === CKK.GENERIC_SECRET ? length * 8 : length;
+  const wrong = size < sizes[0] || size > sizes[1] || (keyType === CKK.AES && ![16, 24, 32].includes(length));
+  if (wrong) throw failure("ATTRIBUTE_VALUE_INVALID", `keys of ${length} bytes are not made`);
   return length;
 }
 
@@ -95,13 +99,13 @@ type PairRequest =
   | { readonly name: "generateRsa"; readonly request: Omit<RequestOf<"generateRsa">, keyof Grants> }
   | { readonly name: "generateCurve"; readonly request: Omit<RequestOf<"generateCurve">, keyof Grants> };
 
-/** Parameters of a session key pair. @throws CKR_TEMPLATE_INCOMPLETE, CKR_KEY_SIZE_RANGE, CKR_CURVE_NOT_SUPPORTED. */
+/** Parameters of a session key pair. @throws CKR_TEMPLATE_INCOMPLETE, CKR_ATTRIBUTE_VALUE_INVALID, CKR_CURVE_NOT_SUPPORTED. */
 function pairRequest(keyType: number, template: Template): PairRequest {
   if (keyType === CKK.RSA) {
     required(template, CKA.MODULUS_BITS);
     const modulusLength = numberOf(template, CKA.MODULUS_BITS) ?? 0;
     if (modulusLength < SMALLEST_SESSION_RSA || modulusLength > 4096 || modulusLength % 8 !== 0)
-      throw failure("KEY_SIZE_RANGE");
+      throw failure("ATTRIBUTE_VALUE_INVALID", `RSA keys of ${modulusLength} bits are not made`);
     return { name: "generateRsa", request: { bits: modulusLength, exponent: exponent(template) } };
   }
   required(template, CKA.EC_PARAMS);
@@ -119,6 +123,19 @@ function exponent(template: Template): number {
   }
   if (value < 65_537 || value > 0xffffffff || value % 2 === 0) throw failure("ATTRIBUTE_VALUE_INVALID");
   return value;
+}
+
+/** The public half of a token key as an object of the session. */
+function placePublic(
+  application: Application,
+  session: Session,
+  publicPart: Map<number, Value>,
+  { attributes }: TokenObject,
+): Promise<number> {
+  const spki = bytesOf(attributes, CKA.PUBLIC_KEY_INFO) ?? new Uint8Array(0);
+  const key = createPublicKey({ key: Buffer.from(spki), format: "der", type: "spki" });
+  for (const [attribute, value] of publicAttributes(key, spki)) publicPart.set(attribute, value);
+  return place(application, session, publicPart, { kind: "public", key });
 }
 
 async function generatePair(
@@ -150,6 +167,9 @@ async function generatePair(
   if (token) {
     mayMake(application, session, true, true);
     if (keyType === CKK.RSA && exponent(publicTemplate) !== 65_537) throw failure("ATTRIBUTE_VALUE_INVALID");
+    // Before anything is made: of a pair there are both halves or none.
+    const apart = publicTemplate.get(CKA.TOKEN) === false;
+    if (apart) application.mustHaveRoom();
     const objects = await generateInDevice(
       application,
       need(application.user(session)),
@@ -158,12 +178,15 @@ async function generatePair(
       privateTemplate,
       publicTemplate,
     );
-    const handle = (objectClass: number): number => {
+    const half = (objectClass: number): TokenObject => {
       const object = objects.find((made) => classOf(made) === objectClass);
       if (object === undefined) throw failure("GENERAL_ERROR");
-      return application.handleOf(session.slot, object);
+      return object;
     };
-    return [handle(CKO.PUBLIC_KEY), handle(CKO.PRIVATE_KEY)];
+    const own = half(CKO.PRIVATE_KEY);
+    const privateHandle = application.handleOf(session.slot, own);
+    if (!apart) return [application.handleOf(session.slot, half(CKO.PUBLIC_KEY)), privateHandle];
+    return [await placePublic(application, session, publicPart, own), privateHandle];
   }
   mayMake(application, session, false, privatePart.get(CKA.PRIVATE) === true);
   // Before anything is made: of a pair there are both halves or none.
