@@ -186,7 +186,7 @@ describe("what attributes promise", () => {
     assert.equal(await client.rv("C_GenerateRandom", session, SIZE_QUERY), CKR.ARGUMENTS_BAD);
     await using old = await TestClient.open(bench.socketPath, { version: 0 });
     const [handle] = await old.call("C_OpenSession", 0, RW);
-    assert.equal(await old.rv("C_GenerateRandom", handle, SIZE_QUERY), CKR.ARGUMENTS_BAD);
+    assert.equal(await old.rv("C_GenerateRandom", handle, SIZE_QUERY), CKR.OK, "NULL and no room look alike there");
     assert.equal(await client.rv("C_GenerateRandom", session, 8 * 1024 * 1024), CKR.ARGUMENTS_BAD);
   });
 
