@@ -146,3 +146,29 @@ test("processors are not held where that serves nobody faster", () => {
   assert.ok(held / asked < 0.2);
   awake.close();
 });
+
+test("what was found over and over is not undone by one disturbed trial", () => {
+  /** The share of answers after the second trials, of which the awake ones were `disturbed` milliseconds apart, with processors held. */
+  const share = (disturbed: number): number => {
+    let time = 0;
+    const processors = granting();
+    const awake = new Awake(() => time, 2, processors);
+    let held = 0;
+    let counted = 0;
+    while (time < 1800) {
+      awake.asked(application);
+      awake.answered();
+      // The first trials end at about 100, their outcome is kept for 1000.
+      const trials = time > 1050 && time < 1250;
+      if (time > 1300) {
+        counted++;
+        if (processors.held) held++;
+      }
+      time += processors.held ? (trials ? disturbed : 0.08) : 0.1;
+    }
+    awake.close();
+    return held / counted;
+  };
+  assert.ok(share(0.11) > 0.9);
+  assert.ok(share(0.2) < 0.1, "unless it was much slower");
+});

@@ -8,13 +8,14 @@ const MOMENT = 0.6;
 const HELD = 4;
 /** Milliseconds in which applications that ask are counted. */
 const WINDOW = 10;
-/**
- * Milliseconds for which staying awake and sleeping are tried, one after the other, and for which the better one is kept: twice
- * as long each time that it is still the better one.
- */
+/** Milliseconds for which staying awake and sleeping are tried at least, one after the other, and questions that it takes to compare them. */
 const TRY = 25;
+const ENOUGH = 100;
+/** Milliseconds for which the better one is kept: twice as long each time that it is still the better one. */
 const KEEP = 1000;
 const KEEP_MOST = 4000;
+/** Milliseconds without a question after which another application may be asking: they are tried anew. */
+const PAUSE = 50;
 /** So that a machine that changes its pace favours neither. */
 const TRIALS = [true, false, false, true] as const;
 /** Staying awake costs power and processor time, so it must be that much faster to begin with, and not slower to go on. */
@@ -44,9 +45,12 @@ export class Awake {
   /** Which of the trials is under way; TRIALS.length when they are over. */
   #trial: number = TRIALS.length;
   #since = -Infinity;
+  #askedAt = -Infinity;
   #questions = 0;
-  /** Questions in a millisecond, of all trials, older ones by half. */
+  /** Questions in a millisecond, of these trials. */
   #asked = { awake: 0, asleep: 0 };
+  /** Logarithm of how much more was asked awake, older trials by half: a busy moment does not decide alone. */
+  #gain: number | undefined;
   #kept = false;
   #keep = KEEP;
 
@@ -65,9 +69,13 @@ export class Awake {
     this.#questions++;
     const now = this.#now();
     this.#count(who, now);
+    const paused = now - this.#askedAt > PAUSE;
+    this.#askedAt = now;
     const spent = now - this.#since;
-    const planned = this.#trial === TRIALS.length ? this.#keep : TRY;
-    if (spent >= planned) this.#next(now, spent, planned);
+    if (paused) this.#begin(now);
+    else if (this.#trial === TRIALS.length) {
+      if (spent >= this.#keep) this.#begin(now);
+    } else if (spent >= TRY && this.#questions >= ENOUGH) this.#next(now, spent);
   }
 
   /** An answer was written. */
@@ -108,32 +116,31 @@ export class Awake {
     if (this.#asking.size > this.#places) this.#crowded = true;
   }
 
-  #next(now: number, spent: number, planned: number): void {
-    const awake = TRIALS[this.#trial];
-    if (spent >= 2 * planned) {
-      // A pause says nothing about either way, and another application may ask after it.
-      this.#trial = 0;
-      this.#asked = { awake: 0, asleep: 0 };
-      this.#keep = KEEP;
-    } else if (awake === undefined) {
-      this.#trial = 0;
-      this.#asked = { awake: this.#asked.awake / 2, asleep: this.#asked.asleep / 2 };
-    } else {
-      this.#asked[awake ? "awake" : "asleep"] += this.#questions / spent;
-      this.#trial++;
-      if (this.#trial === TRIALS.length) this.#decide();
-    }
-    // What was held for the last trial, or the time before it, is not to speak for the next.
-    if (!(TRIALS[this.#trial] ?? this.#kept)) this.close();
-    this.#since = now;
-    this.#questions = 0;
+  #begin(now: number): void {
+    this.#asked = { awake: 0, asleep: 0 };
+    this.#turnTo(0, now);
+  }
+
+  #next(now: number, spent: number): void {
+    this.#asked[TRIALS[this.#trial] === true ? "awake" : "asleep"] += this.#questions / spent;
+    if (this.#trial + 1 === TRIALS.length) this.#decide();
+    this.#turnTo(this.#trial + 1, now);
   }
 
   #decide(): void {
-    const { awake, asleep } = this.#asked;
-    const kept = awake > asleep * (this.#kept ? AS_GOOD : BETTER);
+    const gain = Math.log(this.#asked.awake / this.#asked.asleep);
+    this.#gain = this.#gain === undefined ? gain : (this.#gain + gain) / 2;
+    const kept = this.#gain > Math.log(this.#kept ? AS_GOOD : BETTER);
     this.#keep = kept === this.#kept ? Math.min(2 * this.#keep, KEEP_MOST) : KEEP;
     this.#kept = kept;
+  }
+
+  #turnTo(trial: number, now: number): void {
+    this.#trial = trial;
+    this.#since = now;
+    this.#questions = 0;
+    // What was held for the last trial, or the time before it, is not to speak for the next.
+    if (!(TRIALS[trial] ?? this.#kept)) this.close();
   }
 
   readonly #turn = (): void => {
