@@ -155,12 +155,12 @@ test("what was found over and over is not undone by one disturbed trial", () => 
     const awake = new Awake(() => time, 2, processors);
     let held = 0;
     let counted = 0;
-    while (time < 1800) {
+    while (time < 700) {
       awake.asked(application);
       awake.answered();
-      // The first trials end at about 100, their outcome is kept for 1000.
-      const trials = time > 1050 && time < 1250;
-      if (time > 1300) {
+      // The first trials end at about 100, their outcome is kept for 250.
+      const trials = time > 300 && time < 520;
+      if (time > 530) {
         counted++;
         if (processors.held) held++;
       }

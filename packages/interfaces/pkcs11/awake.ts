@@ -12,7 +12,7 @@ const WINDOW = 10;
 const TRY = 25;
 const ENOUGH = 100;
 /** Milliseconds for which the better one is kept: twice as long each time that it is still the better one. */
-const KEEP = 1000;
+const KEEP = 250;
 const KEEP_MOST = 4000;
 /** Milliseconds without a question after which another application may be asking: they are tried anew. */
 const PAUSE = 50;
@@ -72,8 +72,12 @@ export class Awake {
     const paused = now - this.#askedAt > PAUSE;
     this.#askedAt = now;
     const spent = now - this.#since;
-    if (paused) this.#begin(now);
-    else if (this.#trial === TRIALS.length) {
+    if (paused) {
+      // What held for other applications says nothing about this one.
+      this.#gain = undefined;
+      this.#keep = KEEP;
+      this.#begin(now);
+    } else if (this.#trial === TRIALS.length) {
       if (spent >= this.#keep) this.#begin(now);
     } else if (spent >= TRY && this.#questions >= ENOUGH) this.#next(now, spent);
   }
