@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { copyFileSync, mkdirSync } from "node:fs";
+import { closeSync, copyFileSync, mkdirSync, openSync } from "node:fs";
 import { createServer } from "node:net";
 import { userInfo } from "node:os";
 import { join } from "node:path";
@@ -19,6 +19,15 @@ async function freePort(): Promise<number> {
   await new Promise((resolve) => server.close(resolve));
   assert.ok(typeof address === "object" && address !== null);
   return address.port;
+}
+
+function mayOpen(path: string): boolean {
+  try {
+    closeSync(openSync(path, "r+"));
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** A Windows program of no sections: the least that a signer of programs takes. */
@@ -336,7 +345,9 @@ describe("Debian's programs, unmodified, with keys in Casemate", { skip: skipAll
     const listed = await here.run("pkcs11-tool", ["--module", MODULE, "-L"], { env: { P11_KIT_SERVER_ADDRESS } });
     assert.match(listed.stdout, /token label +: casemate/);
     const looked = await casemate(here.data, ["pkcs11", "doctor", "--json"]);
-    assert.equal((JSON.parse(looked.stdout) as { readonly listening: boolean }).listening, true);
+    const found = JSON.parse(looked.stdout) as { readonly listening: boolean; readonly processorsHeld: boolean };
+    assert.equal(found.listening, true);
+    assert.equal(found.processorsHeld, mayOpen("/dev/cpu_dma_latency"));
   });
 
   test("a bridge reaches a server elsewhere by TLS with a token, and not without", async () => {

@@ -30,6 +30,15 @@ describe("what attributes promise", () => {
       privateTemplate,
     );
 
+  /** The private key signs what the public key verifies. */
+  const mustFit = async (publicKey: number, privateKey: number): Promise<void> => {
+    const digest = createHash("sha256").update("x").digest();
+    await client.call("C_SignInit", session, mechanism(CKM.ECDSA), privateKey);
+    const [signature] = await client.call("C_Sign", session, digest, 64);
+    await client.call("C_VerifyInit", session, mechanism(CKM.ECDSA), publicKey);
+    await client.call("C_Verify", session, digest, signature as Uint8Array);
+  };
+
   test("check values are those of the standard, and a wrong one is refused", async () => {
     // AES of the zero block under the zero key begins with 66e94b (NIST SP 800-38A's key schedule tests, GFSbox).
     const zero = new Uint8Array(16);
@@ -200,11 +209,7 @@ describe("what attributes promise", () => {
     );
     assert.equal(await read(publicKey, CKA.TOKEN), 0);
     assert.equal(await read(privateKey, CKA.TOKEN), 1);
-    const digest = createHash("sha256").update("x").digest();
-    await client.call("C_SignInit", session, mechanism(CKM.ECDSA), privateKey);
-    const [signature] = await client.call("C_Sign", session, digest, 64);
-    await client.call("C_VerifyInit", session, mechanism(CKM.ECDSA), publicKey);
-    await client.call("C_Verify", session, digest, signature as Uint8Array);
+    await mustFit(publicKey, privateKey);
     await client.call("C_FindObjectsInit", session, [
       attribute(CKA.CLASS, CKO.PUBLIC_KEY),
       attribute(CKA.TOKEN, true),
@@ -226,11 +231,7 @@ describe("what attributes promise", () => {
     );
     assert.equal(await read(publicKey, CKA.TOKEN), 1);
     assert.equal(await read(privateKey, CKA.TOKEN), 0);
-    const digest = createHash("sha256").update("x").digest();
-    await client.call("C_SignInit", session, mechanism(CKM.ECDSA), privateKey);
-    const [signature] = await client.call("C_Sign", session, digest, 64);
-    await client.call("C_VerifyInit", session, mechanism(CKM.ECDSA), publicKey);
-    await client.call("C_Verify", session, digest, signature as Uint8Array);
+    await mustFit(publicKey, privateKey);
     await client.call("C_DestroyObject", session, publicKey);
   });
 });

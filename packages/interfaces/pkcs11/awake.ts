@@ -25,8 +25,8 @@ const AS_GOOD = 0.98;
 /**
  * An application waits for each answer before it asks again, and p11-kit asks twice for a signature. Where an idle
  * processor is stopped, above all in virtual machines, to sleep in between and be woken takes longer than the wait itself.
- * So for a moment the kernel is asked not to stop idle processors, where it lets this process ask for that: it takes nothing
- * from anybody but power. And the loop looks again instead of sleeping, as long as applications and the device's process
+ * So for a moment the kernel is asked not to stop idle processors, where it lets this process ask for that: it costs power,
+ * and other programs still get them at once. And the loop looks again instead of sleeping, as long as applications and the device's process
  * leave a processor to it. Whether to stay awake is found by trying: both for a little while, then the one under which more
  * was asked.
  */

@@ -28,7 +28,7 @@ test("a request of no latency is written and its file open until it is released"
   }
 });
 
-test("where the interface is absent or refuses, it is said once and nothing stays open", () => {
+test("where the interface is absent or refuses, nothing is held and nothing stays open", () => {
   const before = openFiles();
   for (const path of ["/dev/no-such-interface", "/dev/full"]) {
     const processors = idleProcessors(path);

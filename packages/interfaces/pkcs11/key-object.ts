@@ -101,7 +101,7 @@ export function attributesFromLabels(labels: Readonly<Record<string, string>>, h
   return attributes;
 }
 
-/** Set while the public half is hidden because an application destroyed it. */
+/** Set while the public half is hidden because an application destroyed it, or has it in its session alone. */
 export const HIDDEN_PUBLIC = `${PREFIX}.pub.hidden`;
 
 function date(iso: string | undefined): Uint8Array {
@@ -216,7 +216,7 @@ export function keyObjects(key: KeyView, version: KeyVersionView): readonly P11O
 }
 
 /** Undefined for a kind of key that this Node cannot read. */
-function parsePublicKey(spki: Uint8Array): KeyObject | undefined {
+export function parsePublicKey(spki: Uint8Array): KeyObject | undefined {
   try {
     return createPublicKey({ key: Buffer.from(spki), format: "der", type: "spki" });
   } catch {

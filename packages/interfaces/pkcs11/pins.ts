@@ -87,7 +87,7 @@ export class Pins {
   readonly #ports: Ports;
   readonly #service: () => Promise<Caller | undefined>;
   readonly #tries = new Map<string, Tries>();
-  /** Roles of tokens that were given something wrong since they were last opened, where that counts for nothing. */
+  /** Roles of tokens that were given something wrong since they were last opened, counted or not. */
   readonly #mistaken = new Set<string>();
 
   constructor(ports: Ports, service: () => Promise<Caller | undefined>) {

@@ -1,19 +1,18 @@
 // Implements: PKCS #11 v3.0 §5.18.1 and §5.18.2, making keys: token keys in a device, session keys for the session.
-import { createPublicKey } from "node:crypto";
+import type { KeyObject } from "node:crypto";
 import { CKA, CKK, CKO, type Mechanism } from "@casemate/protocols/p11-rpc";
 import type { CurveName, Grants, RequestOf } from "@casemate/protocols/session-keys";
 import type { Application } from "../application.ts";
-import type { TokenObject } from "../catalogue.ts";
 import { need } from "../context.ts";
 import { curveByParams } from "../curves.ts";
 import { generateInDevice, pairAlgorithm, secretAlgorithm } from "../device-keys.ts";
-import { publicAttributes } from "../key-object.ts";
+import { parsePublicKey, publicAttributes } from "../key-object.ts";
 import { SMALLEST_SESSION_RSA } from "../mechanisms.ts";
-import { classOf, SECRETS } from "../object.ts";
+import { classOf, SECRETS, type P11Object } from "../object.ts";
 import type { Session } from "../session.ts";
 import { failure } from "../status.ts";
 import { grantsOf } from "../session-keyring.ts";
-import { complete, required, secretTypeOf } from "../templates.ts";
+import { checkSecret, complete, required, secretTypeOf } from "../templates.ts";
 import { bytesOf, fromWireTemplate, numberOf, type Template, type Value } from "../values.ts";
 import { mayMake, place, placeKey } from "./create.ts";
 import { mechanismRow } from "./init.ts";
@@ -39,8 +38,8 @@ const FIXED: ReadonlyMap<number, number> = new Map([
   [CKK.DES3, 24],
 ]);
 
-/** @param sizes as the mechanism tells them: of generic secrets in bits. @throws CKR_TEMPLATE_INCOMPLETE, CKR_ATTRIBUTE_VALUE_INVALID. */
-function secretLength(template: Template, keyType: number, sizes: readonly [number, number]): number {
+/** In bytes. @throws CKR_TEMPLATE_INCOMPLETE, CKR_TEMPLATE_INCONSISTENT, CKR_ATTRIBUTE_VALUE_INVALID. */
+function secretLength(template: Template, keyType: number): number {
   const fixed = FIXED.get(keyType);
   if (fixed !== undefined) {
     // The standard asks for no length of these; one that is true is no contradiction.
@@ -50,9 +49,8 @@ function secretLength(template: Template, keyType: number, sizes: readonly [numb
   }
   required(template, CKA.VALUE_LEN);
   const length = numberOf(template, CKA.VALUE_LEN) ?? 0;
-  const size = keyType === CKK.GENERIC_SECRET ? length * 8 : length;
-  const wrong = size < sizes[0] || size > sizes[1] || (keyType === CKK.AES && ![16, 24, 32].includes(length));
-  if (wrong) throw failure("ATTRIBUTE_VALUE_INVALID", `keys of ${length} bytes are not made`);
+  if (length === 0) throw failure("ATTRIBUTE_VALUE_INVALID", "a key of no bytes");
+  checkSecret(keyType, length);
   return length;
 }
 
@@ -66,7 +64,7 @@ async function generate(
   const keyType = row.generate;
   if (keyType === undefined) throw failure("MECHANISM_INVALID");
   mustAgree(template, CKO.SECRET_KEY, keyType);
-  const length = secretLength(template, keyType, row.sizes);
+  const length = secretLength(template, keyType);
   const origin = { generatedBy: mechanism.type, loggedIn: application.user(session) !== undefined };
   const attributes = complete(CKO.SECRET_KEY, withKeyType(template, keyType), origin);
   if (template.get(CKA.TOKEN) === true) {
@@ -125,15 +123,14 @@ function exponent(template: Template): number {
   return value;
 }
 
-/** The public half of a token key as an object of the session. */
+/** The public half of a pair as an object beside its private one. */
 function placePublic(
   application: Application,
   session: Session,
   publicPart: Map<number, Value>,
-  { attributes }: TokenObject,
+  key: KeyObject,
+  spki: Uint8Array,
 ): Promise<number> {
-  const spki = bytesOf(attributes, CKA.PUBLIC_KEY_INFO) ?? new Uint8Array(0);
-  const key = createPublicKey({ key: Buffer.from(spki), format: "der", type: "spki" });
   for (const [attribute, value] of publicAttributes(key, spki)) publicPart.set(attribute, value);
   return place(application, session, publicPart, { kind: "public", key });
 }
@@ -178,7 +175,7 @@ async function generatePair(
       privateTemplate,
       publicTemplate,
     );
-    const half = (objectClass: number): TokenObject => {
+    const half = (objectClass: number): P11Object => {
       const object = objects.find((made) => classOf(made) === objectClass);
       if (object === undefined) throw failure("GENERAL_ERROR");
       return object;
@@ -186,7 +183,10 @@ async function generatePair(
     const own = half(CKO.PRIVATE_KEY);
     const privateHandle = application.handleOf(session.slot, own);
     if (!apart) return [application.handleOf(session.slot, half(CKO.PUBLIC_KEY)), privateHandle];
-    return [await placePublic(application, session, publicPart, own), privateHandle];
+    const spki = bytesOf(own.attributes, CKA.PUBLIC_KEY_INFO) ?? new Uint8Array(0);
+    const key = parsePublicKey(spki);
+    if (key === undefined) throw failure("GENERAL_ERROR");
+    return [await placePublic(application, session, publicPart, key, spki), privateHandle];
   }
   mayMake(application, session, false, privatePart.get(CKA.PRIVATE) === true);
   // Before anything is made: of a pair there are both halves or none.
@@ -199,10 +199,9 @@ async function generatePair(
     pair.name === "generateRsa"
       ? await sessionKeys.make(maker, pair.name, { ...pair.request, ...grants }, details)
       : await sessionKeys.make(maker, pair.name, { ...pair.request, ...grants }, details);
-  for (const [attribute, value] of publicAttributes(key.public, key.spki)) publicPart.set(attribute, value);
   const privateHandle = await placeKey(application, session, privatePart, key);
   try {
-    return [await place(application, session, publicPart, { kind: "public", key: key.public }), privateHandle];
+    return [await placePublic(application, session, publicPart, key.public, key.spki), privateHandle];
   } catch (error) {
     application.forgetSessionObject(application.object(session, privateHandle).uid);
     throw error;
