@@ -1,14 +1,25 @@
 /**
  * Signing through PKCS#11 by one C loop over three modules: SoftHSM 2 in the application's own process, SoftHSM 2 behind
- * p11-kit's server, and Casemate as it runs in production, both behind p11-kit's unmodified client.
+ * p11-kit's server, and Casemate as it runs in production, both behind p11-kit's unmodified client. For P-256 a fourth is shown
+ * beside them, for measure: a server in C behind the same client that does nothing but sign (raw/p11-server.c). What it reaches is the most
+ * that is left to any server there.
  */
-import { spawn, spawnSync } from "node:child_process";
+import { spawn, spawnSync, type ChildProcess } from "node:child_process";
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { cpuSeconds, residentMiB } from "./machine.ts";
 import { startServer } from "./server.ts";
-import { compileLoop, loop, must, SOFTHSM, softhsmToken, TOKEN, type LoopMeasured } from "./softhsm.ts";
+import {
+  compileBareServer,
+  compileLoop,
+  loop,
+  must,
+  SOFTHSM,
+  softhsmToken,
+  TOKEN,
+  type LoopMeasured,
+} from "./softhsm.ts";
 
 const CLIENT = "/usr/lib/x86_64-linux-gnu/pkcs11/p11-kit-client.so";
 const PROGRAMS = ["cc", "softhsm2-util", "p11-kit"];
@@ -57,8 +68,12 @@ export interface Pkcs11Row {
   readonly casemate: LoopMeasured;
   readonly inProcess: LoopMeasured;
   readonly served: LoopMeasured;
+  /** A server that does nothing but sign. */
+  readonly bare?: LoopMeasured;
   readonly ratioInProcess: number;
   readonly ratioServed: number;
+  /** Of the bare server to SoftHSM 2 in process. */
+  readonly bareInProcess?: number;
   readonly targets?: { readonly inProcess: number; readonly served: number };
   /** CPU of server and boundary for one signature. */
   readonly serverCpuMicros: number;
@@ -87,6 +102,14 @@ export function pkcs11Missing(): string | undefined {
   return lacking.length === 0 ? undefined : lacking.join(", ");
 }
 
+/** Resolves when somebody listens. */
+async function listening(server: ChildProcess, socket: string, what: string): Promise<void> {
+  while (!existsSync(socket)) {
+    if (server.exitCode !== null) throw new Error(`${what} did not start`);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
 /** SoftHSM 2 with a token in `folder`, and p11-kit's server in front of it. */
 async function softhsm(folder: string): Promise<{ readonly inProcess: Peer; readonly served: Peer; stop(): void }> {
   const { pinFile, env } = softhsmToken(folder);
@@ -96,16 +119,22 @@ async function softhsm(folder: string): Promise<{ readonly inProcess: Peer; read
     stdio: "ignore",
     env: { ...process.env, ...env, XDG_RUNTIME_DIR: folder },
   });
-  while (!existsSync(socket)) {
-    if (server.exitCode !== null) throw new Error("p11-kit's server did not start");
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
+  await listening(server, socket, "p11-kit's server");
   const peer = { token: TOKEN, pinFile };
   return {
     inProcess: { ...peer, module: SOFTHSM, env },
     served: { ...peer, module: CLIENT, env: { P11_KIT_SERVER_ADDRESS: `unix:path=${socket}` } },
     stop: () => void server.kill("SIGTERM"),
   };
+}
+
+/** The bare server in front of Casemate, which answers all but signatures. */
+async function bareServer(folder: string, casemate: Peer, behind: string): Promise<Peer & Disposable> {
+  const socket = join(folder, "bare.sock");
+  const server = spawn(compileBareServer(folder), [socket, behind], { stdio: "ignore" });
+  await listening(server, socket, "the bare server");
+  const env = { P11_KIT_SERVER_ADDRESS: `unix:path=${socket}` };
+  return { ...casemate, env, [Symbol.dispose]: () => void server.kill("SIGTERM") };
 }
 
 /** @param seconds of each peer for each row, over all rounds. @param report is called with each row as it is done. */
@@ -117,12 +146,14 @@ export async function pkcs11Figures(seconds: number, report: (row: Pkcs11Row) =>
     try {
       const data = join(folder, "data");
       await using server = await startServer(data);
+      const socket = join(data, "pkcs11.sock");
       const casemate: Peer = {
         module: CLIENT,
         token: "casemate",
         pinFile: join(data, "admin.token"),
-        env: { P11_KIT_SERVER_ADDRESS: `unix:path=${join(data, "pkcs11.sock")}` },
+        env: { P11_KIT_SERVER_ADDRESS: `unix:path=${socket}` },
       };
+      using bare = await bareServer(folder, casemate, socket);
       const rows: Pkcs11Row[] = [];
       for (const signing of SIGNINGS) {
         for (const { module, token, pinFile, env } of [casemate, soft.inProcess]) {
@@ -130,8 +161,9 @@ export async function pkcs11Figures(seconds: number, report: (row: Pkcs11Row) =>
         }
         const warming = { processes: 8, threads: 1, warmUp: 0, seconds: FIRST_WARM_UP_SECONDS / SIGNINGS.length };
         await sign(program, signing, casemate, warming);
+        const peers = { casemate, ...soft, ...(signing.make === "ec" ? { bare } : {}) };
         for (const shape of SHAPES) {
-          const row = await measure(program, signing, shape, { casemate, ...soft }, server, seconds);
+          const row = await measure(program, signing, shape, peers, server, seconds);
           rows.push(row);
           report(row);
         }
@@ -154,6 +186,7 @@ interface Peers {
   readonly casemate: Peer;
   readonly inProcess: Peer;
   readonly served: Peer;
+  readonly bare?: Peer;
 }
 
 function sign(
@@ -176,7 +209,12 @@ async function measure(
   const each = seconds / ROUNDS;
   const run = (peer: Peer): Promise<LoopMeasured> =>
     sign(program, signing, peer, { ...shape, warmUp: WARM_UP_SECONDS, seconds: each });
-  const runs: Record<keyof Peers, LoopMeasured[]> = { casemate: [], inProcess: [], served: [] };
+  const runs: Record<keyof Peers, LoopMeasured[]> = {
+    casemate: [],
+    inProcess: [],
+    served: [],
+    bare: [],
+  };
   const used = { server: 0, boundary: 0 };
   for (let round = 0; round < ROUNDS; round++) {
     runs.inProcess.push(await run(peers.inProcess));
@@ -185,13 +223,14 @@ async function measure(
     used.server += cpuSeconds(server.pid) - before.server;
     used.boundary += cpuSeconds(server.boundary) - before.boundary;
     runs.served.push(await run(peers.served));
+    if (peers.bare !== undefined) runs.bare.push(await run(peers.bare));
   }
   const middle = (peer: keyof Peers): LoopMeasured => {
     const of = (field: keyof LoopMeasured): number => Math.round(median(runs[peer].map((one) => one[field])));
     return { perSecond: of("perSecond"), p50Us: of("p50Us"), p99Us: of("p99Us"), cpuUs: of("cpuUs") };
   };
-  const ratio = (peer: keyof Peers): number => {
-    const rounds = runs.casemate.map((own, round) => own.perSecond / (runs[peer][round]?.perSecond ?? Number.NaN));
+  const ratio = (peer: keyof Peers, of: keyof Peers = "casemate"): number => {
+    const rounds = runs[of].map((own, round) => own.perSecond / (runs[peer][round]?.perSecond ?? Number.NaN));
     return Math.round(1000 * median(rounds)) / 1000;
   };
   const [casemate, inProcess, served] = [middle("casemate"), middle("inProcess"), middle("served")];
@@ -206,6 +245,7 @@ async function measure(
     served,
     ratioInProcess: ratio("inProcess"),
     ratioServed: ratio("served"),
+    ...(peers.bare === undefined ? {} : { bare: middle("bare"), bareInProcess: ratio("inProcess", "bare") }),
     ...(targets === undefined ? {} : { targets }),
     serverCpuMicros: Math.round((1e6 * used.server) / signatures),
     boundaryCpuMicros: Math.round((1e6 * used.boundary) / signatures),
@@ -228,5 +268,6 @@ export function formatPkcs11Row(row: Pkcs11Row): string {
     judged(row.ratioInProcess, row.targets?.inProcess).padStart(17),
     judged(row.ratioServed, row.targets?.served).padStart(17),
     `${row.casemate.cpuUs}+${row.serverCpuMicros}+${row.boundaryCpuMicros}`.padStart(15),
+    ...(row.bareInProcess === undefined ? [] : [`  a bare server: ${row.bareInProcess.toFixed(2)} in process`]),
   ].join(" ");
 }

@@ -49,6 +49,13 @@ export function compileLoop(folder: string): string {
   return program;
 }
 
+/** Compiles the least server behind p11-kit's client into `folder`; its path. */
+export function compileBareServer(folder: string): string {
+  const program = join(folder, "p11-server");
+  must("cc", ["-O2", "-o", program, join(import.meta.dirname, "raw/p11-server.c"), "-l:libcrypto.so.3"]);
+  return program;
+}
+
 export interface Measured {
   readonly perSecond: number;
   readonly p50Us: number;
