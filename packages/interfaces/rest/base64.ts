@@ -11,8 +11,8 @@ const LAST_OF_ONE_BYTE = "AQgw";
  */
 export function bytesFrom(text: string, field: string, limit: number, at?: number): Uint8Array {
   const { length } = text;
-  const padding = text.endsWith("==") ? 2 : text.endsWith("=") ? 1 : 0;
-  const expected = (length >> 2) * 3 - padding;
+  const padding = paddingOf(text);
+  const expected = sizeOf(text);
   if (expected > limit) throw tooLarge(expected, field, limit, at);
   if ((length & 3) === 0 && !text.includes("-") && !text.includes("_")) {
     // Buffer's decoder is the fastest by far, and forgiving: whatever it skips shows as a shorter result.
@@ -27,6 +27,13 @@ export function bytesFrom(text: string, field: string, limit: number, at?: numbe
     hint: "Encode the bytes with the alphabet A-Z a-z 0-9 + / and = padding, without line breaks.",
     details: { field: where },
   });
+}
+
+const paddingOf = (text: string): number => (text.endsWith("==") ? 2 : text.endsWith("=") ? 1 : 0);
+
+/** Bytes that padded base64 stands for; of text that is none, about as many. */
+export function sizeOf(text: string): number {
+  return Math.ceil((text.length * 3) / 4) - paddingOf(text);
 }
 
 export function tooLarge(size: number, field: string, limit: number, at?: number): CasemateError {

@@ -1,6 +1,6 @@
 /** Checks of parameters, query and body against an operation's schemas, compiled at first use. */
 import { CasemateError } from "@casemate/foundation/errors";
-import { tooLarge } from "./base64.ts";
+import { sizeOf, tooLarge } from "./base64.ts";
 import type { TObject, TSchema } from "typebox";
 import { Type } from "./schema-builder.ts";
 import { Compile } from "typebox/schema";
@@ -94,7 +94,7 @@ function tooManyBytes(schema: TSchema, errors: Errors, value: unknown): Casemate
   const maxBytes = schemaAt(schema, found.instancePath)?.[MAX_BYTES];
   const text = valueAt(value, found.instancePath);
   if (maxBytes === undefined || typeof text !== "string") return undefined;
-  return tooLarge(Math.floor((text.length * 3) / 4), found.instancePath.slice(1), maxBytes);
+  return tooLarge(sizeOf(text), found.instancePath.slice(1), maxBytes);
 }
 
 interface Part {
