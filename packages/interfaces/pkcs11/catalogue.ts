@@ -1,12 +1,12 @@
 // What token objects a caller sees: keys of the keyring and kept objects, indexed by any attribute that is looked for.
-import type { Caller, KeyView, ObjectRecord } from "@casemate/keyring/core";
+import type { Caller, KeyVersionView, KeyView, ObjectRecord } from "@casemate/keyring/core";
 import { isCasemateError } from "@casemate/foundation/errors";
 import { decodeAttributes } from "@casemate/protocols/p11-rpc";
 import { createPublicKey, type KeyObject } from "node:crypto";
 import { CKA, CKK, CKO } from "@casemate/protocols/p11-rpc";
 import type { Ports } from "./context.ts";
 import { curveByParams, keyOfPoint } from "./curves.ts";
-import { INTERNAL, keyObjects, MADE_HERE } from "./key-object.ts";
+import { INTERNAL, keyObjects, leftPublic, MADE_HERE, publicLeft } from "./key-object.ts";
 import { groupOf, matches, valueOf, type P11Object } from "./object.ts";
 import { bytesOf, fromWireTemplate, numberOf, valueKey, type Template } from "./values.ts";
 
@@ -287,24 +287,26 @@ export function viewKey(caller: Caller): string {
   return `${caller.principal}|${caller.roles.join()}`;
 }
 
+/** The objects of a version: both halves, or the public one where an application left it when it destroyed the other. */
+function objectsOf(key: KeyView, version: KeyVersionView): readonly P11Object[] {
+  if (version.state !== "destroyed" && version.destroyAt === undefined) return keyObjects(key, version);
+  return key.labels[leftPublic(version.version)] === undefined ? [] : publicLeft(key, version);
+}
+
 /** Answers whether anything of the key is left. */
 function putKey(view: View, key: KeyView): boolean {
-  const living = key.versions.filter(
-    (version) => version.state !== "destroyed" && version.destroyAt === undefined && key.labels[INTERNAL] === undefined,
-  );
   const group = groupOfKey(key.name);
-  if (living.length === 0) {
-    view.remove(group);
-    return false;
-  }
+  const internal = key.labels[INTERNAL] !== undefined;
   view.put(group, fingerprint(key), () =>
-    living.flatMap((version) =>
-      keyObjects(key, version).map((object): TokenObject => ({
+    (internal ? [] : key.versions).flatMap((version) =>
+      objectsOf(key, version).map((object): TokenObject => ({
         ...object,
         home: version.device,
         made: key.labels[MADE_HERE],
       })),
     ),
   );
-  return true;
+  if (view.objectsOf(group).length > 0) return true;
+  view.remove(group);
+  return false;
 }

@@ -104,6 +104,9 @@ export function attributesFromLabels(labels: Readonly<Record<string, string>>, h
 /** Set while the public half is hidden because an application destroyed it, or has it in its session alone. */
 export const HIDDEN_PUBLIC = `${PREFIX}.pub.hidden`;
 
+/** Set while the public half of this version is left although an application destroyed the private one. */
+export const leftPublic = (version: number): string => `${PREFIX}.pub.left.${version}`;
+
 function date(iso: string | undefined): Uint8Array {
   return iso === undefined ? EMPTY : toUtf8(iso.slice(0, 10).replaceAll("-", ""));
 }
@@ -213,6 +216,15 @@ export function keyObjects(key: KeyView, version: KeyVersionView): readonly P11O
     });
   }
   return objects;
+}
+
+/** The public half of a version whose private half was destroyed: nothing but its value, which the keyring no longer uses. */
+export function publicLeft(key: KeyView, version: KeyVersionView): readonly P11Object[] {
+  return keyObjects(key, version).flatMap((object) => {
+    if (object.material?.kind !== "public") return [];
+    const { key: value, device } = object.material;
+    return [{ ...object, material: { kind: "public", key: value, ...(device === undefined ? {} : { left: device }) } }];
+  });
 }
 
 /** Undefined for a kind of key that this Node cannot read. */

@@ -18,13 +18,26 @@ export interface DeviceKey {
 /** What an operation works with. */
 export type Material =
   | { readonly kind: "device"; readonly key: DeviceKey }
-  | { readonly kind: "public"; readonly key: KeyObject; readonly device?: DeviceKey }
+  | {
+      readonly kind: "public";
+      readonly key: KeyObject;
+      /** The private half. */
+      readonly device?: DeviceKey;
+      /** The private half that was destroyed, of which this is left. */
+      readonly left?: DeviceKey;
+    }
   | { readonly kind: "secret"; readonly key: SessionSecret }
   | { readonly kind: "private"; readonly key: SessionPrivate };
 
 /** The session key behind a material, if it is one. */
 export function sessionKeyOf(material: Material | undefined): SessionKey | undefined {
   return material?.kind === "secret" || material?.kind === "private" ? material.key : undefined;
+}
+
+/** The key of the keyring that an object is a half of, or is what is left of. */
+export function keyBehind(material: Material | undefined): DeviceKey | undefined {
+  if (material?.kind === "device") return material.key;
+  return material?.kind === "public" ? (material.device ?? material.left) : undefined;
 }
 
 /** An object as the handlers see it. */
@@ -37,7 +50,7 @@ export interface P11Object {
 
 /** What a change of a token object's key or record is called; undefined for session objects. */
 export function groupOf({ uid, material }: P11Object): string | undefined {
-  const key = material?.kind === "device" ? material.key : material?.kind === "public" ? material.device : undefined;
+  const key = keyBehind(material);
   if (key !== undefined) return `key/${key.name}`;
   return uid.startsWith("object/") ? uid : undefined;
 }
@@ -119,7 +132,7 @@ const ONE_WAY: ReadonlyMap<number, boolean> = new Map([
 
 /** Whether an object is one half of a key in a device. Nobody says that such a key is trusted: its labels are open to more than the security officer. */
 function inDevice({ material }: P11Object): boolean {
-  return material?.kind === "device" || (material?.kind === "public" && material.device !== undefined);
+  return keyBehind(material) !== undefined;
 }
 
 /** Throws what C_SetAttributeValue and C_CopyObject answer to a change that is not allowed; `trusts` is who is security officer. */

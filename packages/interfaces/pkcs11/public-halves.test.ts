@@ -165,6 +165,74 @@ describe("the public half of a device key, used through PKCS#11", () => {
     ]);
   });
 
+  test("it stays when the private half is destroyed, until it is destroyed, too", async () => {
+    const [publicKey, privateKey] = (await client.call(
+      "C_GenerateKeyPair",
+      session,
+      mechanism(CKM.RSA_PKCS_KEY_PAIR_GEN),
+      [attribute(CKA.MODULUS_BITS, 2048), attribute(CKA.LABEL, "left"), attribute(CKA.ID, toUtf8("7"))],
+      [attribute(CKA.TOKEN, true), attribute(CKA.SIGN, true), attribute(CKA.LABEL, "left")],
+    )) as [number, number];
+    const mode = mechanism(CKM.SHA256_RSA_PKCS);
+    await client.call("C_SignInit", session, mode, privateKey);
+    const [signature] = (await client.call("C_Sign", session, toUtf8("x"), 512)) as [Uint8Array];
+    const find = async (who: TestClient, handle: number): Promise<number[]> => {
+      await who.call("C_FindObjectsInit", handle, [attribute(CKA.LABEL, "left")]);
+      const [found] = (await who.call("C_FindObjects", handle, 9)) as [number[]];
+      await who.call("C_FindObjectsFinal", handle);
+      return found;
+    };
+    const verify = async (): Promise<number> => {
+      await client.call("C_VerifyInit", session, mode, publicKey);
+      return client.rv("C_Verify", session, toUtf8("x"), signature);
+    };
+    await using other = await TestClient.open(bench.socketPath, { version: 2 });
+    const [handle] = await other.call("C_OpenSession", 0, RW);
+    assert.equal((await find(client, session)).length, 2);
+
+    await client.call("C_DestroyObject", session, privateKey);
+    assert.deepEqual(await find(client, session), [publicKey]);
+    assert.equal((await find(other, handle)).length, 1, "before a login, too");
+    assert.equal(await client.rv("C_GetAttributeValue", session, privateKey, []), CKR.OBJECT_HANDLE_INVALID);
+    const [[id]] = await client.call("C_GetAttributeValue", session, publicKey, [{ type: CKA.ID, capacity: 9 }]);
+    assert.deepEqual(id?.value, toUtf8("7"));
+    assert.equal(await verify(), CKR.OK);
+    await client.call("C_SetAttributeValue", session, publicKey, [attribute(CKA.ID, toUtf8("8"))]);
+
+    // An operator calls it off: it is a pair again.
+    await bench.keyring.restoreKey(bench.admin, "left");
+    assert.equal((await find(client, session)).length, 2);
+    assert.equal(await verify(), CKR.OK);
+    // And it stays when nothing else is left.
+    await bench.keyring.destroyKey(bench.admin, "left", { now: true });
+    assert.deepEqual(await find(client, session), [publicKey]);
+    assert.equal(await verify(), CKR.OK);
+
+    await client.call("C_DestroyObject", session, publicKey);
+    assert.deepEqual(await find(client, session), []);
+    assert.equal(await client.rv("C_DestroyObject", session, publicKey), CKR.OBJECT_HANDLE_INVALID);
+    const { labels } = await bench.keyring.getKey(bench.admin, "left");
+    assert.deepEqual(
+      Object.keys(labels).filter((name) => name.includes("left")),
+      [],
+    );
+  });
+
+  test("what an application hid does not come back with the destruction of the private half", async () => {
+    const [publicKey, privateKey] = (await client.call(
+      "C_GenerateKeyPair",
+      session,
+      mechanism(CKM.RSA_PKCS_KEY_PAIR_GEN),
+      [attribute(CKA.MODULUS_BITS, 2048), attribute(CKA.LABEL, "hidden")],
+      [attribute(CKA.TOKEN, true), attribute(CKA.SIGN, true), attribute(CKA.LABEL, "hidden")],
+    )) as [number, number];
+    await client.call("C_DestroyObject", session, publicKey);
+    await client.call("C_DestroyObject", session, privateKey);
+    await client.call("C_FindObjectsInit", session, [attribute(CKA.LABEL, "hidden")]);
+    assert.deepEqual(await client.call("C_FindObjects", session, 9), [[]]);
+    await client.call("C_FindObjectsFinal", session);
+  });
+
   test("who may not use keys does not verify with them after a login", async () => {
     const { token } = await bench.keyring.createToken(bench.admin, { principal: "keeper", roles: ["auditor"] });
     await using other = await TestClient.open(bench.socketPath, { version: 2 });

@@ -10,12 +10,25 @@ import {
   type AttributeBuffer,
 } from "@casemate/protocols/p11-rpc";
 import { fromUtf8 } from "@casemate/foundation/bytes";
+import { isCasemateError } from "@casemate/foundation/errors";
+import type { Caller, Keyring } from "@casemate/keyring/core";
 import { mustWrite, type Application } from "../application.ts";
 import type { TokenObject } from "../catalogue.ts";
 import type { Maybe } from "../context.ts";
-import { attributeLabel, HIDDEN_PUBLIC, idText, type Half } from "../key-object.ts";
+import { attributeLabel, HIDDEN_PUBLIC, idText, leftPublic, type Half } from "../key-object.ts";
 import { isElsewhere, readValues } from "../key-values.ts";
-import { checkChange, classOf, groupOf, isPrivate, isToken, sessionKeyOf, show, type P11Object } from "../object.ts";
+import {
+  checkChange,
+  classOf,
+  groupOf,
+  isPrivate,
+  isToken,
+  keyBehind,
+  sessionKeyOf,
+  show,
+  type DeviceKey,
+  type P11Object,
+} from "../object.ts";
 import type { Session } from "../session.ts";
 import { grantsOf, named } from "../session-keyring.ts";
 import { failure } from "../status.ts";
@@ -71,12 +84,7 @@ async function change(application: Application, session: Session, object: P11Obj
   const caller = await application.keeper(session, record !== undefined && !isPrivate(object));
   const { keyring, objects } = application.ports;
   const { catalogue } = application.shared;
-  const device =
-    object.material?.kind === "device"
-      ? object.material.key
-      : object.material?.kind === "public"
-        ? object.material.device
-        : undefined;
+  const device = keyBehind(object.material);
   if (record !== undefined) {
     const updated = objects.update(caller, record, recordFields(attributes));
     application.replace(session, catalogue.putRecord(caller, await named(updated, { TOO_LARGE: "DEVICE_MEMORY" })));
@@ -98,6 +106,17 @@ async function change(application: Application, session: Session, object: P11Obj
   if (next !== undefined) application.replace(session, next);
 }
 
+/** The halves of a pair are objects of their own: the public one stays until it is destroyed, too. */
+async function leavePublicHalf(keyring: Keyring, caller: Caller, { name, version }: DeviceKey): Promise<void> {
+  const key = await keyring.getKey(caller, name);
+  try {
+    await keyring.updateKey(caller, name, { labels: { ...key.labels, [leftPublic(version)]: "true" } });
+  } catch (error) {
+    // Whoever may destroy a key and not change it, or has no room for one more label, destroys both halves.
+    if (!isCasemateError(error)) throw error;
+  }
+}
+
 /** Ends an object: a session object at once, a key of the keyring by its destruction with the waiting period. */
 async function destroy(application: Application, session: Session, object: P11Object): Promise<void> {
   if (object.attributes.get(CKA.DESTROYABLE) === false) throw failure("ACTION_PROHIBITED");
@@ -112,12 +131,18 @@ async function destroy(application: Application, session: Session, object: P11Ob
     await objects.remove(caller, record);
   } else if (object.material?.kind === "device") {
     const { name, version } = object.material.key;
+    if (classOf(object) === CKO.PRIVATE_KEY) await leavePublicHalf(keyring, caller, object.material.key);
     await keyring.destroyKey(caller, name, { version });
   } else if (object.material?.kind === "public" && object.material.device !== undefined) {
     // The public half is a view: destroying it hides it and leaves the private key alone.
     const { name } = object.material.device;
     const key = await keyring.getKey(caller, name);
     await keyring.updateKey(caller, name, { labels: { ...key.labels, [HIDDEN_PUBLIC]: "true" } });
+  } else if (object.material?.kind === "public" && object.material.left !== undefined) {
+    const { name, version } = object.material.left;
+    const key = await keyring.getKey(caller, name);
+    const { [leftPublic(version)]: _, ...labels } = key.labels;
+    await keyring.updateKey(caller, name, { labels });
   } else throw failure("ACTION_PROHIBITED");
   application.forgetHandle(session.slot, object.uid);
 }
