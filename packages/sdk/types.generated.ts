@@ -10,6 +10,8 @@ export interface Key {
   readonly usages: readonly Usage[];
   /** Whether a wrapped export is allowed. */
   readonly exportable: boolean;
+  /** When a wrapped export was given up. */
+  readonly exportableUntil?: string;
   /** Device of the primary version. */
   readonly device: string;
   /** Where the primary version came from: generated in its device, imported wrapped, or adopted where others had put it; copies of what was not generated may exist elsewhere. */

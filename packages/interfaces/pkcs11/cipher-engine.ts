@@ -7,9 +7,10 @@ import type { Caller } from "@casemate/keyring/core";
 import { CKG, CKM, type MechanismParameter } from "@casemate/protocols/p11-rpc";
 import { LIMITS, type RsaPadding } from "@casemate/protocols/session-keys";
 import { nextChain, type BlockMode } from "./chaining.ts";
-import { need, only, useOwnPublicKey, type Maybe, type Ports } from "./context.ts";
+import { need, only, type Maybe, type Ports } from "./context.ts";
 import { HASH_BY_MECHANISM, HASH_BYTES, type CipherSpec, type Hash } from "./mechanisms.ts";
 import type { DeviceKey, Material } from "./object.ts";
+import { usePublicKey } from "./public-key-use.ts";
 import { leftPad, modulusBits, publicRaw } from "./rsa.ts";
 import type { SessionPrivate, SessionSecret } from "./session-keyring.ts";
 import { failure } from "./status.ts";
@@ -120,24 +121,21 @@ function keyringCipher(
   ports: Ports,
   caller: Caller,
   { name, version }: DeviceKey,
-  local: WholeCipher,
+  here: WholeCipher,
   spec: CipherSpec,
   parameter: MechanismParameter | undefined,
 ): WholeCipher {
   const named = spec.kind === "rsa-oaep" ? oaep(parameter) : undefined;
   const scheme = named === undefined ? (spec.kind === "rsa-pkcs1" ? spec.kind : undefined) : ownOaep(named);
-  const use = { action: "key.encrypt", version, details: { mechanism: spec.kind } } as const;
-  const here = (data: Uint8Array): Promise<Uint8Array> =>
-    ports.keyring.usePublicHalf(caller, name, use, () => local.run(data));
-  if (scheme === undefined) return { ...local, run: here };
+  if (scheme === undefined) return here;
   return {
-    ...local,
+    ...here,
     async run(data) {
       const item = named === undefined || named.label.length === 0 ? { data } : { data, context: named.label };
       try {
         return only((await ports.keyring.encrypt(caller, name, { scheme, raw: true, version, items: [item] })).results);
       } catch (error) {
-        if (isCasemateError(error) && error.code === "NOT_SUPPORTED") return here(data);
+        if (isCasemateError(error) && error.code === "NOT_SUPPORTED") return here.run(data);
         throw error;
       }
     },
@@ -288,9 +286,11 @@ export function wholeCipher(
     const local = publicCipher(material, spec, parameter);
     const { device } = material;
     const who = caller ?? ports.service;
-    if (who === undefined) return local;
-    if (device !== undefined) return keyringCipher(ports, who, device, local, spec, parameter);
-    return { ...local, run: (data) => useOwnPublicKey(ports, who, "encrypt", spec.kind, () => local.run(data)) };
+    const here: WholeCipher = {
+      ...local,
+      run: (data) => usePublicKey(ports, who, material, "encrypt", { mechanism: spec.kind }, () => local.run(data)),
+    };
+    return who === undefined || device === undefined ? here : keyringCipher(ports, who, device, here, spec, parameter);
   }
   if (material.kind === "device") return deviceDecrypt(ports, need(caller), material.key, spec, parameter);
   if (material.kind === "private") return sessionDecrypt(ports, caller, material.key, spec, parameter);

@@ -27,21 +27,6 @@ export interface Ports {
   readonly log: Pkcs11Log;
 }
 
-/**
- * Runs what needs only a public key that an application brought or made for itself: under policy and on record like its other
- * own keys, whose number 0 stands for all of these.
- */
-export function useOwnPublicKey<T>(
-  { keyring }: Ports,
-  caller: Caller,
-  operation: "verify" | "encrypt",
-  mechanism: string,
-  work: () => Maybe<T>,
-): Promise<T> {
-  const about = { number: 0, details: { operation, mechanism, half: "public" } };
-  return keyring.sessionKey(caller, "session-key.use", about, async () => work());
-}
-
 /** A caller for what needs one. @throws CKR_USER_NOT_LOGGED_IN. */
 export function need(caller: Caller | undefined): Caller {
   if (caller === undefined) throw failure("USER_NOT_LOGGED_IN");

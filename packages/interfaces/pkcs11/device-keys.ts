@@ -66,6 +66,18 @@ const USAGE_ATTRIBUTES: readonly (readonly [number, Usage])[] = [
 
 const USAGE_TYPES: ReadonlySet<number> = new Set(USAGE_ATTRIBUTES.map(([type]) => type));
 
+/**
+ * Whether a key with these usages can be used so. What wraps does so in the device (CKM_AES_KEY_WRAP and its kin), what encrypts wraps
+ * session keys through their values.
+ */
+export function mayServe(algorithm: KeyAlgorithm, usages: readonly Usage[], type: number): boolean {
+  const usage = USAGE_ATTRIBUTES.find(([attribute]) => attribute === type)?.[1];
+  if (usage === undefined) return true;
+  const symmetric = algorithm.startsWith("aes-") || algorithm.startsWith("hmac-");
+  const needed = symmetric && usage === "sign" ? "mac" : usage;
+  return usages.includes(needed) || (needed === "wrap" && usages.includes("encrypt"));
+}
+
 /** What the key is for: all that the templates ask; what is usual when they ask nothing. */
 function usagesOf(algorithm: KeyAlgorithm, ...templates: readonly Template[]): readonly Usage[] {
   const symmetric = algorithm.startsWith("aes-") || algorithm.startsWith("hmac-");

@@ -121,6 +121,7 @@ export function keyObjects(key: KeyView, version: KeyVersionView): readonly P11O
   const primary = version.version === key.primaryVersion;
   const { keyType, generator } = keyTypeOf(key.algorithm);
   const local = version.origin === "generated";
+  const wasExtractable = key.exportableUntil !== undefined && version.createdAt <= key.exportableUntil;
   const material: DeviceKey = {
     name: key.name,
     version: version.version,
@@ -148,7 +149,7 @@ export function keyObjects(key: KeyView, version: KeyVersionView): readonly P11O
     [CKA.SENSITIVE, true],
     [CKA.EXTRACTABLE, key.exportable],
     [CKA.ALWAYS_SENSITIVE, local],
-    [CKA.NEVER_EXTRACTABLE, local && !key.exportable],
+    [CKA.NEVER_EXTRACTABLE, local && !key.exportable && !wasExtractable],
     [CKA.WRAP_WITH_TRUSTED, false],
   ];
   const uid = `key/${key.id}/${version.version}`;

@@ -6,10 +6,11 @@ import { nativeCalls } from "@casemate/foundation/ffi";
 import type { InputKind, SignScheme } from "@casemate/devices/contract";
 import type { Caller } from "@casemate/keyring/core";
 import type { MechanismParameter } from "@casemate/protocols/p11-rpc";
-import { only, useOwnPublicKey, type Maybe, type Ports } from "./context.ts";
+import { only, type Maybe, type Ports } from "./context.ts";
 import { curveOfKey, signatureToDer } from "./curves.ts";
 import { HASH_BYTES, type Hash, type SignSpec } from "./mechanisms.ts";
 import type { DeviceKey, Material } from "./object.ts";
+import { usePublicKey } from "./public-key-use.ts";
 import { checkPss, digestInfo, leftPad, modulusBits, publicRaw, recoverPkcs1 } from "./rsa.ts";
 import { ownPss, pssParameters, sessionMac, signEngine } from "./sign-engine.ts";
 import { failure } from "./status.ts";
@@ -131,21 +132,6 @@ function publicEngine(key: KeyObject, spec: SignSpec, parameter: MechanismParame
   }
 }
 
-/** Verification here by the public value, under policy and on record like every other. */
-function publicHalfEngine(
-  { keyring }: Ports,
-  caller: Caller,
-  { name, version }: DeviceKey,
-  local: VerifyEngine,
-  spec: SignSpec,
-): VerifyEngine {
-  const use = { action: "key.verify", version, details: { mechanism: spec.kind } } as const;
-  return {
-    ...local,
-    verify: (input, signature) => keyring.usePublicHalf(caller, name, use, () => local.verify(input, signature)),
-  };
-}
-
 /** Verification by the keyring: the same policy and audit as over REST. */
 function keyringEngine(
   ports: Ports,
@@ -183,15 +169,12 @@ export function verifyEngine(
   if (material.kind === "public") {
     const local = publicEngine(material.key, spec, parameter);
     const who = caller ?? ports.service;
-    if (who === undefined) return local;
-    if (material.device === undefined) {
-      return {
-        ...local,
-        verify: (input, signature) =>
-          useOwnPublicKey(ports, who, "verify", spec.kind, () => local.verify(input, signature)),
-      };
-    }
-    const here = publicHalfEngine(ports, who, material.device, local, spec);
+    const here: VerifyEngine = {
+      ...local,
+      verify: (input, signature) =>
+        usePublicKey(ports, who, material, "verify", { mechanism: spec.kind }, () => local.verify(input, signature)),
+    };
+    if (who === undefined || material.device === undefined) return here;
     const check = keyringCheck(spec, parameter, modulusBits(material.key));
     return check === undefined ? here : keyringEngine(ports, who, material.device, here, check);
   }

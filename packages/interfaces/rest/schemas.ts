@@ -144,6 +144,7 @@ const key = Type.Object({
   algorithm,
   usages: Type.Array(usage),
   exportable: Type.Boolean({ description: "Whether a wrapped export is allowed." }),
+  exportableUntil: Type.Optional(time("When a wrapped export was given up.")),
   device: text("Device of the primary version."),
   origin: keyOrigin("Where the primary version came from"),
   labels: Type.Record(Type.String(), Type.String()),

@@ -75,6 +75,8 @@ export interface KeyView {
   readonly algorithm: KeyAlgorithm;
   readonly usages: readonly Usage[];
   readonly exportable: boolean;
+  /** When a wrapped export was given up: versions from before may have left. */
+  readonly exportableUntil?: string;
   readonly device: string;
   /** Of the primary version. */
   readonly origin: KeyOrigin;

@@ -15,6 +15,7 @@ import type { Caller, Keyring } from "@casemate/keyring/core";
 import { mustWrite, type Application } from "../application.ts";
 import type { TokenObject } from "../catalogue.ts";
 import type { Maybe } from "../context.ts";
+import { mayServe } from "../device-keys.ts";
 import { attributeLabel, HIDDEN_PUBLIC, idText, leftPublic, type Half } from "../key-object.ts";
 import { isElsewhere, readValues } from "../key-values.ts";
 import {
@@ -95,6 +96,10 @@ async function change(application: Application, session: Session, object: P11Obj
   const key = await keyring.getKey(caller, device.name);
   const labels = { ...key.labels };
   for (const [type, value] of changes) {
+    if (value === true && !mayServe(key.algorithm, key.usages, type))
+      throw failure("ATTRIBUTE_VALUE_INVALID", `a key for ${key.usages.join(" and ")} is for nothing else, for good`);
+    if (value === true && type === CKA.WRAP_WITH_TRUSTED)
+      throw failure("TEMPLATE_INCONSISTENT", "whoever asks through another interface would not be bound by it");
     if (type === CKA.EXTRACTABLE) continue;
     const [name, text] = attributeLabel(half, type, value);
     labels[name] = text;

@@ -2,6 +2,7 @@
 import { CKA, type Mechanism } from "@casemate/protocols/p11-rpc";
 import type { Application } from "../application.ts";
 import { modulusBits, publicRaw, recoverPkcs1 } from "../rsa.ts";
+import { usePublicKey } from "../public-key-use.ts";
 import type { RecoverOperation } from "../session.ts";
 import { signEngine } from "../sign-engine.ts";
 import { failure } from "../status.ts";
@@ -33,15 +34,21 @@ function verifyInit(application: Application, handle: number, mechanism: Mechani
   const { material } = keyFor(application, session, key, row, CKA.VERIFY_RECOVER);
   if (material.kind !== "public") throw failure("KEY_TYPE_INCONSISTENT");
   const bytes = Math.ceil(modulusBits(material.key) / 8);
+  const recover = (signature: Uint8Array): Uint8Array => {
+    if (kind === "rsa-x509") return publicRaw(material.key, signature);
+    const data = recoverPkcs1(material.key, signature);
+    if (data === undefined) throw failure("SIGNATURE_INVALID");
+    return data;
+  };
+  const who = application.actor(session, material) ?? application.ports.service;
   const operation: RecoverOperation = {
     ...fresh(),
     size: bytes,
     run(signature) {
       if (signature.length !== bytes) throw failure("SIGNATURE_LEN_RANGE");
-      if (kind === "rsa-x509") return publicRaw(material.key, signature);
-      const data = recoverPkcs1(material.key, signature);
-      if (data === undefined) throw failure("SIGNATURE_INVALID");
-      return data;
+      return usePublicKey(application.ports, who, material, "verify", { mechanism: kind, operation: "recover" }, () =>
+        recover(signature),
+      );
     },
   };
   session.operations.verifyRecover = operation;

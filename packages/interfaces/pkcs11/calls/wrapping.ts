@@ -7,6 +7,7 @@ import { initialBlock, rsaPadding } from "../cipher-engine.ts";
 import { curveOfKey } from "../curves.ts";
 import type { CipherSpec } from "../mechanisms.ts";
 import { sessionKeyOf, type Material } from "../object.ts";
+import { usePublicKey } from "../public-key-use.ts";
 import { modulusBits } from "../rsa.ts";
 import type { Session } from "../session.ts";
 import { named, type Details, type SessionKey, type SessionPrivate, type SessionSecret } from "../session-keyring.ts";
@@ -82,8 +83,14 @@ export async function wrapSessionKey(
   if (material.kind !== "public" || how.kind !== "rsa") throw failure("WRAPPING_KEY_TYPE_INCONSISTENT");
   const publicKey = material.key.export({ format: "der", type: "spki" });
   const request = { publicKey, padding: how.padding, target: target.id };
-  const wrapped = sessionKeys.use(caller, target, details, "wrapFor", request);
-  return (await named(wrapped, { TOO_LARGE: "KEY_SIZE_RANGE" })).bytes;
+  const use = { mechanism: details.mechanism, operation: "wrap" };
+  const who = caller ?? application.ports.service;
+  const wrap = (): Promise<{ readonly bytes: Uint8Array }> =>
+    sessionKeys.use(caller, target, details, "wrapFor", request);
+  // A device key opens what is wrapped here by decrypting it: who may not encrypt under it does not get the one without the other.
+  const wrapped =
+    material.device === undefined ? wrap() : usePublicKey(application.ports, who, material, "encrypt", use, wrap);
+  return (await named(Promise.resolve(wrapped), { TOO_LARGE: "KEY_SIZE_RANGE" })).bytes;
 }
 
 const BAD_WRAPPED = {

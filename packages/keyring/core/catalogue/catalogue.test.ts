@@ -167,6 +167,24 @@ test("plaintext export is refused whatever the key", async () => {
   await assert.rejects(t.keyring.exportKey(t.admin, "a"), failing("NOT_EXPORTABLE"));
 });
 
+test("a key that was exportable once says until when, of the versions from before", async () => {
+  await using t = await temporaryKeyring();
+  await t.keyring.createKey(t.admin, { name: "a", algorithm: "aes-256", exportable: true });
+  const given = await t.keyring.updateKey(t.admin, "a", { exportable: false });
+  assert.equal(given.exportable, false);
+  assert.ok(given.exportableUntil !== undefined && given.exportableUntil >= given.createdAt);
+  assert.ok(
+    given.warnings.some((warning) => warning.startsWith("exportable until")),
+    given.warnings.join(),
+  );
+  t.clock.advance(1000);
+  const rotated = await t.keyring.rotateKey(t.admin, "a");
+  assert.equal(rotated.exportableUntil, given.exportableUntil);
+  assert.deepEqual(rotated.warnings, []);
+  const never = await t.keyring.createKey(t.admin, { name: "b", algorithm: "aes-256" });
+  assert.equal((await t.keyring.updateKey(t.admin, "b", { exportable: false })).exportableUntil, never.exportableUntil);
+});
+
 test("a symmetric key has no public half", async () => {
   await using t = await temporaryKeyring();
   await t.keyring.createKey(t.admin, { name: "a", algorithm: "aes-256" });

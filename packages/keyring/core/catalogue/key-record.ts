@@ -33,6 +33,8 @@ export interface KeyRecord {
   readonly algorithm: KeyAlgorithm;
   readonly usages: readonly Usage[];
   readonly exportable: boolean;
+  /** When that was given up: versions from before may have left wrapped. */
+  readonly exportableUntil?: number;
   readonly device: string;
   readonly labels: Readonly<Record<string, string>>;
   readonly createdAt: number;

@@ -11,6 +11,7 @@ export function keyView(record: KeyRecord, uses: number): KeyView {
     algorithm: record.algorithm,
     usages: record.usages,
     exportable: record.exportable,
+    ...(record.exportableUntil === undefined ? {} : { exportableUntil: iso(record.exportableUntil) }),
     device: record.device,
     origin: originOf(record, primary),
     labels: record.labels,
@@ -48,6 +49,8 @@ function keyWarnings(record: KeyRecord, primary: VersionRecord): string[] {
   if (primary.state === "suspended") warnings.push(`suspended${because}`);
   if (primary.state === "compromised") warnings.push(`compromised${because}`);
   if (record.exportable) warnings.push("exportable: it may leave its device wrapped under another key");
+  if (record.exportableUntil !== undefined && primary.createdAt <= record.exportableUntil)
+    warnings.push(`exportable until ${iso(record.exportableUntil)}: wrapped copies may exist outside this device`);
   if (record.origin !== "generated" && record.versions[0]?.state !== "destroyed") {
     const which = primary === record.versions[0] ? record.origin : `version 1 was ${record.origin}`;
     warnings.push(`${which}: copies may exist outside this device`);

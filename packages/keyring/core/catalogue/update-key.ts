@@ -36,6 +36,7 @@ function updated(record: KeyRecord, change: UpdateKey, now: number): KeyRecord {
     labels: change.labels === undefined ? record.labels : { ...change.labels },
     versions,
     exportable: record.exportable && change.exportable !== false,
+    ...(record.exportable && change.exportable === false ? { exportableUntil: now } : {}),
     ...(days === undefined ? {} : { rotateEveryDays: days, nextRotationAt: next ?? now }),
     ...(limit === undefined ? {} : { useLimit: limit }),
   };
