@@ -67,6 +67,7 @@ describe("tokens that applications make", () => {
     assert.notEqual((await flagsOf(free)) & CKF.TOKEN_INITIALIZED, 0);
 
     const [session] = await client.call("C_OpenSession", free, RW);
+    assert.equal(await client.rv("C_Login", session, CKU.USER, PIN), CKR.USER_PIN_NOT_INITIALIZED);
     await client.call("C_Login", session, CKU.SO, OFFICER);
     await client.call("C_InitPIN", session, PIN);
     await client.call("C_Logout", session);

@@ -79,6 +79,7 @@ const triesLabel = (role: Role): string => `tries:${role}`;
 /** How a refused login is called on record. */
 const REFUSALS: ReadonlyMap<number, ErrorCode> = new Map<number, ErrorCode>([
   [CKR.PIN_INCORRECT, "PIN_WRONG"],
+  [CKR.USER_PIN_NOT_INITIALIZED, "PIN_WRONG"],
   [CKR.PIN_LOCKED, "PIN_LOCKED"],
   [CKR.PIN_EXPIRED, "TOKEN_EXPIRED"],
 ]);
@@ -109,7 +110,7 @@ export class Pins {
     return flags;
   }
 
-  /** Who this PIN is; a refusal is on record. @throws CKR_PIN_INCORRECT, CKR_PIN_LOCKED, CKR_PIN_EXPIRED. */
+  /** Who this PIN is; a refusal is on record. @throws CKR_PIN_INCORRECT, CKR_USER_PIN_NOT_INITIALIZED, CKR_PIN_LOCKED, CKR_PIN_EXPIRED. */
   async check(home: string, role: Role, pin: Uint8Array): Promise<Checked> {
     try {
       const checked = await this.#check(home, role, pin);
@@ -136,8 +137,11 @@ export class Pins {
     try {
       const sealed = await this.#sealed(home, role);
       unset = sealed === undefined && role === "user";
-      // There is nothing to guess, so nothing is counted; API tokens open the token.
-      if (unset) throw failure("PIN_INCORRECT", "no PIN is set");
+      // There is nothing to guess, so nothing is counted. API tokens open the token; where its security officer has a PIN, the user is to get one.
+      if (unset) {
+        const awaited = (await this.#sealed(home, "so")) !== undefined;
+        throw failure(awaited ? "USER_PIN_NOT_INITIALIZED" : "PIN_INCORRECT", "no PIN is set");
+      }
       const token = sealed === undefined ? undefined : await open(pin, sealed, `${home}/${role}`);
       if (token === undefined) throw new CasemateError("UNAUTHENTICATED", "the PIN is wrong");
       const caller = await this.#admit(role, token);
