@@ -220,7 +220,7 @@ async function copy(application: Application, session: Session, object: P11Objec
   const { sessionKeys } = application.ports;
   const { caller } = application.maker(session);
   if (isKeyClass(classOf(object)) && attributes.get(CKA.TOKEN) === true) {
-    if (key === undefined || "public" in key) throw failure("ACTION_PROHIBITED");
+    if (key === undefined) throw failure("ACTION_PROHIBITED");
     const details = { operation: "copy into device" };
     const seal: Seal = async (publicKey) =>
       (await sessionKeys.use(caller, key, details, "seal", { publicKey, target: key.id })).bytes;

@@ -1,0 +1,67 @@
+/** Token keys: how they come to be, and what the token keeps of what their templates say. */
+import assert from "node:assert/strict";
+import { createPublicKey, verify } from "node:crypto";
+import { after, describe, test } from "node:test";
+import { toUtf8 } from "@casemate/foundation/bytes";
+import { CKA, CKM, CKR } from "@casemate/protocols/p11-rpc";
+import { attribute, mechanism, openLoggedIn, type Template } from "@casemate/testkit/pkcs11";
+import { createPkcs11Server } from "./index.ts";
+
+const TOKEN = attribute(CKA.TOKEN, true);
+const MESSAGE = toUtf8("message");
+
+const opened = await openLoggedIn((parts) => createPkcs11Server({ ...parts, objects: parts.keyring.objects }));
+after(() => opened[Symbol.asyncDispose]());
+const { bench, client, session, read, pairOf } = opened;
+
+const rsaPair = (bits: number, publicPart: Template, privatePart: Template) =>
+  client.call(
+    "C_GenerateKeyPair",
+    session,
+    mechanism(CKM.RSA_PKCS_KEY_PAIR_GEN),
+    [attribute(CKA.MODULUS_BITS, bits), ...publicPart],
+    privatePart,
+  );
+
+describe("a private session key is copied into the device", () => {
+  const open = [attribute(CKA.SIGN, true), attribute(CKA.SENSITIVE, false), attribute(CKA.EXTRACTABLE, true)];
+  for (const [name, make, how] of [
+    ["RSA", () => rsaPair(2048, [], open), CKM.SHA256_RSA_PKCS],
+    ["EC", () => pairOf([], open), CKM.ECDSA_SHA256],
+  ] as const) {
+    test(`${name}: both sign for the same public key`, async () => {
+      const [publicKey, privateKey] = await make();
+      const held = (await bench.sessionKeys.call("status", {})).keys;
+      const [copied] = await client.call("C_CopyObject", session, privateKey, [
+        TOKEN,
+        attribute(CKA.LABEL, `copied ${name}`),
+        attribute(CKA.EXTRACTABLE, false),
+      ]);
+      assert.equal((await bench.sessionKeys.call("status", {})).keys, held, "the one of the session, and no other");
+      const key = createPublicKey({
+        key: Buffer.from((await read(publicKey, CKA.PUBLIC_KEY_INFO)) as Uint8Array),
+        format: "der",
+        type: "spki",
+      });
+      for (const signing of [privateKey, copied]) {
+        await client.call("C_SignInit", session, mechanism(how), signing);
+        const [signature] = await client.call("C_Sign", session, MESSAGE, 512);
+        assert.ok(verify("sha256", MESSAGE, { key, dsaEncoding: "ieee-p1363" }, signature as Uint8Array));
+      }
+      const states = await Promise.all(
+        [CKA.TOKEN, CKA.SENSITIVE, CKA.EXTRACTABLE, CKA.LOCAL, CKA.NEVER_EXTRACTABLE].map((type) => read(copied, type)),
+      );
+      assert.deepEqual(states, [1, 1, 0, 0, 0]);
+      assert.equal(await read(privateKey, CKA.EXTRACTABLE), 1);
+      assert.deepEqual(await read(copied, CKA.LABEL), toUtf8(`copied ${name}`));
+    });
+  }
+
+  test("what the device does not hold is refused as C_CreateObject refuses it", async () => {
+    const [, small] = await rsaPair(1024, [], open);
+    assert.equal(await client.rv("C_CopyObject", session, small, [TOKEN]), CKR.ATTRIBUTE_VALUE_INVALID);
+    const [, shut] = await pairOf([], [attribute(CKA.EXTRACTABLE, false)]);
+    const wider = [TOKEN, attribute(CKA.EXTRACTABLE, true)];
+    assert.equal(await client.rv("C_CopyObject", session, shut, wider), CKR.ATTRIBUTE_READ_ONLY);
+  });
+});
