@@ -65,3 +65,25 @@ describe("a private session key is copied into the device", () => {
     assert.equal(await client.rv("C_CopyObject", session, shut, wider), CKR.ATTRIBUTE_READ_ONLY);
   });
 });
+
+describe("the public half of a token key", () => {
+  const hidden = attribute(CKA.PRIVATE, true);
+
+  test("is hidden from nobody, and a template that asks for it is refused before anything is made", async () => {
+    const count = async () => (await bench.keyring.listKeys(bench.admin, { limit: 1000 })).items.length;
+    const before = await count();
+    for (const publicPart of [[TOKEN, hidden], [hidden]])
+      await assert.rejects(pairOf(publicPart, [TOKEN]), { rv: CKR.TEMPLATE_INCONSISTENT });
+    assert.equal(await count(), before);
+  });
+
+  test("is private where it is an object of its own: in the session, or alone on the token", async () => {
+    const [inSession] = await pairOf([attribute(CKA.TOKEN, false), hidden], [TOKEN]);
+    const [alone] = await pairOf([TOKEN, hidden], []);
+    for (const [object, token] of [
+      [inSession, 0],
+      [alone, 1],
+    ] as const)
+      assert.deepEqual([await read(object, CKA.PRIVATE), await read(object, CKA.TOKEN)], [1, token]);
+  });
+});
