@@ -8,7 +8,7 @@ import { CKA, CKK } from "@casemate/protocols/p11-rpc";
 import type { Application } from "./application.ts";
 import type { TokenObject } from "./catalogue.ts";
 import { curveByParams } from "./curves.ts";
-import { attributeLabel, HIDDEN_PUBLIC, INTERNAL, MADE_HERE, type Half } from "./key-object.ts";
+import { HIDDEN_PUBLIC, INTERNAL, keepAttribute, MADE_HERE, type Half } from "./key-object.ts";
 import type { Seal } from "./session-keyring.ts";
 import type { Slot } from "./slots.ts";
 import { failure } from "./status.ts";
@@ -133,8 +133,7 @@ function labelsOf(slot: Slot, halves: Readonly<Partial<Record<Half, Template>>>)
       // What a key may do follows from its usages; a template can only narrow it.
       if (value === true && USAGE_TYPES.has(type)) continue;
       if (Array.isArray(value) && value.length === 0) continue;
-      const [name, text] = attributeLabel(half as Half, type, value);
-      labels[name] = text;
+      keepAttribute(labels, half as Half, type, value);
     }
   }
   return labels;

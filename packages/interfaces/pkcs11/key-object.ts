@@ -63,31 +63,54 @@ function curveOfName(name: string | undefined): ReturnType<typeof curveByAlgorit
 export type Half = "key" | "pub";
 
 const PREFIX = "pkcs11";
+/** Characters of a label of the keyring. */
 const MAX_LABEL_TEXT = 256;
+/** Labels that a key has for all of this: the keyring keeps 64, and a half that is hidden or left takes one when it is. */
+const MAX_LABELS = 60;
+/** Bytes of an attribute of a token key. */
+const MAX_VALUE = 2048;
+/** Characters of such a value: its kind, and base64url. */
+const MAX_TEXT = 1 + Math.ceil((MAX_VALUE * 4) / 3);
 
-/** A label of the keyring that keeps an attribute which an application chose. @throws CKR_DEVICE_MEMORY when it does not fit. */
-export function attributeLabel(half: Half, type: number, value: Value): [string, string] {
-  const text =
-    typeof value === "boolean"
-      ? `b${value ? 1 : 0}`
-      : typeof value === "number"
-        ? `n${value}`
-        : value instanceof Uint8Array
-          ? `x${toBase64Url(value)}`
-          : Array.isArray(value)
-            ? `m${value.join(".")}`
-            : undefined;
-  if (text === undefined || text.length > MAX_LABEL_TEXT) throw failure("DEVICE_MEMORY", "attribute value too long");
-  return [`${PREFIX}.${half}.${type.toString(16)}`, text];
+/** The text by which labels of the keyring keep a value; undefined for one that they do not keep. */
+function textOf(value: Value): string | undefined {
+  if (typeof value === "boolean") return `b${value ? 1 : 0}`;
+  if (typeof value === "number") return `n${value}`;
+  if (value instanceof Uint8Array) return `x${toBase64Url(value)}`;
+  return Array.isArray(value) ? `m${value.join(".")}` : undefined;
+}
+
+/**
+ * Keeps an attribute which an application chose in the labels of its key: in one, and what is longer in further ones that are
+ * counted (`pkcs11.pub.101`, `pkcs11.pub.101.1`). @throws CKR_DEVICE_MEMORY when it does not fit.
+ */
+export function keepAttribute(labels: Record<string, string>, half: Half, type: number, value: Value): void {
+  const text = textOf(value);
+  if (text === undefined || text.length > MAX_TEXT) throw failure("DEVICE_MEMORY", "attribute value too long");
+  const name = `${PREFIX}.${half}.${type.toString(16)}`;
+  const before = Object.keys(labels);
+  // What is left of a longer value would be read with this one.
+  for (const other of before) if (other.startsWith(`${name}.`)) delete labels[other];
+  for (let at = 0; at < text.length; at += MAX_LABEL_TEXT) {
+    labels[at === 0 ? name : `${name}.${at / MAX_LABEL_TEXT}`] = text.slice(at, at + MAX_LABEL_TEXT);
+  }
+  const count = Object.keys(labels).length;
+  if (count > MAX_LABELS && count > before.length) throw failure("DEVICE_MEMORY", "too many labels");
 }
 
 /** The attributes that applications chose for this half, from the key's labels. */
 export function attributesFromLabels(labels: Readonly<Record<string, string>>, half: Half): [number, Value][] {
   const prefix = `${PREFIX}.${half}.`;
   const attributes: [number, Value][] = [];
-  for (const [name, text] of Object.entries(labels)) {
-    if (!name.startsWith(prefix)) continue;
+  for (const [name, first] of Object.entries(labels)) {
+    if (!name.startsWith(prefix) || name.includes(".", prefix.length)) continue;
     const type = Number.parseInt(name.slice(prefix.length), 16);
+    let text = first;
+    for (let i = 1; ; i++) {
+      const more = labels[`${name}.${i}`];
+      if (more === undefined) break;
+      text += more;
+    }
     const kind = text[0];
     try {
       if (kind === "b") attributes.push([type, text[1] === "1"]);

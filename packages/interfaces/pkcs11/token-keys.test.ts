@@ -3,8 +3,8 @@ import assert from "node:assert/strict";
 import { createPublicKey, verify } from "node:crypto";
 import { after, describe, test } from "node:test";
 import { toUtf8 } from "@casemate/foundation/bytes";
-import { CKA, CKM, CKR } from "@casemate/protocols/p11-rpc";
-import { attribute, mechanism, openLoggedIn, type Template } from "@casemate/testkit/pkcs11";
+import { CKA, CKM, CKR, CKU } from "@casemate/protocols/p11-rpc";
+import { attribute, mechanism, openLoggedIn, RW, TestClient, type Template } from "@casemate/testkit/pkcs11";
 import { createPkcs11Server } from "./index.ts";
 
 const TOKEN = attribute(CKA.TOKEN, true);
@@ -85,5 +85,52 @@ describe("the public half of a token key", () => {
       [alone, 1],
     ] as const)
       assert.deepEqual([await read(object, CKA.PRIVATE), await read(object, CKA.TOKEN)], [1, token]);
+  });
+});
+
+describe("long attributes of a token key", () => {
+  /** Differs in every byte from place to place. */
+  const bytes = (length: number): Uint8Array => Uint8Array.from({ length }, (_, i) => (i * 31 + (i >> 8)) & 0xff);
+  const set = (object: number, type: number, value: Uint8Array) =>
+    client.rv("C_SetAttributeValue", session, object, [attribute(type, value)]);
+  const labels = async (name: string): Promise<string[]> =>
+    Object.keys((await bench.keyring.getKey(bench.admin, name)).labels).filter((label) => label.includes(".101"));
+
+  test("are kept up to 2 KiB, as other applications see, and shorter values leave nothing of them", async () => {
+    const subject = attribute(CKA.SUBJECT, bytes(700));
+    const [publicKey, privateKey] = await pairOf([TOKEN, subject], [TOKEN, subject, attribute(CKA.LABEL, "long")]);
+    for (const object of [publicKey, privateKey]) assert.deepEqual(await read(object, CKA.SUBJECT), bytes(700));
+    assert.equal((await labels("long")).length, 8);
+    for (const length of [2048, 190, 191, 192, 0, 383, 384, 385, 20]) {
+      assert.equal(await set(publicKey, CKA.SUBJECT, bytes(length)), CKR.OK);
+      assert.deepEqual(await read(publicKey, CKA.SUBJECT), bytes(length), `${length} bytes`);
+    }
+    assert.deepEqual(
+      (await labels("long")).filter((label) => label.includes("pub")),
+      ["pkcs11.pub.101"],
+    );
+    assert.deepEqual(await read(privateKey, CKA.SUBJECT), bytes(700), "the other half keeps its own");
+
+    assert.equal(await set(privateKey, CKA.ID, bytes(2048)), CKR.OK);
+    await using other = await TestClient.open(bench.socketPath, { version: 2 });
+    const [handle] = await other.call("C_OpenSession", 0, RW);
+    await other.call("C_Login", handle, CKU.USER, toUtf8(bench.adminToken));
+    await other.call("C_FindObjectsInit", handle, [attribute(CKA.ID, bytes(2048)), subject]);
+    const [found] = (await other.call("C_FindObjects", handle, 9)) as [number[]];
+    assert.equal(found.length, 1);
+  });
+
+  test("find no room beyond that, nor where all together are too long", async () => {
+    const tooLong = [TOKEN, attribute(CKA.SUBJECT, bytes(2049))];
+    await assert.rejects(pairOf(tooLong, [TOKEN]), { rv: CKR.DEVICE_MEMORY });
+    const [publicKey, privateKey] = await pairOf([TOKEN], [TOKEN]);
+    const answers: number[] = [];
+    for (const object of [publicKey, privateKey])
+      for (const type of [CKA.SUBJECT, CKA.ID, CKA.LABEL]) answers.push(await set(object, type, bytes(2048)));
+    assert.deepEqual(answers, [...Array<number>(5).fill(CKR.OK), CKR.DEVICE_MEMORY]);
+    assert.equal(await set(privateKey, CKA.LABEL, bytes(20)), CKR.OK);
+    // There is room to hide a half, and to leave one.
+    await client.call("C_DestroyObject", session, privateKey);
+    await client.call("C_DestroyObject", session, publicKey);
   });
 });

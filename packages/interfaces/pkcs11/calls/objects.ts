@@ -16,7 +16,7 @@ import { mustWrite, type Application } from "../application.ts";
 import type { TokenObject } from "../catalogue.ts";
 import type { Maybe } from "../context.ts";
 import { mayServe } from "../device-keys.ts";
-import { attributeLabel, HIDDEN_PUBLIC, idText, leftPublic, type Half } from "../key-object.ts";
+import { HIDDEN_PUBLIC, idText, keepAttribute, leftPublic, type Half } from "../key-object.ts";
 import { isElsewhere, readValues } from "../key-values.ts";
 import {
   checkChange,
@@ -100,9 +100,7 @@ async function change(application: Application, session: Session, object: P11Obj
       throw failure("ATTRIBUTE_VALUE_INVALID", `a key for ${key.usages.join(" and ")} is for nothing else, for good`);
     if (value === true && type === CKA.WRAP_WITH_TRUSTED)
       throw failure("TEMPLATE_INCONSISTENT", "whoever asks through another interface would not be bound by it");
-    if (type === CKA.EXTRACTABLE) continue;
-    const [name, text] = attributeLabel(half, type, value);
-    labels[name] = text;
+    if (type !== CKA.EXTRACTABLE) keepAttribute(labels, half, type, value);
   }
   // Whoever asks through another interface is not to have it either.
   const kept = changes.get(CKA.EXTRACTABLE) === false ? ({ exportable: false } as const) : {};
