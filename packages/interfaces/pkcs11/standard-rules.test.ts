@@ -47,6 +47,27 @@ describe("rules of the standard", () => {
     }
   });
 
+  test("§4.6.3: a certificate that is a URL comes with the hashes of its subject's and its issuer's public key", async () => {
+    const hash = new Uint8Array(20).fill(1);
+    const create = (...more: Parameters<typeof attribute>[]) =>
+      one.client.rv("C_CreateObject", one.session, [
+        attribute(CKA.CLASS, CKO.CERTIFICATE),
+        attribute(CKA.CERTIFICATE_TYPE, 0),
+        attribute(CKA.SUBJECT, toUtf8("s")),
+        ...more.map((given) => attribute(...given)),
+      ]);
+    const url = [CKA.URL, "https://ca.example/s.cer"] as const;
+    const subject = [CKA.HASH_OF_SUBJECT_PUBLIC_KEY, hash] as const;
+    const issuer = [CKA.HASH_OF_ISSUER_PUBLIC_KEY, hash] as const;
+    assert.equal(await create([...url], [...subject], [...issuer]), CKR.OK);
+    assert.equal(await create([CKA.VALUE, toUtf8("abc")], [CKA.URL, EMPTY]), CKR.OK);
+    assert.equal(await create([...url]), CKR.TEMPLATE_INCOMPLETE);
+    assert.equal(await create([...url], [...subject]), CKR.TEMPLATE_INCOMPLETE);
+    assert.equal(await create([...url], [...issuer], [CKA.VALUE, toUtf8("abc")]), CKR.TEMPLATE_INCOMPLETE);
+    assert.equal(await create([...url], [...subject], [CKA.HASH_OF_ISSUER_PUBLIC_KEY, EMPTY]), CKR.TEMPLATE_INCOMPLETE);
+    assert.equal(await create([...subject], [...issuer]), CKR.TEMPLATE_INCOMPLETE, "neither value nor URL");
+  });
+
   test("§5.18.4: what is unwrapped and is no key of the type that was asked for is no wrapped key", async () => {
     const [wrapping] = await one.client.call("C_CreateObject", one.session, [
       attribute(CKA.CLASS, CKO.SECRET_KEY),

@@ -356,9 +356,11 @@ export function checkCertificate(template: Template): void {
   const type = numberOf(template, CKA.CERTIFICATE_TYPE);
   if (type === CKC.X_509) {
     required(template, CKA.SUBJECT);
-    if ((bytesOf(template, CKA.VALUE)?.length ?? 0) === 0 && (bytesOf(template, CKA.URL)?.length ?? 0) === 0) {
-      throw failure("TEMPLATE_INCOMPLETE", "CKA_VALUE is missing");
-    }
+    const given = (attribute: number): boolean => (bytesOf(template, attribute)?.length ?? 0) > 0;
+    if (!given(CKA.VALUE) && !given(CKA.URL)) throw failure("TEMPLATE_INCOMPLETE", "CKA_VALUE is missing");
+    // PKCS #11 v3.0 §4.6.3: whoever follows a URL has to know whose certificate is to be there.
+    if (given(CKA.URL) && !(given(CKA.HASH_OF_SUBJECT_PUBLIC_KEY) && given(CKA.HASH_OF_ISSUER_PUBLIC_KEY)))
+      throw failure("TEMPLATE_INCOMPLETE", "CKA_URL takes the hashes of both public keys");
   } else if (type === CKC.X_509_ATTR_CERT) required(template, CKA.OWNER, CKA.VALUE);
   else throw failure("ATTRIBUTE_VALUE_INVALID", `certificate type ${type}`);
 }
