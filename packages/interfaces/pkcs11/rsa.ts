@@ -57,11 +57,15 @@ export interface PssParameters {
 
 const EIGHT = new Uint8Array(8);
 
-/** The encoded message for a modulus of `bits`, as long as the modulus. */
+/** Whether a modulus of `bits` has room for the hash and the salt (RFC 8017 §9.1.1, step 3). */
+export function fitsPss({ hash, saltLength }: PssParameters, bits: number): boolean {
+  return Math.ceil((bits - 1) / 8) >= HASH_BYTES[hash] + saltLength + 2;
+}
+
+/** The encoded message for a modulus of `bits`, as long as the modulus; hash and salt fit in there. */
 export function encodePss(hashed: Uint8Array, pss: PssParameters, bits: number): Uint8Array {
   const length = Math.ceil((bits - 1) / 8);
   const hashLength = HASH_BYTES[pss.hash];
-  if (length < hashLength + pss.saltLength + 2) throw failure("KEY_SIZE_RANGE");
   const salt = randomBytes(pss.saltLength);
   const h = digest(pss.hash, EIGHT, hashed, salt);
   const block = new Uint8Array(length - hashLength - 1);
@@ -76,10 +80,11 @@ export function encodePss(hashed: Uint8Array, pss: PssParameters, bits: number):
   return whole;
 }
 
+/** Whether it is such an encoded message; hash and salt fit in there. */
 export function checkPss(hashed: Uint8Array, encoded: Uint8Array, pss: PssParameters, bits: number): boolean {
   const length = Math.ceil((bits - 1) / 8);
   const hashLength = HASH_BYTES[pss.hash];
-  if (length < hashLength + pss.saltLength + 2 || encoded.length < length) return false;
+  if (encoded.length < length) return false;
   const message = encoded.subarray(encoded.length - length);
   if (message[length - 1] !== 0xbc) return false;
   const block = message.slice(0, length - hashLength - 1);

@@ -7,7 +7,7 @@ import { need, only, type Maybe, type Ports } from "./context.ts";
 import { curveByAlgorithm, curveOfKey, signatureFromDer } from "./curves.ts";
 import { HASH_BY_MECHANISM, HASH_BYTES, type Hash, type SignSpec } from "./mechanisms.ts";
 import type { DeviceKey, Material } from "./object.ts";
-import { digestInfo, encodePss, leftPad, modulusBits, padPkcs1, type PssParameters } from "./rsa.ts";
+import { digestInfo, encodePss, fitsPss, leftPad, modulusBits, padPkcs1, type PssParameters } from "./rsa.ts";
 import { named, type SessionPrivate, type SessionSecret } from "./session-keyring.ts";
 import { failure } from "./status.ts";
 
@@ -32,20 +32,21 @@ const MGF: ReadonlyMap<number, Hash> = new Map([
   [CKG.MGF1_SHA512, "sha512"],
 ]);
 
-/** The PSS parameters of a mechanism. @throws CKR_MECHANISM_PARAM_INVALID. */
-export function pssParameters(parameter: MechanismParameter | undefined, fixed: Hash | undefined): PssParameters {
+/** The PSS parameters of a mechanism, for a modulus of `bits`. @throws CKR_MECHANISM_PARAM_INVALID. */
+export function pssParameters(
+  parameter: MechanismParameter | undefined,
+  fixed: Hash | undefined,
+  bits: number,
+): PssParameters {
   if (parameter?.kind !== "pss") throw failure("MECHANISM_PARAM_INVALID");
   const hash = HASH_BY_MECHANISM.get(parameter.hash);
   const mgf = MGF.get(parameter.mgf);
-  if (
-    hash === undefined ||
-    mgf === undefined ||
-    (fixed !== undefined && fixed !== hash) ||
-    parameter.saltLength > 512
-  ) {
+  if (hash === undefined || mgf === undefined || (fixed !== undefined && fixed !== hash)) {
     throw failure("MECHANISM_PARAM_INVALID");
   }
-  return { hash, mgf, saltLength: parameter.saltLength };
+  const pss = { hash, mgf, saltLength: parameter.saltLength };
+  if (!fitsPss(pss, bits)) throw failure("MECHANISM_PARAM_INVALID", "the modulus has no room for such a salt");
+  return pss;
 }
 
 /** Bytes that a MAC is cut to. @throws CKR_MECHANISM_PARAM_INVALID. */
@@ -103,10 +104,12 @@ function deviceEngine(
     }
     case "rsa-x509": {
       const raw = deviceSign(ports, caller, key, "rsa-raw", "message");
-      return { length: rsaBytes, sign: (input) => raw(leftPad(input, rsaBytes)) };
+      // What is as long as the modulus and not below it.
+      const names = { BAD_REQUEST: "DATA_INVALID" } as const;
+      return { length: rsaBytes, sign: (input) => named(raw(leftPad(input, rsaBytes)), names) };
     }
     case "rsa-pss": {
-      const pss = pssParameters(parameter, spec.hash);
+      const pss = pssParameters(parameter, spec.hash, rsaBits);
       const own = ownPss(pss);
       const hash = spec.hash === undefined ? {} : { hash: spec.hash };
       const direct = own === undefined ? undefined : deviceSign(ports, caller, key, own, "digest");
@@ -218,7 +221,7 @@ function sessionEngine(
     case "rsa-x509":
       return { length: bytes, sign: (input) => raw(leftPad(input, bytes)) };
     case "rsa-pss": {
-      const pss = pssParameters(parameter, spec.hash);
+      const pss = pssParameters(parameter, spec.hash, bits);
       return {
         ...(hash === undefined ? {} : { hash }),
         length: bytes,

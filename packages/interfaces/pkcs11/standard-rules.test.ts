@@ -158,6 +158,53 @@ describe("rules of the standard", () => {
     assert.equal(await begin(2, EMPTY), CKR.MECHANISM_PARAM_INVALID);
   });
 
+  const rsaPair = (bits: number, token: boolean) =>
+    one.client.call(
+      "C_GenerateKeyPair",
+      one.session,
+      mechanism(CKM.RSA_PKCS_KEY_PAIR_GEN),
+      [attribute(CKA.MODULUS_BITS, bits), attribute(CKA.TOKEN, token)],
+      [attribute(CKA.SIGN, true), attribute(CKA.DECRYPT, true), attribute(CKA.TOKEN, token)],
+    );
+
+  for (const [where, bits, token] of [
+    ["session", 1024, false],
+    ["device", 2048, true],
+  ] as const) {
+    test(`RSA-PSS §2.1.10: a salt for which the modulus has no room is refused at once (${where})`, async () => {
+      const { client, session } = one;
+      const [publicKey, privateKey] = await rsaPair(bits, token);
+      for (const [hash, mgf, type, length] of [
+        [CKM.SHA256, CKG.MGF1_SHA256, CKM.SHA256_RSA_PKCS_PSS, 32],
+        [CKM.SHA512, CKG.MGF1_SHA512, CKM.SHA512_RSA_PKCS_PSS, 64],
+      ] as const) {
+        const how = (saltLength: number) => mechanism(type, { kind: "pss", hash, mgf, saltLength });
+        const most = bits / 8 - 2 - length;
+        for (const salt of [most + 1, 0xffffffff]) {
+          assert.equal(await client.rv("C_SignInit", session, how(salt), privateKey), CKR.MECHANISM_PARAM_INVALID);
+          assert.equal(await client.rv("C_VerifyInit", session, how(salt), publicKey), CKR.MECHANISM_PARAM_INVALID);
+        }
+        await client.call("C_SignInit", session, how(most), privateKey);
+        const [signature] = await client.call("C_Sign", session, toUtf8("x"), 512);
+        await client.call("C_VerifyInit", session, how(most), publicKey);
+        await client.call("C_Verify", session, toUtf8("x"), signature as Uint8Array);
+      }
+    });
+
+    test(`RSA X.509 §2.1.12: what is not below the modulus is no data to sign (${where})`, async () => {
+      const { client, session } = one;
+      const [publicKey, privateKey] = await rsaPair(bits, token);
+      const modulus = (await one.read(publicKey, CKA.MODULUS)) as Uint8Array;
+      for (const input of [modulus, new Uint8Array(bits / 8).fill(0xff)]) {
+        await client.call("C_SignInit", session, mechanism(CKM.RSA_X_509), privateKey);
+        assert.equal(await client.rv("C_Sign", session, input, 512), CKR.DATA_INVALID);
+        await client.call("C_VerifyInit", session, mechanism(CKM.RSA_X_509), publicKey);
+        const rv = await client.rv("C_Verify", session, input, new Uint8Array(bits / 8).fill(1));
+        assert.equal(rv, CKR.SIGNATURE_INVALID);
+      }
+    });
+  }
+
   test("§4.9: a PIN that logins before each use lock logs the user out", async () => {
     const pin = "4711-0815";
     const { client, session } = one;

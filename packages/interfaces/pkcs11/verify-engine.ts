@@ -48,7 +48,7 @@ function keyringCheck(
     case "rsa-x509":
       return { scheme: "rsa-raw", kind: "message", prepare: (input) => leftPad(input, Math.ceil(bits / 8)) };
     case "rsa-pss": {
-      const scheme = ownPss(pssParameters(parameter, spec.hash));
+      const scheme = ownPss(pssParameters(parameter, spec.hash, bits));
       return scheme === undefined ? undefined : { scheme, kind: "digest" };
     }
     case "ecdsa":
@@ -92,7 +92,7 @@ function publicEngine(key: KeyObject, spec: SignSpec, parameter: MechanismParame
         },
       };
     case "rsa-pss": {
-      const pss = pssParameters(parameter, spec.hash);
+      const pss = pssParameters(parameter, spec.hash, bits);
       return {
         ...(spec.hash === undefined ? {} : { hash: spec.hash }),
         length: bytes,
