@@ -13,7 +13,7 @@ import type { Seal } from "./session-keyring.ts";
 import type { Slot } from "./slots.ts";
 import { failure } from "./status.ts";
 import { USAGES } from "./unsaid.ts";
-import { bytesOf, isTemplate, numberOf, type Template } from "./values.ts";
+import { bytesOf, checkDate, isTemplate, numberOf, type Template } from "./values.ts";
 
 const HMACS: Readonly<Record<number, KeyAlgorithm>> = { 32: "hmac-sha256", 48: "hmac-sha384", 64: "hmac-sha512" };
 const HMAC_TYPES: ReadonlyMap<number, KeyAlgorithm> = new Map([
@@ -129,6 +129,7 @@ function labelsOf(slot: Slot, halves: Readonly<Partial<Record<Half, Template>>>)
   for (const [half, template] of Object.entries(halves)) {
     for (const [type, value] of template) {
       if (!KEPT.has(type)) continue;
+      checkDate(type, value);
       if (value instanceof Uint8Array && value.length === 0) continue;
       // What a key may do follows from its usages; a template can only narrow it.
       if (value === true && USAGE_TYPES.has(type)) continue;

@@ -5,7 +5,7 @@ import { toUtf8 } from "@casemate/foundation/bytes";
 import { CKA, CKK, CKO } from "@casemate/protocols/p11-rpc";
 import type { SessionKey, SessionPrivate, SessionSecret } from "./session-keyring.ts";
 import { failure } from "./status.ts";
-import { booleanOf, sameValue, type Template, type Value } from "./values.ts";
+import { booleanOf, checkDate, sameValue, type Template, type Value } from "./values.ts";
 
 /** A key version of the keyring. */
 export interface DeviceKey {
@@ -161,6 +161,7 @@ export function checkChange(
       continue;
     if (!free.has(type)) throw failure("ATTRIBUTE_READ_ONLY", `0x${type.toString(16)}`);
     if (before !== undefined && typeof before !== typeof value) throw failure("ATTRIBUTE_VALUE_INVALID");
+    checkDate(type, value);
   }
 }
 

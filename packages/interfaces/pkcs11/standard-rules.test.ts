@@ -158,6 +158,45 @@ describe("rules of the standard", () => {
     assert.equal(await begin(2, EMPTY), CKR.MECHANISM_PARAM_INVALID);
   });
 
+  test("§3.4: a date is one of the calendar, or none", async () => {
+    const { client, session } = one;
+    const date = (text: string) => [attribute(CKA.END_DATE, toUtf8(text))];
+    const make = (token: boolean, text: string) => {
+      const template = [attribute(CKA.VALUE_LEN, 32), attribute(CKA.TOKEN, token), ...date(text)];
+      return client.rv("C_GenerateKey", session, mechanism(CKM.AES_KEY_GEN), template);
+    };
+    const onToken = [attribute(CKA.TOKEN, true), attribute(CKA.EXTRACTABLE, true)];
+    const [wrapping] = await client.call("C_GenerateKey", session, mechanism(CKM.AES_KEY_GEN), [
+      attribute(CKA.VALUE_LEN, 32),
+      attribute(CKA.UNWRAP, true),
+      attribute(CKA.WRAP, true),
+      attribute(CKA.TOKEN, true),
+    ]);
+    const [key] = await client.call("C_GenerateKey", session, mechanism(CKM.AES_KEY_GEN), [
+      attribute(CKA.VALUE_LEN, 32),
+      ...onToken,
+    ]);
+    const kwp = mechanism(CKM.AES_KEY_WRAP_KWP);
+    const [wrapped] = await client.call("C_WrapKey", session, kwp, wrapping, key, 1024);
+    const ofKey = [attribute(CKA.CLASS, CKO.SECRET_KEY), attribute(CKA.KEY_TYPE, CKK.AES), ...onToken];
+    const unwrap = (text: string) =>
+      client.rv("C_UnwrapKey", session, kwp, wrapping, wrapped as Uint8Array, [...ofKey, ...date(text)]);
+    const ofSession = await one.aes();
+    const calls: readonly ((text: string) => Promise<number>)[] = [
+      (text) => make(false, text),
+      (text) => make(true, text),
+      unwrap,
+      (text) => client.rv("C_SetAttributeValue", session, key, date(text)),
+      (text) => client.rv("C_SetAttributeValue", session, ofSession, date(text)),
+      (text) => client.rv("C_CopyObject", session, ofSession, date(text)),
+    ];
+    for (const [at, call] of calls.entries()) {
+      for (const text of ["20301399", "00000000", "20300229", "20300001", "18991231"])
+        assert.equal(await call(text), CKR.ATTRIBUTE_VALUE_INVALID, `${at}: ${text}`);
+      for (const text of ["20280229", "99991231", ""]) assert.equal(await call(text), CKR.OK, `${at}: ${text}`);
+    }
+  });
+
   const rsaPair = (bits: number, token: boolean) =>
     one.client.call(
       "C_GenerateKeyPair",

@@ -9,7 +9,7 @@ import { SECRETS, type Material } from "./object.ts";
 import type { SessionPrivate, SessionSecret } from "./session-keyring.ts";
 import { failure } from "./status.ts";
 import { unsaid } from "./unsaid.ts";
-import { bytesOf, numberOf, sameValue, type Template, type Value } from "./values.ts";
+import { bytesOf, checkDate, numberOf, sameValue, type Template, type Value } from "./values.ts";
 
 const EMPTY = new Uint8Array(0);
 
@@ -189,6 +189,7 @@ export function complete(objectClass: number, template: Template, origin: Origin
     if (type === CKA.TRUSTED && value === true && origin.trusts !== true)
       throw failure("ATTRIBUTE_READ_ONLY", "only a security officer trusts");
     if (before !== undefined && typeof before !== typeof value) throw failure("ATTRIBUTE_VALUE_INVALID");
+    checkDate(type, value);
     attributes.set(type, value);
   }
   checkAlwaysAuthenticate(attributes);

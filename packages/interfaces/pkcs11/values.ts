@@ -18,6 +18,16 @@ const BOOLEAN_BYTES: ReadonlySet<number> = new Set([CKA.DESTROYABLE]);
 const ULONG_BYTES: ReadonlySet<number> = new Set([CKA.NAME_HASH_ALGORITHM, CKA.PARAMETER_SET, CKA.PROFILE_ID]);
 const DATES: ReadonlySet<number> = new Set([CKA.START_DATE, CKA.END_DATE]);
 
+/** @throws CKR_ATTRIBUTE_VALUE_INVALID for a date that is in no calendar from 1900 on (CK_DATE, §3.4); an empty one says none. */
+export function checkDate(type: number, value: Value): void {
+  if (!DATES.has(type) || !(value instanceof Uint8Array) || value.length === 0) return;
+  const digits = String.fromCharCode(...value.subarray(0, 8));
+  const number = Number(digits);
+  const day = new Date(Date.UTC(Math.trunc(number / 10_000), (Math.trunc(number / 100) % 100) - 1, number % 100));
+  if (number < 19_000_000 || day.toISOString().slice(0, 10).replaceAll("-", "") !== digits)
+    throw failure("ATTRIBUTE_VALUE_INVALID", `no date: ${digits}`);
+}
+
 function fromLittleEndian(bytes: Uint8Array): number {
   let value = 0;
   for (let i = bytes.length - 1; i >= 0; i--) value = value * 256 + (bytes[i] ?? 0);
