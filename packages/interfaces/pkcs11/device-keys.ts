@@ -13,7 +13,7 @@ import type { Seal } from "./session-keyring.ts";
 import type { Slot } from "./slots.ts";
 import { failure } from "./status.ts";
 import { USAGES } from "./unsaid.ts";
-import { bytesOf, checkDate, isTemplate, numberOf, type Template } from "./values.ts";
+import { bytesOf, checkDate, isTemplate, numberOf, type Template, type Value } from "./values.ts";
 
 const HMACS: Readonly<Record<number, KeyAlgorithm>> = { 32: "hmac-sha256", 48: "hmac-sha384", 64: "hmac-sha512" };
 const HMAC_TYPES: ReadonlyMap<number, KeyAlgorithm> = new Map([
@@ -66,6 +66,10 @@ const USAGE_ATTRIBUTES: readonly (readonly [number, Usage])[] = [
 
 const USAGE_TYPES: ReadonlySet<number> = new Set(USAGE_ATTRIBUTES.map(([type]) => type));
 
+function isSymmetric(algorithm: KeyAlgorithm): boolean {
+  return algorithm.startsWith("aes-") || algorithm.startsWith("hmac-");
+}
+
 /**
  * Whether a key with these usages can be used so. What wraps does so in the device (CKM_AES_KEY_WRAP and its kin), what encrypts wraps
  * session keys through their values.
@@ -73,14 +77,13 @@ const USAGE_TYPES: ReadonlySet<number> = new Set(USAGE_ATTRIBUTES.map(([type]) =
 export function mayServe(algorithm: KeyAlgorithm, usages: readonly Usage[], type: number): boolean {
   const usage = USAGE_ATTRIBUTES.find(([attribute]) => attribute === type)?.[1];
   if (usage === undefined) return true;
-  const symmetric = algorithm.startsWith("aes-") || algorithm.startsWith("hmac-");
-  const needed = symmetric && usage === "sign" ? "mac" : usage;
+  const needed = isSymmetric(algorithm) && usage === "sign" ? "mac" : usage;
   return usages.includes(needed) || (needed === "wrap" && usages.includes("encrypt"));
 }
 
 /** What the key is for: all that the templates ask; what is usual when they ask nothing. */
 function usagesOf(algorithm: KeyAlgorithm, ...templates: readonly Template[]): readonly Usage[] {
-  const symmetric = algorithm.startsWith("aes-") || algorithm.startsWith("hmac-");
+  const symmetric = isSymmetric(algorithm);
   const possible: readonly Usage[] = algorithm.startsWith("rsa-")
     ? ["sign", "encrypt", "wrap"]
     : algorithm.startsWith("aes-")
@@ -140,6 +143,16 @@ function labelsOf(slot: Slot, halves: Readonly<Partial<Record<Half, Template>>>)
   return labels;
 }
 
+/** Applications find the halves of a pair by the same id: what one template alone gives is that of both. */
+export function withIdOf(template: Template, other: Template): Map<number, Value> {
+  const given = (one: Template): Uint8Array | undefined => {
+    const id = bytesOf(one, CKA.ID);
+    return id?.length === 0 ? undefined : id;
+  };
+  const id = given(template) ?? given(other);
+  return new Map<number, Value>([...template, ...(id === undefined ? [] : [[CKA.ID, id] as const])]);
+}
+
 /** A name in the keyring's alphabet from the application's label or id. */
 function nameFrom(template: Template): string {
   const label = bytesOf(template, CKA.LABEL);
@@ -195,7 +208,12 @@ function request(
     usages,
     exportable,
     labels: {
-      ...labelsOf(slot, publicHalf === undefined ? { key: secret } : { key: secret, pub: publicHalf }),
+      ...labelsOf(
+        slot,
+        publicHalf === undefined
+          ? { key: secret }
+          : { key: withIdOf(secret, publicHalf), pub: withIdOf(publicHalf, secret) },
+      ),
       // The application wants it in its session, not on the token.
       ...(publicHalf?.get(CKA.TOKEN) === false ? { [HIDDEN_PUBLIC]: "true" } : {}),
     },
@@ -270,7 +288,9 @@ export async function importToDevice(
   value: Seal | WrappedValue,
   secret: Template,
 ): Promise<readonly TokenObject[]> {
-  const create = request(slot, algorithm, secret, undefined);
+  // The public half, which comes along without a template, is found by the same id and label.
+  const publicHalf = new Map([...secret].filter(([type]) => type === CKA.ID || type === CKA.LABEL));
+  const create = request(slot, algorithm, secret, isSymmetric(algorithm) ? undefined : publicHalf);
   const { wrapped, wrappingKey, scheme } =
     typeof value === "function" ? await sealed(application, caller, slot, value) : value;
   const view = await unique(nameFrom(secret), (name) =>

@@ -1,10 +1,10 @@
 /** Token keys: how they come to be, and what the token keeps of what their templates say. */
 import assert from "node:assert/strict";
-import { createPublicKey, verify } from "node:crypto";
+import { createPublicKey, generateKeyPairSync, verify } from "node:crypto";
 import { after, describe, test } from "node:test";
 import { toUtf8 } from "@casemate/foundation/bytes";
-import { CKA, CKM, CKR, CKU } from "@casemate/protocols/p11-rpc";
-import { attribute, mechanism, openLoggedIn, RW, TestClient, type Template } from "@casemate/testkit/pkcs11";
+import { CKA, CKK, CKM, CKO, CKR, CKU } from "@casemate/protocols/p11-rpc";
+import { attribute, mechanism, openLoggedIn, P256, RW, TestClient, type Template } from "@casemate/testkit/pkcs11";
 import { createPkcs11Server } from "./index.ts";
 
 const TOKEN = attribute(CKA.TOKEN, true);
@@ -85,6 +85,49 @@ describe("the public half of a token key", () => {
       [alone, 1],
     ] as const)
       assert.deepEqual([await read(object, CKA.PRIVATE), await read(object, CKA.TOKEN)], [1, token]);
+  });
+});
+
+describe("the halves of a token key are found by the same id", () => {
+  const id = attribute(CKA.ID, Uint8Array.of(4, 7));
+  const EMPTY = attribute(CKA.ID, new Uint8Array(0));
+  for (const [name, publicPart, privatePart] of [
+    ["the private template alone", [TOKEN], [TOKEN, id]],
+    ["the public template alone", [TOKEN, id], [TOKEN]],
+    ["one template, the other an empty one,", [TOKEN, EMPTY], [TOKEN, id]],
+    ["the private template alone, for a public half in the session,", [attribute(CKA.TOKEN, false)], [TOKEN, id]],
+  ] as const) {
+    test(`where ${name} gives it`, async () => {
+      for (const object of await pairOf(publicPart, privatePart))
+        assert.deepEqual(await read(object, CKA.ID), Uint8Array.of(4, 7));
+    });
+  }
+
+  test("and by their own ones where both templates give one", async () => {
+    const [publicKey, privateKey] = await pairOf([TOKEN, attribute(CKA.ID, Uint8Array.of(8))], [TOKEN, id]);
+    assert.deepEqual(await read(publicKey, CKA.ID), Uint8Array.of(8));
+    assert.deepEqual(await read(privateKey, CKA.ID), Uint8Array.of(4, 7));
+  });
+
+  test("where an application brings the private half alone; the label is the same, too", async () => {
+    const { d } = generateKeyPairSync("ec", { namedCurve: "P-256" }).privateKey.export({ format: "jwk" });
+    const [privateKey] = await client.call("C_CreateObject", session, [
+      attribute(CKA.CLASS, CKO.PRIVATE_KEY),
+      attribute(CKA.KEY_TYPE, CKK.EC),
+      attribute(CKA.EC_PARAMS, P256),
+      attribute(CKA.VALUE, Uint8Array.fromBase64(d ?? "", { alphabet: "base64url" })),
+      attribute(CKA.ID, Uint8Array.of(9, 9)),
+      attribute(CKA.LABEL, "brought along"),
+      TOKEN,
+    ]);
+    await client.call("C_FindObjectsInit", session, [attribute(CKA.ID, Uint8Array.of(9, 9))]);
+    const [found] = (await client.call("C_FindObjects", session, 9)) as [number[]];
+    await client.call("C_FindObjectsFinal", session);
+    assert.equal(found.length, 2);
+    assert.ok(found.includes(privateKey));
+    for (const object of found) assert.deepEqual(await read(object, CKA.LABEL), toUtf8("brought along"));
+    const classes = await Promise.all(found.map((object) => read(object, CKA.CLASS)));
+    assert.deepEqual(new Set(classes), new Set([CKO.PUBLIC_KEY, CKO.PRIVATE_KEY]));
   });
 });
 

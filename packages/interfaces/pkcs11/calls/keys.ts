@@ -5,7 +5,7 @@ import type { CurveName, Grants, RequestOf } from "@casemate/protocols/session-k
 import type { Application } from "../application.ts";
 import { need } from "../context.ts";
 import { curveByParams } from "../curves.ts";
-import { generateInDevice, pairAlgorithm, secretAlgorithm } from "../device-keys.ts";
+import { generateInDevice, pairAlgorithm, secretAlgorithm, withIdOf } from "../device-keys.ts";
 import { parsePublicKey, publicAttributes } from "../key-object.ts";
 import { SMALLEST_SESSION_RSA } from "../mechanisms.ts";
 import { classOf, SECRETS, type P11Object } from "../object.ts";
@@ -188,7 +188,8 @@ async function generatePair(
     const spki = bytesOf(own.attributes, CKA.PUBLIC_KEY_INFO) ?? new Uint8Array(0);
     const key = parsePublicKey(spki);
     if (key === undefined) throw failure("GENERAL_ERROR");
-    return [await placePublic(application, session, publicPart, key, spki), privateHandle];
+    const passing = withIdOf(publicPart, privateTemplate);
+    return [await placePublic(application, session, passing, key, spki), privateHandle];
   }
   mayMake(application, session, false, privatePart.get(CKA.PRIVATE) === true);
   // Before anything is made: of a pair there are both halves or none.
