@@ -20,7 +20,9 @@ async function relay(socketPath: string) {
   const server = createServer((request, response) => {
     const url = request.url ?? "";
     seen.push(url);
-    const onward = forward({ socketPath, path: url, method: request.method, headers: request.headers }, (answer) => {
+    // Each on a connection of its own: the server may be closing one that was idle on a slow machine.
+    const options = { socketPath, path: url, method: request.method, headers: request.headers, agent: false } as const;
+    const onward = forward(options, (answer) => {
       void buffer(answer).then((body) => {
         const { "content-length": _, ...headers } = answer.headers;
         response.writeHead(answer.statusCode ?? 500, headers);
