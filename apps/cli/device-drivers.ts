@@ -32,6 +32,21 @@ function heapBytes(text: string): number {
   return bytes;
 }
 
+/** CK_TOKEN_INFO has 32 bytes for it. */
+const MAX_LABEL_BYTES = 32;
+
+/** @throws a usage error for what no token is labelled. */
+function tokenLabel(text: string): string {
+  if (text !== "" && Buffer.byteLength(text) <= MAX_LABEL_BYTES) return text;
+  throw usage(`--token takes the label of a token, 1 to ${MAX_LABEL_BYTES} bytes`);
+}
+
+/** @throws a usage error for no name at all. */
+function moduleName(text: string): string {
+  if (text !== "") return text;
+  throw usage("--module takes the path or the name of a library");
+}
+
 /** The settings that were given, as plain values. */
 function picked(options: Options, names: readonly string[]): Settings {
   const chosen: Record<string, string | number | boolean> = {};
@@ -63,8 +78,8 @@ export const ADDABLE_DRIVERS: readonly AddableDriver[] = [
     idPrefix: "p11",
     options: (command) =>
       void command
-        .requiredOption("--module <file>", "the maker's library, e.g. /usr/lib/softhsm/libsofthsm2.so")
-        .requiredOption("--token <label>", "label of the token in it")
+        .requiredOption("--module <file>", "the maker's library, e.g. /usr/lib/softhsm/libsofthsm2.so", moduleName)
+        .requiredOption("--token <label>", "label of the token in it", tokenLabel)
         .option("--pin-file <file>", "file with the user PIN, mode 0600; without it `device unlock` asks for the PIN")
         .option("--pin-root <device>", "virtual HSM that keeps the PIN of the first `device unlock`, encrypted")
         .option("--sessions <count>", "operations that run side by side (default: 4)", whole("--sessions", 1, 32))
