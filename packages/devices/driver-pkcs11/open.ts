@@ -44,7 +44,7 @@ export interface Pkcs11Options {
 function notesOf(connection: Connection): string[] {
   const { plan, facts } = connection;
   if (plan === undefined || facts === undefined) return [];
-  const { refused } = plan.fields;
+  const { refused, withoutLabel } = plan.fields;
   return [
     `${facts.library}, in a process of its own: a crash or a stall of it does not touch the server. It runs unconfined, since it must reach its HSM.`,
     "Keys are made sensitive; whether they are safe in this token is for its maker to show.",
@@ -58,6 +58,9 @@ function notesOf(connection: Connection): string[] {
     ...(refused.length === 0
       ? []
       : [`Its mechanisms promise these, and it refused them when tried: ${refused.join(", ")}.`]),
+    ...(withoutLabel.length === 0
+      ? []
+      : [`RSA-OAEP takes no label here, so encryption binds no context in: ${withoutLabel.join(", ")}.`]),
     ...plan.reasons.map((why) => `Known of this module: ${why}.`),
   ];
 }

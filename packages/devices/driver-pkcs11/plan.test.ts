@@ -17,6 +17,7 @@ const plan = (mechanisms: readonly Row[], more: Partial<PlanFields> = {}) =>
     model: "Any",
     mechanisms: [...mechanisms],
     refused: [],
+    withoutLabel: [],
     printableCurves: false,
     ...more,
   });
@@ -68,4 +69,19 @@ test("a quirk of a maker applies to that maker alone, says why, and can be seen"
     );
   }
   assert.deepEqual(quirksOf({ library: "Any", manufacturer: "Any", model: "Any" }), { quirks: {}, reasons: [] });
+});
+
+test("RSA-OAEP that takes no label is offered, and said to take none", () => {
+  const rsa = [
+    mechanism(CKM.RSA_PKCS_KEY_PAIR_GEN, CKF.GENERATE_KEY_PAIR, 1024, 4096),
+    mechanism(CKM.RSA_PKCS_OAEP, CKF.ENCRYPT | CKF.DECRYPT),
+  ];
+  const refused = ["rsa-oaep-sha256", "rsa-oaep-sha384", "rsa-oaep-sha512"];
+  const made = plan(rsa, { refused, withoutLabel: ["rsa-oaep-sha1"] });
+  assert.deepEqual(made.algorithms.map(({ algorithm, cipher }) => [algorithm, ...cipher])[0], [
+    "rsa-2048",
+    "rsa-oaep-sha1",
+  ]);
+  assert.equal(made.cipher("rsa-oaep-sha1")?.oaep?.labels, false);
+  assert.equal(plan(rsa).cipher("rsa-oaep-sha1")?.oaep?.labels, true);
 });

@@ -36,12 +36,20 @@ export const planCodec = struct("plan", SPEC, {
   mechanisms: list(u16, struct("mechanism", SPEC, { type: u32, flags: u32, min: u32, max: u32 }), MAX_MECHANISMS),
   /** Algorithms and schemes that the mechanisms promise and the token refused when tried. */
   refused: list(u8, utf8(u8, 64), 64),
+  /** Schemes of RSA-OAEP that the token has without a label only. */
+  withoutLabel: list(u8, utf8(u8, 64), 16),
   /** Curves of RFC 7748 and RFC 8032 are named by PrintableString. */
   printableCurves: bool8,
 });
 export type PlanFields = Infer<typeof planCodec>;
 
 type Mechanism = PlanFields["mechanisms"][number];
+
+export interface Oaep {
+  readonly hash: OaepHash;
+  /** Whether a label can be bound in. */
+  readonly labels: boolean;
+}
 
 export interface Plan {
   readonly fields: PlanFields;
@@ -53,7 +61,7 @@ export interface Plan {
   sign(
     scheme: SignScheme,
   ): { readonly row: SignRow; readonly mechanism: number; readonly hashing: boolean } | undefined;
-  cipher(scheme: CipherScheme): { readonly mechanism: number; readonly oaep?: OaepHash } | undefined;
+  cipher(scheme: CipherScheme): { readonly mechanism: number; readonly oaep?: Oaep } | undefined;
   mac(scheme: MacScheme): number | undefined;
   wrap(scheme: WrapScheme): number | undefined;
   readonly agrees: boolean;
@@ -78,6 +86,7 @@ export function createPlan(fields: PlanFields): Plan {
     fields.mechanisms.filter(({ type }) => quirks.without?.includes(type) !== true).map((row) => [row.type, row]),
   );
   const refused = new Set(fields.refused);
+  const withoutLabel = new Set(fields.withoutLabel);
   const has = (mechanism: number, flags: number): boolean =>
     ((mechanisms.get(mechanism)?.flags ?? 0) & flags) === flags;
 
@@ -106,7 +115,8 @@ export function createPlan(fields: PlanFields): Plan {
       const row = CIPHER_ROWS.get(scheme);
       if (row === undefined || refused.has(scheme) || !has(row.mechanism, FLAG.encrypt | FLAG.decrypt))
         return undefined;
-      return { mechanism: row.mechanism, ...(row.oaep === undefined ? {} : { oaep: row.oaep }) };
+      const { mechanism, oaep: hash } = row;
+      return hash === undefined ? { mechanism } : { mechanism, oaep: { hash, labels: !withoutLabel.has(scheme) } };
     },
     mac(scheme) {
       const row = MAC_ROWS.get(scheme);

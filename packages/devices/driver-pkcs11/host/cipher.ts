@@ -4,6 +4,7 @@ import type { CipherScheme } from "@casemate/devices/contract";
 import { concat } from "@casemate/foundation/bytes";
 import { CasemateError } from "@casemate/foundation/errors";
 import { CIPHER_ROWS } from "../algorithms.ts";
+import type { Oaep } from "../plan.ts";
 import { ModuleError } from "../status.ts";
 import type { Handlers } from "../wire.ts";
 import type { Mechanism } from "./addon.ts";
@@ -101,7 +102,7 @@ function counterParameter(start: Buffer): Buffer {
   return parameter;
 }
 
-function oaepWay(lane: Lane, mechanism: number, hash: keyof typeof HASHES, modulusBytes: number): Way {
+function oaepWay(lane: Lane, mechanism: number, { hash, labels }: Oaep, modulusBytes: number): Way {
   const most = modulusBytes - 2 * HASHES[hash].bytes - 2;
   return {
     ivBytes: 0,
@@ -117,7 +118,13 @@ function oaepWay(lane: Lane, mechanism: number, hash: keyof typeof HASHES, modul
       );
     },
     possible: (length) => length === modulusBytes,
-    mechanism: (_iv, context) => ({ mechanism, parameter: oaepParameter(lane, hash, context) }),
+    mechanism(_iv, context) {
+      if (context.length > 0 && !labels)
+        throw new CasemateError("NOT_SUPPORTED", "RSA-OAEP of this token takes no label", {
+          hint: "Leave the context out, or use a key in a device that binds one in.",
+        });
+      return { mechanism, parameter: oaepParameter(lane, hash, context) };
+    },
   };
 }
 

@@ -133,6 +133,7 @@ export function connect({ addon, module, token, threads }: RequestOf<"connect">)
     model: trimmed(info.model),
     mechanisms: mechanismsOf(cryptoki, slot),
     refused: [],
+    withoutLabel: [],
     printableCurves: false,
   });
   const lane: Lane = {

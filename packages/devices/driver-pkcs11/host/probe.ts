@@ -1,8 +1,8 @@
-/** What the mechanisms promise and only trying shows: which curves there are, and which hashes RSA-OAEP takes beside a label. Leaves nothing in the token. */
+/** What the mechanisms promise and only trying shows: which curves there are, and which hashes RSA-OAEP takes, with a label and without. Leaves nothing in the token. */
 import { createHash } from "node:crypto";
 import { KEY_ALGORITHMS, type KeyAlgorithm } from "@casemate/devices/contract";
 import { CKA, CKK, CKO } from "@casemate/protocols/p11-rpc";
-import { CIPHER_ROWS } from "../algorithms.ts";
+import { CIPHER_ROWS, type OaepHash } from "../algorithms.ts";
 import { createPlan, type PlanFields } from "../plan.ts";
 import { ModuleError, isLost } from "../status.ts";
 import type { Handle } from "./addon.ts";
@@ -58,12 +58,12 @@ function probeCurves(lane: Lane, session: Handle, base: PlanFields): { refused: 
   return { refused, printableCurves };
 }
 
-function probeOaep(lane: Lane, session: Handle): string[] {
+function probeOaep(lane: Lane, session: Handle): { refused: string[]; withoutLabel: string[] } {
   const { cryptoki } = lane;
   const schemes = [...CIPHER_ROWS].filter(
     ([scheme, { oaep }]) => oaep !== undefined && lane.plan.cipher(scheme) !== undefined,
   );
-  if (schemes.length === 0) return [];
+  if (schemes.length === 0) return { refused: [], withoutLabel: [] };
   let key: Handle | undefined;
   const made = works(() => {
     key = cryptoki.C_CreateObject(session, [
@@ -77,19 +77,21 @@ function probeOaep(lane: Lane, session: Handle): string[] {
   });
   const handle = key;
   // A token that takes no public keys from outside says nothing about hashes.
-  if (!made || handle === undefined) return [];
-  const refused = schemes.filter(
-    ([, { mechanism, oaep }]) =>
-      oaep !== undefined &&
-      !works(() => {
-        // With a label: some modules refuse every one, and half a scheme is none.
-        const parameter = oaepParameter(lane, oaep, Uint8Array.of(1));
-        cryptoki.C_EncryptInit(session, { mechanism, parameter }, handle);
-        cryptoki.C_Encrypt(session, Buffer.of(1, 2, 3), Buffer.alloc(1024));
-      }),
-  );
+  if (!made || handle === undefined) return { refused: [], withoutLabel: [] };
+  const encrypts = (mechanism: number, hash: OaepHash, label: Uint8Array): boolean =>
+    works(() => {
+      cryptoki.C_EncryptInit(session, { mechanism, parameter: oaepParameter(lane, hash, label) }, handle);
+      cryptoki.C_Encrypt(session, Buffer.of(1, 2, 3), Buffer.alloc(1024));
+    });
+  const refused: string[] = [];
+  const withoutLabel: string[] = [];
+  for (const [scheme, { mechanism, oaep }] of schemes) {
+    // Some modules refuse every label.
+    if (oaep === undefined || encrypts(mechanism, oaep, Uint8Array.of(1))) continue;
+    (encrypts(mechanism, oaep, new Uint8Array()) ? withoutLabel : refused).push(scheme);
+  }
   destroyObjects(lane, session, handle);
-  return refused.map(([scheme]) => scheme);
+  return { refused, withoutLabel };
 }
 
 /** Brings the lane's plan to what holds. */
@@ -98,7 +100,9 @@ export function probe(lane: Lane): PlanFields {
   if (lane.plan.quirks.noSessionObjects === true) return base;
   const fields = lane.session.run((session) => {
     const { refused, printableCurves } = probeCurves(lane, session, base);
-    return { ...base, printableCurves, refused: [...refused, ...probeOaep(lane, session)] };
+    const oaep = probeOaep(lane, session);
+    const { withoutLabel } = oaep;
+    return { ...base, printableCurves, refused: [...refused, ...oaep.refused], withoutLabel };
   });
   lane.plan = createPlan(fields);
   return fields;
