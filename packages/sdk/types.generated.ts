@@ -352,9 +352,9 @@ export interface AdoptKeyBody {
   readonly name: string;
   /** Device that holds the key. */
   readonly device: string;
-  /** Its label there. */
+  /** Its label there; with id, both must match. */
   readonly label?: string;
-  /** Its identifier there, hexadecimal. */
+  /** Its identifier there, hexadecimal; with label, both must match. */
   readonly id?: string;
   readonly usages?: readonly Usage[];
   /** Free labels: at most 64, names up to 64 characters, values up to 256. */

@@ -44,6 +44,10 @@ test("a token is added, used, adopted from and taken away by the command line", 
     assert.equal(removed.stdout, "Device open is no longer used. Nothing in it was changed.\n");
     chmodSync(file("pin"), 0o600);
 
+    const nameless = await cli(...add, "--token", "", "--pin-file", file("pin"));
+    assert.equal(nameless.status, 2);
+    assert.match(nameless.stderr, /--token takes the label of a token/);
+
     const added = ok(await cli(...add, "--pin-file", file("pin")));
     assert.match(added.stdout, /p11-1 is added and operational/);
     const { devices } = JSON.parse(readFileSync(join(data, "devices.json"), "utf8")) as { devices: unknown[] };
@@ -128,6 +132,29 @@ test("a token is added, used, adopted from and taken away by the command line", 
     ok(await cli("key", "adopt", "adopted", "--device", "p11-1", "--object-label", "theirs"));
     ok(await cli("sign", "adopted", "--in", file("message"), "--out", file("message.sig2")));
     ok(await cli("verify", "adopted", "--in", file("message"), "--signature", file("message.sig2")));
+
+    // The ids of a token need not differ: two keys of one id are told apart by their labels too, and each has its own public key.
+    for (const label of ["first", "second"])
+      hsm.tool("--keypairgen", "--key-type", "EC:prime256v1", "--label", label, "--id", "13", "--usage-sign");
+    const unclear = await cli("key", "adopt", "first", "--device", "p11-1", "--object-id", "13");
+    assert.match(unclear.stderr, /2 keys of p11-1 match[\s\S]*its label and its id, both/);
+    for (const name of ["first", "second"]) {
+      const named = ["--object-id", "13", "--object-label", name] as const;
+      ok(await cli("key", "adopt", name, "--device", "p11-1", ...named));
+      ok(await cli("sign", name, "--in", file("message"), "--out", file(`${name}.sig`)));
+      writeFileSync(file(`${name}.pem`), ok(await cli("key", "public", name)).stdout);
+      const args = ["dgst", "-sha256", "-verify", file(`${name}.pem`), "-signature", file(`${name}.sig`)];
+      assert.equal((await run("openssl", [...args, file("message")])).stdout.trim(), "Verified OK");
+    }
+
+    // RSA-OAEP of SoftHSM is that with SHA-1 and without a label.
+    ok(await cli("key", "create", "rsa", "--device", "p11-1", "--algorithm", "rsa-2048", "--use", "encrypt"));
+    ok(await cli("encrypt", "rsa", "--in", file("message"), "--out", file("message.rsa")));
+    ok(await cli("decrypt", "rsa", "--in", file("message.rsa"), "--out", file("message.open")));
+    assert.equal(readFileSync(file("message.open"), "utf8"), "a message");
+    const bound = await cli("encrypt", "rsa", "--in", file("message"), "--context", "a", "--out", file("message.no"));
+    assert.equal(bound.status, 1);
+    assert.match(bound.stderr, /takes no label[\s\S]*NOT_SUPPORTED/);
 
     assert.equal((await cli("key", "export", "release")).status, 1);
     ok(await cli("key", "rotate", "release"));

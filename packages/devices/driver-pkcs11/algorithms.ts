@@ -127,6 +127,13 @@ export const SIGN_ROWS: ReadonlyMap<SignScheme, SignRow> = new Map<SignScheme, S
   ["pure", { keyTypes: [CKK.EC_EDWARDS], raw: CKM.EDDSA }],
 ]);
 
+/** DigestInfo up to the digest (RFC 8017 §9.2 note 1). */
+export const DIGEST_INFO: Readonly<Record<Hash, Uint8Array>> = {
+  sha256: fromHex("3031300d060960864801650304020105000420"),
+  sha384: fromHex("3041300d060960864801650304020205000430"),
+  sha512: fromHex("3051300d060960864801650304020305000440"),
+};
+
 export interface CipherRow {
   readonly keyType: number;
   readonly mechanism: number;

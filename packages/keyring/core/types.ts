@@ -119,7 +119,7 @@ export interface ImportKey extends CreateKey {
   readonly wrapped: Uint8Array;
 }
 
-/** A key that is already inside a device; exactly one of `label` and `id` names it there. */
+/** A key that is already inside a device; `label`, `id` or both name it there. */
 export interface AdoptKey {
   readonly name: string;
   readonly device: string;

@@ -21,8 +21,11 @@ export function defineKeyAdopt(command: Command, session: Session): void {
     .argument("<name>", "what to call the key in Casemate")
     .description("take over a key that is already in a device")
     .requiredOption("--device <device>", "the device that holds it")
-    .option("--object-label <text>", "its label there (`casemate device objects` lists them)")
-    .option("--object-id <hex>", "its id there, hexadecimal")
+    .option(
+      "--object-label <text>",
+      "its label there (`casemate device objects` lists them); with --object-id, both must match",
+    )
+    .option("--object-id <hex>", "its id there, hexadecimal; with --object-label, both must match")
     .addOption(
       new ChoiceOption("--use <uses>", "what it may do, for ever; comma-separated", USAGES, { many: true }).default(
         undefined,
@@ -32,8 +35,8 @@ export function defineKeyAdopt(command: Command, session: Session): void {
     .option("--label <name=value>", "label in Casemate; repeatable", label)
     .action(async (name: string, options: AdoptOptions) => {
       const { device, objectLabel, objectId, use: usages, label: labels } = options;
-      if ((objectLabel === undefined) === (objectId === undefined)) {
-        throw usage("name the key in the device by either --object-label or --object-id");
+      if (objectLabel === undefined && objectId === undefined) {
+        throw usage("name the key in the device by --object-label, --object-id or both");
       }
       const client = await session.client();
       const body = given({ name, device, label: objectLabel, id: objectId, usages, labels });

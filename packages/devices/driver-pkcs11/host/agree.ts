@@ -7,9 +7,10 @@ import type { Handlers } from "../wire.ts";
 import type { Handle } from "./addon.ts";
 import { readAttributes } from "./attributes.ts";
 import { mustAllow, withKey } from "./batch.ts";
-import { octetString, type Key, type KeyStore } from "./keys.ts";
+import type { Key, KeyStore } from "./keys.ts";
 import type { Lane } from "./lane.ts";
 import { destroyObjects } from "./make.ts";
+import { octetString } from "./public-objects.ts";
 import { rowOf } from "./templates.ts";
 
 /** How a module says that it wants the peer's point in the other encoding. */

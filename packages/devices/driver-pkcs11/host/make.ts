@@ -5,12 +5,15 @@ import { fromUtf8, toUtf8 } from "@casemate/foundation/bytes";
 import { CasemateError } from "@casemate/foundation/errors";
 import { CKA, CKO } from "@casemate/protocols/p11-rpc";
 import { encodeKeyRef } from "../key-ref.ts";
+import { isLost } from "../status.ts";
 import type { Handlers, ReplyOf } from "../wire.ts";
 import type { Handle } from "./addon.ts";
 import { findObjects, flag } from "./attributes.ts";
 import { withKey } from "./batch.ts";
-import { describe, spkiOf, type KeyStore } from "./keys.ts";
+import { describe, type Key, type KeyStore } from "./keys.ts";
 import type { Lane } from "./lane.ts";
+import type { Proof, PublicHalf } from "./public-half.ts";
+import { spkiOf } from "./public-objects.ts";
 import {
   checkSpec,
   isPair,
@@ -124,19 +127,16 @@ export function makeHandlers(
         return { ref: referenceOf(lane, keys, open, [privateKey, publicKey], object), publicKey: spki };
       });
     },
-    publicKey: ({ ref }) => withKey(keys, ref, (key) => ({ bytes: keys.publicHalf(key).spki })),
+    publicKey: ({ ref }) => withKey(keys, ref, (key) => ({ bytes: keys.publicHalf(key, "always").spki })),
     destroy: ({ ref }) => {
-      withKey(keys, ref, ({ handle, address }) =>
+      withKey(keys, ref, (key) => {
+        const half = key.address.objectClass === "private" ? halfIfThere(keys, key, "doubtful") : undefined;
         session.run((open) => {
-          cryptoki.C_DestroyObject(open, handle);
-          if (address.objectClass === "private" && address.id.length > 0)
-            destroyObjects(
-              lane,
-              open,
-              ...findObjects(cryptoki, open, { CLASS: CKO.PUBLIC_KEY, ID: Buffer.from(address.id) }, 8),
-            );
-        }),
-      );
+          cryptoki.C_DestroyObject(open, key.handle);
+          // That half alone: other keys of the token may have the same id.
+          if (half !== undefined) destroyObjects(lane, open, half.handle);
+        });
+      });
       keys.drop(ref);
       return {};
     },
@@ -215,9 +215,19 @@ function listed(
   ];
 }
 
+function halfIfThere(keys: KeyStore, key: Key, proof: Proof): PublicHalf | undefined {
+  try {
+    return keys.publicHalf(key, proof);
+  } catch (error) {
+    if (isLost(error)) throw error;
+    return undefined;
+  }
+}
+
+/** Nothing is signed for a list: what only a signature could show is left out. */
 function publicKeyIfThere(keys: KeyStore, ref: Uint8Array): Uint8Array | undefined {
   try {
-    return keys.publicHalf(keys.resolve(ref)).spki;
+    return keys.publicHalf(keys.resolve(ref), "never").spki;
   } catch {
     return undefined;
   }

@@ -1,10 +1,10 @@
 // Implements: C_Sign and C_Verify for PKCS #1 v1.5 and PSS (RFC 8017), ECDSA (FIPS 186-5) and EdDSA (RFC 8032).
 import { hash as hashOf } from "node:crypto";
 import type { InputKind, KeyRef, SignScheme } from "@casemate/devices/contract";
-import { concat, fromHex } from "@casemate/foundation/bytes";
+import { concat } from "@casemate/foundation/bytes";
 import { CasemateError } from "@casemate/foundation/errors";
 import { CKG, CKK, CKM, CKR } from "@casemate/protocols/p11-rpc";
-import { ALGORITHM_ROWS, type Hash, type OaepHash } from "../algorithms.ts";
+import { ALGORITHM_ROWS, DIGEST_INFO, type Hash, type OaepHash } from "../algorithms.ts";
 import { fromDer, toDer } from "../ec-signature.ts";
 import { hasRv } from "../status.ts";
 import type { Handlers } from "../wire.ts";
@@ -20,13 +20,6 @@ export const HASHES: Readonly<
   sha256: { bytes: 32, mechanism: CKM.SHA256, mgf: CKG.MGF1_SHA256 },
   sha384: { bytes: 48, mechanism: CKM.SHA384, mgf: CKG.MGF1_SHA384 },
   sha512: { bytes: 64, mechanism: CKM.SHA512, mgf: CKG.MGF1_SHA512 },
-};
-
-/** DigestInfo up to the digest (RFC 8017 §9.2 note 1). */
-const DIGEST_INFO: Readonly<Record<Hash, Uint8Array>> = {
-  sha256: fromHex("3031300d060960864801650304020105000420"),
-  sha384: fromHex("3041300d060960864801650304020205000430"),
-  sha512: fromHex("3051300d060960864801650304020305000440"),
 };
 
 /** Longest digest that ecdsa-raw takes. */

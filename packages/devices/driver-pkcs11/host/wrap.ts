@@ -9,9 +9,10 @@ import type { Handlers, RequestOf } from "../wire.ts";
 import type { Handle, Mechanism } from "./addon.ts";
 import { buffer, mustAllow, withKey } from "./batch.ts";
 import { oaepParameter } from "./cipher.ts";
-import { describe, importPublic, spkiOf, type Key, type KeyStore } from "./keys.ts";
+import { describe, type Key, type KeyStore } from "./keys.ts";
 import type { Lane } from "./lane.ts";
 import { destroyObjects, generateSecret, newObject, referenceOf, usageNames } from "./make.ts";
+import { importPublic, spkiOf } from "./public-objects.ts";
 import {
   checkSpec,
   isPair,

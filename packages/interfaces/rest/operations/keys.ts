@@ -129,13 +129,19 @@ const adoptKey = operation({
     {
       name: keyName,
       device: identifier("Device that holds the key."),
-      label: Type.Optional(Type.String({ minLength: 1, maxLength: LIMIT.textLength, description: "Its label there." })),
+      label: Type.Optional(
+        Type.String({
+          minLength: 1,
+          maxLength: LIMIT.textLength,
+          description: "Its label there; with id, both must match.",
+        }),
+      ),
       id: Type.Optional(
         Type.String({
           pattern: "^([0-9a-fA-F]{2}){1,128}$",
           maxLength: 256,
           [FORM]: "1 to 128 bytes in hexadecimal",
-          description: "Its identifier there, hexadecimal.",
+          description: "Its identifier there, hexadecimal; with label, both must match.",
         }),
       ),
       usages: Type.Optional(Type.Array(usage, { minItems: 1, maxItems: 6, uniqueItems: true })),
@@ -145,8 +151,8 @@ const adoptKey = operation({
   ),
   response: ref("Key"),
   handle: ({ body }) => {
-    if ((body.label === undefined) === (body.id === undefined)) {
-      throw new CasemateError("BAD_REQUEST", "name the key in the device by either label or id", {
+    if (body.label === undefined && body.id === undefined) {
+      throw new CasemateError("BAD_REQUEST", "name the key in the device by label, id or both", {
         hint: "GET /v1/devices/{id}/objects lists labels and ids.",
       });
     }

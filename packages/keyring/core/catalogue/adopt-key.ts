@@ -1,5 +1,6 @@
-import { withoutClash, type DeviceObject } from "@casemate/devices/contract";
-import { CasemateError } from "@casemate/foundation/errors";
+import { withoutClash, type Device, type DeviceObject, type KeyAlgorithm } from "@casemate/devices/contract";
+import { CasemateError, isCasemateError } from "@casemate/foundation/errors";
+import { ALGORITHMS } from "../algorithms.ts";
 import { deviceOf, type Core } from "../core.ts";
 import type { AdoptKey, CreateKey, Keyring } from "../types.ts";
 import { facet } from "../use/select.ts";
@@ -19,24 +20,37 @@ export function adoptKey(core: Core): Keyring["adoptKey"] {
       device: request.device,
       ...(request.labels === undefined ? {} : { labels: request.labels }),
     };
-    return addKey(core, caller, "key.adopt", wanted, "adopted", async (_device, _draft, note) => {
+    return addKey(core, caller, "key.adopt", wanted, "adopted", async (device, _draft, note) => {
       const { object } = found;
       note.details = { ...note.details, label: object.label.slice(0, 128), id: object.id.slice(0, 128) };
       const taken = await core.store.get("key", "ref", refDigest(object.ref));
       if (taken !== undefined)
         throw new CasemateError("ALREADY_EXISTS", `that key is in the catalogue as ${String(taken.index["name"])}`);
-      return { ref: object.ref, ...(object.publicKey === undefined ? {} : { publicKey: object.publicKey }) };
+      const publicKey = await publicKeyOf(device, object.ref, found.algorithm);
+      return { ref: object.ref, ...(publicKey === undefined ? {} : { publicKey }) };
     });
   };
 }
 
+/** Asked for, since lists may leave out what it takes a signature to know. A key whose public half is not known for sure has none here. */
+async function publicKeyOf(device: Device, ref: Uint8Array, algorithm: KeyAlgorithm): Promise<Uint8Array | undefined> {
+  if (!ALGORITHMS[algorithm].asymmetric) return undefined;
+  try {
+    return await device.keys.publicKey(ref);
+  } catch (error) {
+    if (isCasemateError(error) && error.code === "NOT_FOUND") return undefined;
+    throw error;
+  }
+}
+
 async function findObject(core: Core, request: AdoptKey) {
-  if ((request.label === undefined) === (request.id === undefined))
-    throw new CasemateError("BAD_REQUEST", "name the key in the device by its label or by its id, one of them");
+  const { label, id } = request;
+  if (label === undefined && id === undefined)
+    throw new CasemateError("BAD_REQUEST", "name the key in the device by its label, its id, or both");
   const device = deviceOf(core, request.device);
   const objects = await facet(device, device.objects, "list the keys it holds").list();
-  const matches = objects.filter((object) =>
-    request.label === undefined ? object.id === request.id?.toLowerCase() : object.label === request.label,
+  const matches = objects.filter(
+    (object) => (label === undefined || object.label === label) && (id === undefined || object.id === id.toLowerCase()),
   );
   const [object] = matches;
   if (object === undefined)
@@ -45,7 +59,10 @@ async function findObject(core: Core, request: AdoptKey) {
     });
   if (matches.length > 1)
     throw new CasemateError("BAD_REQUEST", `${matches.length} keys of ${request.device} match`, {
-      hint: "Name the key by its id.",
+      hint:
+        label === undefined || id === undefined
+          ? "Name the key by its label and its id, both."
+          : "Give them different ids or labels with the device's own tools.",
     });
   return { object, algorithm: algorithmOf(object) };
 }

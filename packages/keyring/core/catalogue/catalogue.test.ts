@@ -152,6 +152,10 @@ test("a key that is in a device already is adopted once, by label or by id, and 
   await assert.rejects(keyring.adoptKey(admin, again), failing("ALREADY_EXISTS", /catalogue as a/));
   await assert.rejects(keyring.adoptKey(admin, { name: "b", device: "hsm-1", label: "twin" }), failing("BAD_REQUEST"));
   await keyring.adoptKey(admin, { name: "b", device: "hsm-1", id: "02" });
+  const both = { name: "c", device: "hsm-1", label: "twin" };
+  await assert.rejects(keyring.adoptKey(admin, { ...both, id: "0a0b" }), failing("NOT_FOUND"));
+  await assert.rejects(keyring.adoptKey(admin, { ...both, id: "02" }), failing("ALREADY_EXISTS", /catalogue as b/));
+  await assert.rejects(keyring.adoptKey(admin, { name: "c", device: "hsm-1" }), failing("BAD_REQUEST", /or both/));
   await assert.rejects(keyring.adoptKey(admin, { name: "c", device: "hsm-1", label: "none" }), failing("NOT_FOUND"));
   await assert.rejects(keyring.rotateKey(admin, "a"), failing("NOT_SUPPORTED"));
   const objects = await keyring.listDeviceObjects(admin, "hsm-1");

@@ -1,0 +1,165 @@
+/** The public half of a private key: sought by CKA_ID or label, which anybody may have given to other keys too, so it has to be shown that it belongs. */
+import { createPublicKey } from "node:crypto";
+import type { KeyAlgorithm } from "@casemate/devices/contract";
+import { equalBytes } from "@casemate/foundation/bytes";
+import { CasemateError, isCasemateError } from "@casemate/foundation/errors";
+import { CKA, CKK, CKO } from "@casemate/protocols/p11-rpc";
+import type { Address } from "../key-ref.ts";
+import { algorithmOf, pointOf } from "../public-key.ts";
+import type { Handle } from "./addon.ts";
+import { findObjects, readAttributes } from "./attributes.ts";
+import type { Lane } from "./lane.ts";
+import { proofOf, type Signer } from "./prove.ts";
+import { importPublic, modulusOf, spkiOf, withoutZeros } from "./public-objects.ts";
+
+/** The public half of a pair, as the token uses it and as the world does. */
+export interface PublicHalf {
+  readonly handle: Handle;
+  readonly spki: Uint8Array;
+  /** RSA's modulus, big-endian without leading zeros. */
+  readonly modulus: Uint8Array | undefined;
+  /** Compared with the private key, or proved by its signature; else it stands where no other key can be meant. */
+  readonly certain: boolean;
+}
+
+/**
+ * Whether the private key signs once to show its public half, where nothing can be compared: `never` for lists, `doubtful`
+ * when several keys may be meant, `always` when the half is published.
+ */
+export type Proof = "never" | "doubtful" | "always";
+
+interface Private extends Signer {
+  readonly address: Address;
+  readonly algorithm: KeyAlgorithm;
+}
+
+interface Candidate {
+  readonly spki: Uint8Array;
+  /** Undefined of what is known from a certificate. */
+  readonly handle: Handle | undefined;
+  readonly label: Uint8Array;
+}
+
+/** More public keys and certificates of one id than this are not looked at. */
+const MOST_CANDIDATES = 64;
+
+const HINT = "Write the public key or the certificate to the token, with the same CKA_ID and CKA_LABEL.";
+const none = (): CasemateError =>
+  new CasemateError("NOT_FOUND", "the token holds no public half of this key, nor a certificate with it", {
+    hint: HINT,
+  });
+const unproved = (): CasemateError =>
+  new CasemateError("NOT_FOUND", "the token holds no public half that can be shown to belong to this key", {
+    hint: HINT,
+  });
+
+type Template = Parameters<typeof findObjects>[2];
+
+/** By CKA_ID, where the key has one, else by label. */
+const namedAs = ({ id, label }: Address): Template =>
+  id.length > 0 ? { ID: Buffer.from(id) } : { LABEL: Buffer.from(label) };
+
+/** What cannot be read is no candidate. */
+function readable<T>(read: () => T | undefined): T[] {
+  try {
+    const value = read();
+    return value === undefined ? [] : [value];
+  } catch (error) {
+    if (!isCasemateError(error)) throw error;
+    return [];
+  }
+}
+
+function publicKeys(lane: Lane, session: Handle, { address, algorithm, keyType }: Private): Candidate[] {
+  const template = { CLASS: CKO.PUBLIC_KEY, KEY_TYPE: keyType, ...namedAs(address) };
+  return findObjects(lane.cryptoki, session, template, MOST_CANDIDATES).flatMap((handle) => {
+    const read = readAttributes(lane.cryptoki, session, handle, [
+      CKA.LABEL,
+      ...(keyType === CKK.RSA ? [] : [CKA.EC_PARAMS]),
+    ]);
+    const params = read.get(CKA.EC_PARAMS);
+    if (params !== undefined && algorithmOf({ keyType, params }) !== algorithm) return [];
+    return readable(() => spkiOf(lane, session, handle, algorithm))
+      .filter((spki) => isOf(algorithm, spki))
+      .map((spki) => ({ spki, handle, label: read.get(CKA.LABEL) ?? new Uint8Array() }));
+  });
+}
+
+function certificates(lane: Lane, session: Handle, { address, algorithm }: Private): Candidate[] {
+  const template = { CLASS: CKO.CERTIFICATE, ...namedAs(address) };
+  return findObjects(lane.cryptoki, session, template, MOST_CANDIDATES).flatMap((handle) => {
+    const read = readAttributes(lane.cryptoki, session, handle, [CKA.LABEL, CKA.VALUE]);
+    const spki = spkiOfCertificate(read.get(CKA.VALUE));
+    if (spki === undefined || !isOf(algorithm, spki)) return [];
+    return [{ spki, handle: undefined, label: read.get(CKA.LABEL) ?? new Uint8Array() }];
+  });
+}
+
+function spkiOfCertificate(der: Buffer | undefined): Uint8Array | undefined {
+  if (der === undefined) return undefined;
+  try {
+    const key = createPublicKey(`-----BEGIN CERTIFICATE-----\n${der.toString("base64")}\n-----END CERTIFICATE-----\n`);
+    return new Uint8Array(key.export({ format: "der", type: "spki" }));
+  } catch {
+    return undefined;
+  }
+}
+
+/** Whether the public key is one of that algorithm: a certificate may be of any. */
+function isOf(algorithm: KeyAlgorithm, spki: Uint8Array): boolean {
+  if (pointOf(algorithm, spki) !== undefined) return true;
+  const modulus = modulusOf(spki);
+  return modulus !== undefined && algorithmOf({ keyType: CKK.RSA, modulusBits: modulus.length * 8 }) === algorithm;
+}
+
+/** Each key once, objects before certificates, and those of the private key's own label first. */
+function candidatesOf(lane: Lane, session: Handle, key: Private): Candidate[] {
+  const ownLabel = ({ label }: Candidate): number => (equalBytes(label, key.address.label) ? 0 : 1);
+  const found: Candidate[] = [];
+  for (const candidate of [...publicKeys(lane, session, key), ...certificates(lane, session, key)])
+    if (!found.some(({ spki }) => equalBytes(spki, candidate.spki))) found.push(candidate);
+  return found.toSorted((a, b) => ownLabel(a) - ownLabel(b));
+}
+
+/** One public key of the same id and label, and no other private key of that type which it could belong to. */
+function standsAlone(
+  lane: Lane,
+  session: Handle,
+  { address, keyType }: Private,
+  candidates: readonly Candidate[],
+): boolean {
+  const [only, other] = candidates;
+  if (only?.handle === undefined || other !== undefined || !equalBytes(only.label, address.label)) return false;
+  const template = { CLASS: CKO.PRIVATE_KEY, KEY_TYPE: keyType, ...namedAs(address) };
+  return findObjects(lane.cryptoki, session, template, 2).length < 2;
+}
+
+/** A public half that is only known from elsewhere becomes a session object. @throws NOT_FOUND */
+export function findPublicHalf(lane: Lane, session: Handle, key: Private, proof: Proof): PublicHalf {
+  const { algorithm } = key;
+  const candidates = candidatesOf(lane, session, key);
+  const half = ({ spki, handle }: Pick<Candidate, "spki" | "handle">, certain: boolean): PublicHalf => ({
+    handle: handle ?? importPublic(lane, session, algorithm, spki, {}),
+    spki,
+    modulus: modulusOf(spki),
+    certain,
+  });
+
+  // Many tokens show the public part of a private key: of RSA nearly all, of curves some.
+  const [own] = readable(() => spkiOf(lane, session, key.handle, algorithm));
+  if (own !== undefined)
+    return half(candidates.find(({ spki }) => equalBytes(spki, own)) ?? { spki: own, handle: undefined }, true);
+  const modulus = readAttributes(lane.cryptoki, session, key.handle, [CKA.MODULUS]).get(CKA.MODULUS);
+  if (key.keyType === CKK.RSA && modulus !== undefined && modulus.length > 0) {
+    const same = candidates.find(({ spki }) => equalBytes(modulusOf(spki) ?? new Uint8Array(), withoutZeros(modulus)));
+    if (same === undefined) throw candidates.length === 0 ? none() : unproved();
+    return half(same, true);
+  }
+
+  if (candidates.length === 0) throw none();
+  const alone = standsAlone(lane, session, key, candidates);
+  const belongs = proof === "always" || (proof === "doubtful" && !alone) ? proofOf(lane, session, key) : undefined;
+  const chosen = belongs === undefined && alone ? candidates[0] : candidates.find(({ spki }) => belongs?.(spki));
+  if (chosen === undefined) throw unproved();
+  return half(chosen, belongs !== undefined);
+}
