@@ -147,6 +147,13 @@ test("a token is added, used, adopted from and taken away by the command line", 
       assert.equal((await run("openssl", [...args, file("message")])).stdout.trim(), "Verified OK");
     }
 
+    // Somebody puts another key in the place of one that is in use.
+    for (const type of ["privkey", "pubkey"]) hsm.tool("--delete-object", "--type", type, "--id", "77");
+    hsm.tool("--keypairgen", "--key-type", "EC:prime256v1", "--label", "theirs", "--id", "77", "--usage-sign");
+    const replaced = await cli("sign", "adopted", "--in", file("message"), "--out", file("message.sig3"));
+    assert.equal(replaced.status, 1);
+    assert.match(replaced.stderr, /another key in the place of this one[\s\S]*TAMPER_DETECTED/);
+
     // RSA-OAEP of SoftHSM is that with SHA-1 and without a label.
     ok(await cli("key", "create", "rsa", "--device", "p11-1", "--algorithm", "rsa-2048", "--use", "encrypt"));
     ok(await cli("encrypt", "rsa", "--in", file("message"), "--out", file("message.rsa")));

@@ -127,3 +127,46 @@ test(
     await assert.rejects(device.keys.publicKey(object("32", "first").ref), { code: "NOT_FOUND" });
   },
 );
+
+test("a key that was put in the place of another is not used", { skip, timeout: 60_000 }, async (t) => {
+  using hsm = softHsm("t");
+  for (const [id, type] of [
+    ["41", "EC:prime256v1"],
+    ["42", "EC:prime256v1"],
+    ["43", "rsa:2048"],
+  ] as const)
+    generate(hsm, type, id, "key");
+  const first = await openSoftHsm(hsm, "t");
+  const object = await objectsOf(first);
+  const known = await Promise.all(
+    ["41", "42", "43"].map(async (id) => ({
+      id,
+      ref: object(id, "key").ref,
+      spki: await first.keys.publicKey(object(id, "key").ref),
+    })),
+  );
+  await first.close();
+  // The whole pair, the private half alone, and the whole pair.
+  for (const id of ["41", "42", "43"]) hsm.tool("--delete-object", "--type", "privkey", "--id", id);
+  for (const id of ["41", "43"]) hsm.tool("--delete-object", "--type", "pubkey", "--id", id);
+  generate(hsm, "EC:prime256v1", "41", "key");
+  write(hsm, "privkey", pair(hsm, "foreign").privkey, "42", "key");
+  generate(hsm, "rsa:2048", "43", "key");
+
+  const device = await openSoftHsm(hsm, "t");
+  t.after(() => device.close());
+  for (const { id, ref, spki } of known) {
+    const scheme = id === "43" ? "rsa-pkcs1-sha256" : "ecdsa-sha256";
+    const expecting = device.keys.expecting?.(ref, spki);
+    assert.ok(expecting !== undefined && device.sign !== undefined);
+    await assert.rejects(device.sign.sign(expecting, scheme, "message", [MESSAGE]), { code: "TAMPER_DETECTED" }, id);
+    // References without what the key is expected to be go on working.
+    assert.ok((await device.sign.sign(ref, scheme, "message", [MESSAGE]))[0] instanceof Uint8Array);
+  }
+  const own = await device.keys.generate({ algorithm: "ec-p256", usages: ["sign"], exportable: false });
+  const expecting = device.keys.expecting?.(own.ref, own.publicKey ?? new Uint8Array());
+  assert.ok(expecting !== undefined && device.sign !== undefined);
+  assert.ok((await device.sign.sign(expecting, "ecdsa-sha256", "message", [MESSAGE]))[0] instanceof Uint8Array);
+  await device.keys.destroy(own.ref);
+  await assert.rejects(device.sign.sign(expecting, "ecdsa-sha256", "message", [MESSAGE]), { code: "NOT_FOUND" });
+});

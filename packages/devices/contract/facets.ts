@@ -15,6 +15,11 @@ export interface KeysFacet {
   generate(spec: KeySpec): Promise<NewKey>;
   /** SPKI DER. @throws NOT_SUPPORTED for a symmetric key. */
   publicKey(ref: KeyRef): Promise<Uint8Array>;
+  /**
+   * For devices that others can fill: a reference to the same key, which is refused with TAMPER_DETECTED when the device has
+   * a key with another public half (SPKI DER) in its place.
+   */
+  expecting?(ref: KeyRef, publicKey: Uint8Array): KeyRef;
   /** Afterwards the device refuses the reference with NOT_FOUND, even from a restored copy. */
   destroy(ref: KeyRef): Promise<void>;
 }

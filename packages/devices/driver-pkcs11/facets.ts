@@ -20,6 +20,7 @@ import { LIMITS } from "@casemate/protocols/hsm";
 import { toHex } from "@casemate/foundation/bytes";
 import type { Connection } from "./connection.ts";
 import type { TimeLimits } from "./connection-options.ts";
+import { encodeExpecting } from "./key-ref.ts";
 import { sendMany, tooLarge } from "./many.ts";
 import { createTogether } from "./together.ts";
 import type { ReplyOf } from "./wire.ts";
@@ -44,7 +45,14 @@ function wireSpec({ algorithm, usages, exportable, label = "" }: KeySpec) {
 }
 
 export function keysFacet(connection: Connection, limits: TimeLimits): KeysFacet {
+  /** Made once for each reference of a catalogue. */
+  const expecting = new WeakMap<KeyRef, KeyRef>();
   return {
+    expecting(ref, publicKey) {
+      let made = expecting.get(ref);
+      if (made === undefined) expecting.set(ref, (made = encodeExpecting(ref, publicKey)));
+      return made;
+    },
     generate: async (spec) => newKey(await connection.call("generate", wireSpec(spec), limits.generateMs)),
     async publicKey(ref) {
       checkRef(ref);

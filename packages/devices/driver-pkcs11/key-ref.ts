@@ -1,4 +1,4 @@
-// Implements: key reference of driver-pkcs11 v1: where a key stands in a token, u8 version | u8 algorithm | u8 class | id | label | check.
+// Implements: key reference of driver-pkcs11 v1 and v2: where a key stands in a token, u8 version | u8 algorithm | u8 class | id | label | check.
 import { createHash } from "node:crypto";
 import { KEY_ALGORITHMS, type KeyAlgorithm, type KeyRef } from "@casemate/devices/contract";
 import { concat, equalBytes, toUtf8 } from "@casemate/foundation/bytes";
@@ -52,4 +52,20 @@ export function decodeKeyRef(token: string, ref: KeyRef): Address {
     if (!isCasemateError(error)) throw error;
   }
   throw new CasemateError("NOT_FOUND", `${ref.length} bytes are no key reference of this device`);
+}
+
+const EXPECTING = 2;
+const HEAD_BYTES = 3;
+
+/** A reference with the public key (SPKI DER) that the key there must have: u8 2 | u16 length of the reference | reference | public key. */
+export function encodeExpecting(ref: KeyRef, publicKey: Uint8Array): KeyRef {
+  return concat(Uint8Array.of(EXPECTING, ref.length >> 8, ref.length & 0xff), ref, publicKey);
+}
+
+/** The reference itself, and what its key is expected to be, where it says so. */
+export function splitKeyRef(ref: KeyRef): { readonly place: KeyRef; readonly expected: Uint8Array | undefined } {
+  const [version, high = 0, low = 0] = ref;
+  if (version !== EXPECTING) return { place: ref, expected: undefined };
+  const end = HEAD_BYTES + (high << 8) + low;
+  return { place: ref.subarray(HEAD_BYTES, end), expected: ref.slice(end) };
 }

@@ -3,12 +3,12 @@ import type { KeyAlgorithm, KeyRef } from "@casemate/devices/contract";
 import { CasemateError } from "@casemate/foundation/errors";
 import { CKA, CKK, CKO } from "@casemate/protocols/p11-rpc";
 import { ALGORITHM_ROWS } from "../algorithms.ts";
-import { decodeKeyRef, type Address } from "../key-ref.ts";
+import { decodeKeyRef, splitKeyRef, type Address } from "../key-ref.ts";
 import { algorithmOf } from "../public-key.ts";
 import type { Handle } from "./addon.ts";
 import { findObjects, flag, readAttributes, ulong, type Attributes } from "./attributes.ts";
 import type { Lane } from "./lane.ts";
-import { findPublicHalf, type Proof, type PublicHalf } from "./public-half.ts";
+import { findPublicHalf, isHalfOf, type Proof, type PublicHalf } from "./public-half.ts";
 import { withoutZeros } from "./public-objects.ts";
 
 export interface Key {
@@ -135,14 +135,34 @@ export function createKeyStore(lane: Lane): KeyStore {
       };
     });
 
+  /** Under every name: with what it is expected to be, and without. */
+  const drop = (ref: KeyRef): void => {
+    const place = nameOf(splitKeyRef(ref).place);
+    for (const name of keys.keys()) if (name.includes(place)) keys.delete(name);
+  };
+
+  /** @throws TAMPER_DETECTED when somebody put another key where that one was. */
+  const mustBe = (key: Key, publicKey: Uint8Array): void => {
+    if (session.run((open) => isHalfOf(lane, open, key, publicKey)) !== false) return;
+    throw new CasemateError(
+      "TAMPER_DETECTED",
+      "the token has another key in the place of this one, and it is not used",
+      {
+        hint: "Put the key back with the token's own tools, under its CKA_ID and CKA_LABEL.",
+      },
+    );
+  };
+
   return {
     resolve(ref) {
       const name = nameOf(ref);
       const known = keys.get(name);
       if (known !== undefined) return known;
-      const address = decodeKeyRef(lane.token, ref);
-      if (gone.has(name)) throw new CasemateError("NOT_FOUND", "the key was destroyed");
+      const { place, expected } = splitKeyRef(ref);
+      const address = decodeKeyRef(lane.token, place);
+      if (gone.has(nameOf(place))) throw new CasemateError("NOT_FOUND", "the key was destroyed");
       const key = find(address);
+      if (expected !== undefined) mustBe(key, expected);
       if (keys.size >= MOST_CACHED) for (const oldest of keys.keys()) if (keys.delete(oldest)) break;
       keys.set(name, key);
       return key;
@@ -157,11 +177,11 @@ export function createKeyStore(lane: Lane): KeyStore {
       return half;
     },
     forget(ref, isGone) {
-      const name = nameOf(ref);
-      keys.delete(name);
+      const name = nameOf(splitKeyRef(ref).place);
+      drop(ref);
       if (isGone) gone.add(name);
       else gone.delete(name);
     },
-    drop: (ref) => void keys.delete(nameOf(ref)),
+    drop,
   };
 }

@@ -163,3 +163,20 @@ export function findPublicHalf(lane: Lane, session: Handle, key: Private, proof:
   if (chosen === undefined) throw unproved();
   return half(chosen, belongs !== undefined);
 }
+
+/** Whether the public key is that of the private one, which signs once where nothing can be compared. Undefined when nothing tells. */
+export function isHalfOf(lane: Lane, session: Handle, key: Private, spki: Uint8Array): boolean | undefined {
+  const modulus = readAttributes(lane.cryptoki, session, key.handle, [CKA.MODULUS]).get(CKA.MODULUS);
+  if (key.keyType === CKK.RSA && modulus !== undefined && modulus.length > 0)
+    return equalBytes(modulusOf(spki) ?? new Uint8Array(), withoutZeros(modulus));
+  const [own] = readable(() => spkiOf(lane, session, key.handle, key.algorithm));
+  if (own !== undefined) return equalBytes(own, spki);
+  const belongs = proofOf(lane, session, key);
+  if (belongs !== undefined) return belongs(spki);
+  try {
+    return equalBytes(findPublicHalf(lane, session, key, "never").spki, spki);
+  } catch (error) {
+    if (!isCasemateError(error)) throw error;
+    return undefined;
+  }
+}

@@ -81,7 +81,10 @@ export function select(core: Core, record: KeyRecord, operation: Operation, vers
       hint: chosen.destroyAt === undefined ? WAY_OUT[chosen.destroying ? "destroyed" : chosen.state] : CONDEMNED,
       details: { state: chosen.state, version: chosen.version },
     });
-  return { record, version: chosen, device: holderOf(core, chosen.device), ref: chosen.ref };
+  const device = holderOf(core, chosen.device);
+  const known = chosen.publicKey;
+  const ref = known === undefined ? chosen.ref : (device.keys.expecting?.(chosen.ref, known) ?? chosen.ref);
+  return { record, version: chosen, device, ref };
 }
 
 /** @throws NOT_FOUND. */
