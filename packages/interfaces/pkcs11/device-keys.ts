@@ -131,7 +131,9 @@ function labelsOf(slot: Slot, halves: Readonly<Partial<Record<Half, Template>>>)
   const labels: Record<string, string> = { [MADE_HERE]: slot.home };
   for (const [half, template] of Object.entries(halves)) {
     for (const [type, value] of template) {
-      if (!KEPT.has(type)) continue;
+      // Public halves are seen by everybody unless their application says otherwise.
+      const hidden = half === "pub" && type === CKA.PRIVATE && value === true;
+      if (!KEPT.has(type) && !hidden) continue;
       checkDate(type, value);
       if (value instanceof Uint8Array && value.length === 0) continue;
       // What a key may do follows from its usages; a template can only narrow it.

@@ -69,15 +69,23 @@ describe("a private session key is copied into the device", () => {
 describe("the public half of a token key", () => {
   const hidden = attribute(CKA.PRIVATE, true);
 
-  test("is hidden from nobody, and a template that asks for it is refused before anything is made", async () => {
-    const count = async () => (await bench.keyring.listKeys(bench.admin, { limit: 1000 })).items.length;
-    const before = await count();
-    for (const publicPart of [[TOKEN, hidden], [hidden]])
-      await assert.rejects(pairOf(publicPart, [TOKEN]), { rv: CKR.TEMPLATE_INCONSISTENT });
-    assert.equal(await count(), before);
+  test("is seen by everybody, or after a login alone where its template says so", async () => {
+    const seen = async (label: string): Promise<number> => {
+      await using stranger = await TestClient.open(bench.socketPath, { version: 2 });
+      const [handle] = await stranger.call("C_OpenSession", 0, RW);
+      await stranger.call("C_FindObjectsInit", handle, [attribute(CKA.LABEL, label)]);
+      const [found] = (await stranger.call("C_FindObjects", handle, 9)) as [number[]];
+      return found.length;
+    };
+    const open = attribute(CKA.LABEL, "open half");
+    await pairOf([TOKEN, open], [TOKEN]);
+    const closed = attribute(CKA.LABEL, "closed half");
+    const [half] = await pairOf([TOKEN, hidden, closed], [TOKEN]);
+    assert.deepEqual([await seen("open half"), await seen("closed half")], [1, 0]);
+    assert.equal(await read(half, CKA.PRIVATE), 1);
   });
 
-  test("is private where it is an object of its own: in the session, or alone on the token", async () => {
+  test("is private in the session, or alone on the token", async () => {
     const [inSession] = await pairOf([attribute(CKA.TOKEN, false), hidden], [TOKEN]);
     const [alone] = await pairOf([TOKEN, hidden], []);
     for (const [object, token] of [

@@ -167,8 +167,6 @@ async function generatePair(
     // Before anything is made: of a pair there are both halves or none.
     const apart = publicTemplate.get(CKA.TOKEN) === false;
     if (apart) application.mustHaveRoom();
-    else if (publicTemplate.get(CKA.PRIVATE) === true)
-      throw failure("TEMPLATE_INCONSISTENT", "the public half of a device key is seen by everybody");
     const objects = await generateInDevice(
       application,
       need(application.user(session)),
