@@ -83,7 +83,7 @@ static void pass_on(connection *c, const unsigned char *request, size_t length, 
   take(c->real, answer + HEADER, whole - HEADER);
   give(c->client, answer, whole);
   if (kept != NULL && whole <= sizeof kept->bytes && whole >= HEADER + options + 4 &&
-      word(answer + HEADER + options) == call) {
+      (call != SIGN || whole >= HEADER + SIGNATURE) && word(answer + HEADER + options) == call) {
     memcpy(kept->bytes, answer, whole);
     kept->length = whole;
   }
@@ -93,7 +93,7 @@ static void pass_on(connection *c, const unsigned char *request, size_t length, 
 static void serve(connection *c, const unsigned char *request, size_t length, void *signer) {
   size_t call = word(request + HEADER + word(request + 4));
   pattern *kept = call == SIGN_INIT ? &c->init : call == SIGN ? &c->sign : NULL;
-  if (kept == NULL || kept->length == 0) {
+  if (kept == NULL || kept->length == 0 || (call == SIGN && length < HEADER + DIGEST + 4)) {
     pass_on(c, request, length, call, kept);
     return;
   }

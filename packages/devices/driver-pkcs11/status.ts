@@ -155,6 +155,16 @@ export const STALE: readonly number[] = [
 
 const rvOf = (error: unknown): number | undefined => (error instanceof ModuleError ? error.rv : undefined);
 
+/** The token does not do this with the key, or not so. */
+export const NOT_WITH_THIS_KEY: readonly number[] = [
+  CKR.KEY_FUNCTION_NOT_PERMITTED,
+  CKR.KEY_TYPE_INCONSISTENT,
+  CKR.KEY_SIZE_RANGE,
+  CKR.MECHANISM_INVALID,
+  CKR.MECHANISM_PARAM_INVALID,
+  CKR.FUNCTION_NOT_SUPPORTED,
+];
+
 export const isLost = (error: unknown): boolean => LOST.has(rvOf(error) ?? -1);
 export const sessionEnded = (error: unknown): boolean => SESSION_ENDED.has(rvOf(error) ?? -1);
 export const isVague = (error: unknown): boolean => VAGUE.has(rvOf(error) ?? -1);

@@ -218,6 +218,22 @@ describe("the public half of a device key, used through PKCS#11", () => {
     );
   });
 
+  test("a destruction that is refused leaves everything as it was", async () => {
+    const [, privateKey] = (await client.call(
+      "C_GenerateKeyPair",
+      session,
+      mechanism(CKM.RSA_PKCS_KEY_PAIR_GEN),
+      [attribute(CKA.MODULUS_BITS, 2048)],
+      [attribute(CKA.TOKEN, true), attribute(CKA.LABEL, "refused")],
+    )) as [number, number];
+    const before = await bench.keyring.getKey(bench.admin, "refused");
+    const text = `forbid(principal, action == Action::"key.destroy", resource) when { resource is Key && resource.name == "refused" };`;
+    await bench.keyring.setPolicy(bench.admin, "refused", text);
+    assert.equal(await client.rv("C_DestroyObject", session, privateKey), CKR.ACTION_PROHIBITED);
+    const after = await bench.keyring.getKey(bench.admin, "refused");
+    assert.deepEqual([after.labels, after.versions], [before.labels, before.versions]);
+  });
+
   test("what an application hid does not come back with the destruction of the private half", async () => {
     const [publicKey, privateKey] = (await client.call(
       "C_GenerateKeyPair",

@@ -48,6 +48,7 @@ describe("what a token key is for", () => {
     );
     assert.equal(await set(privateKey, CKA.SIGN, true), CKR.OK);
     assert.equal(await client.rv("C_SignInit", session, mechanism(CKM.SHA256_RSA_PKCS), privateKey), CKR.OK);
+    await client.call("C_Sign", session, toUtf8("x"), 512);
     const [, ec] = (await client.call(
       "C_GenerateKeyPair",
       session,
@@ -74,6 +75,39 @@ describe("what a token key is for", () => {
     assert.equal(await read(key, CKA.EXTRACTABLE), 0);
     assert.equal(await read(key, CKA.NEVER_EXTRACTABLE), 0);
     assert.equal(await read(await aes(TOKEN, on(CKA.ENCRYPT)), CKA.NEVER_EXTRACTABLE), 1);
+  });
+
+  test("one call, or one part of one, takes up to 1 MiB under a device key, and a MAC that much in all", async () => {
+    const most = new Uint8Array(1024 * 1024);
+    const more = new Uint8Array(1024 * 1024 + 16);
+    const cipher = await aes(TOKEN, on(CKA.ENCRYPT));
+    const ecb = mechanism(CKM.AES_ECB);
+    const encrypt = async (data: Uint8Array): Promise<number> => {
+      await client.call("C_EncryptInit", session, ecb, cipher);
+      return client.rv("C_Encrypt", session, data, 2 * more.length);
+    };
+    assert.deepEqual([await encrypt(most), await encrypt(more)], [CKR.OK, CKR.DATA_LEN_RANGE]);
+    await client.call("C_EncryptInit", session, ecb, cipher);
+    const update = (data: Uint8Array): Promise<number> => client.rv("C_EncryptUpdate", session, data, 2 * more.length);
+    assert.deepEqual(
+      [await update(most), await update(most), await update(more)],
+      [CKR.OK, CKR.OK, CKR.DATA_LEN_RANGE],
+    );
+
+    const [hmac] = await client.call("C_GenerateKey", session, mechanism(CKM.GENERIC_SECRET_KEY_GEN), [
+      attribute(CKA.VALUE_LEN, 32),
+      TOKEN,
+      on(CKA.SIGN),
+    ]);
+    for (const [data, rv] of [
+      [most, CKR.OK],
+      [more, CKR.DATA_LEN_RANGE],
+    ] as const) {
+      await client.call("C_SignInit", session, mechanism(CKM.SHA256_HMAC), hmac);
+      await client.call("C_SignUpdate", session, data.subarray(0, 1000));
+      await client.call("C_SignUpdate", session, data.subarray(1000));
+      assert.equal(await client.rv("C_SignFinal", session, 64), rv);
+    }
   });
 
   test("nothing is wrapped under a device key that the key could not open again", async () => {

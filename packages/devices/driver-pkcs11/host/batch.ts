@@ -1,20 +1,11 @@
 /** How every operation uses a key: found by reference, item by item, errors where they belong. */
 import type { KeyRef } from "@casemate/devices/contract";
 import { CasemateError, isCasemateError } from "@casemate/foundation/errors";
-import { CKR } from "@casemate/protocols/p11-rpc";
-import { ModuleError, STALE, explained, hasRv, isLost, isStale } from "../status.ts";
+import { ModuleError, NOT_WITH_THIS_KEY, STALE, explained, hasRv, isLost, isStale } from "../status.ts";
 import type { Key, KeyStore } from "./keys.ts";
 
 /** Errors of the key or the token rather than of one item: the whole call fails with them. */
-const WHOLE = [
-  ...STALE,
-  CKR.KEY_FUNCTION_NOT_PERMITTED,
-  CKR.KEY_TYPE_INCONSISTENT,
-  CKR.KEY_SIZE_RANGE,
-  CKR.MECHANISM_INVALID,
-  CKR.MECHANISM_PARAM_INVALID,
-  CKR.FUNCTION_NOT_SUPPORTED,
-];
+const WHOLE = [...STALE, ...NOT_WITH_THIS_KEY];
 
 /** Runs `work` with the key; once more when the token does not know its handle any more. */
 export function withKey<T>(keys: KeyStore, ref: KeyRef, work: (key: Key) => T): T {

@@ -12,7 +12,7 @@ import { findObjects, flag } from "./attributes.ts";
 import { withKey } from "./batch.ts";
 import { describe, type Key, type KeyStore } from "./keys.ts";
 import type { Lane } from "./lane.ts";
-import type { Proof, PublicHalf } from "./public-half.ts";
+import type { PublicHalf } from "./public-half.ts";
 import { spkiOf } from "./public-objects.ts";
 import {
   checkSpec,
@@ -130,7 +130,7 @@ export function makeHandlers(
     publicKey: ({ ref }) => withKey(keys, ref, (key) => ({ bytes: keys.publicHalf(key, "always").spki })),
     destroy: ({ ref }) => {
       withKey(keys, ref, (key) => {
-        const half = key.address.objectClass === "private" ? halfIfThere(keys, key, "doubtful") : undefined;
+        const half = key.address.objectClass === "private" ? halfIfThere(keys, key) : undefined;
         session.run((open) => {
           cryptoki.C_DestroyObject(open, key.handle);
           // That half alone: other keys of the token may have the same id.
@@ -215,9 +215,9 @@ function listed(
   ];
 }
 
-function halfIfThere(keys: KeyStore, key: Key, proof: Proof): PublicHalf | undefined {
+function halfIfThere(keys: KeyStore, key: Key): PublicHalf | undefined {
   try {
-    return keys.publicHalf(key, proof);
+    return keys.publicHalf(key);
   } catch (error) {
     if (isLost(error)) throw error;
     return undefined;

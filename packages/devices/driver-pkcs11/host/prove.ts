@@ -2,9 +2,9 @@
 import { createPublicKey, hash as hashOf, randomBytes, verify } from "node:crypto";
 import type { SignScheme } from "@casemate/devices/contract";
 import { concat, toUtf8 } from "@casemate/foundation/bytes";
-import { CKA, CKK, CKR } from "@casemate/protocols/p11-rpc";
+import { CKA, CKK } from "@casemate/protocols/p11-rpc";
 import { DIGEST_INFO, type Hash } from "../algorithms.ts";
-import { hasRv } from "../status.ts";
+import { NOT_WITH_THIS_KEY, hasRv } from "../status.ts";
 import type { Handle } from "./addon.ts";
 import { flag, readAttributes } from "./attributes.ts";
 import type { Lane } from "./lane.ts";
@@ -38,16 +38,6 @@ const TRIALS: ReadonlyMap<number, readonly Trial[]> = new Map<number, readonly T
   [CKK.EC_EDWARDS, [{ scheme: "pure" }]],
 ]);
 
-/** The token does not sign with this key, or not so. */
-const NOT_THIS_KEY = [
-  CKR.KEY_FUNCTION_NOT_PERMITTED,
-  CKR.KEY_TYPE_INCONSISTENT,
-  CKR.KEY_SIZE_RANGE,
-  CKR.MECHANISM_INVALID,
-  CKR.MECHANISM_PARAM_INVALID,
-  CKR.FUNCTION_NOT_SUPPORTED,
-] as const;
-
 /**
  * Signs once. Undefined where the key cannot show what it is: it does not sign, wants a PIN for each use, or the token has
  * no mechanism for it. @throws any other failure: what was not tried shows nothing.
@@ -68,7 +58,7 @@ export function proofOf(lane: Lane, session: Handle, { handle, keyType, may }: S
     const signature = Uint8Array.from(cryptoki.C_Sign(session, Buffer.from(data), Buffer.alloc(MAX_SIGNATURE)));
     return (spki) => verifies(spki, hash, message, signature);
   } catch (error) {
-    if (!hasRv(error, ...NOT_THIS_KEY)) throw error;
+    if (!hasRv(error, ...NOT_WITH_THIS_KEY)) throw error;
     return undefined;
   }
 }

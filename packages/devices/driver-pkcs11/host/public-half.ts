@@ -134,6 +134,16 @@ function standsAlone(
   return findObjects(lane.cryptoki, session, template, 2).length < 2;
 }
 
+/** What most tokens show of a private RSA key. */
+function ownModulus(lane: Lane, session: Handle, { handle, keyType }: Private): Uint8Array | undefined {
+  if (keyType !== CKK.RSA) return undefined;
+  const modulus = readAttributes(lane.cryptoki, session, handle, [CKA.MODULUS]).get(CKA.MODULUS);
+  return modulus === undefined || modulus.length === 0 ? undefined : withoutZeros(modulus);
+}
+
+const hasModulus = (spki: Uint8Array, modulus: Uint8Array): boolean =>
+  equalBytes(modulusOf(spki) ?? new Uint8Array(), modulus);
+
 /** A public half that is only known from elsewhere becomes a session object. @throws NOT_FOUND */
 export function findPublicHalf(lane: Lane, session: Handle, key: Private, proof: Proof): PublicHalf {
   const { algorithm } = key;
@@ -149,9 +159,9 @@ export function findPublicHalf(lane: Lane, session: Handle, key: Private, proof:
   const [own] = readable(() => spkiOf(lane, session, key.handle, algorithm));
   if (own !== undefined)
     return half(candidates.find(({ spki }) => equalBytes(spki, own)) ?? { spki: own, handle: undefined }, true);
-  const modulus = readAttributes(lane.cryptoki, session, key.handle, [CKA.MODULUS]).get(CKA.MODULUS);
-  if (key.keyType === CKK.RSA && modulus !== undefined && modulus.length > 0) {
-    const same = candidates.find(({ spki }) => equalBytes(modulusOf(spki) ?? new Uint8Array(), withoutZeros(modulus)));
+  const modulus = ownModulus(lane, session, key);
+  if (modulus !== undefined) {
+    const same = candidates.find(({ spki }) => hasModulus(spki, modulus));
     if (same === undefined) throw candidates.length === 0 ? none() : unproved();
     return half(same, true);
   }
@@ -166,9 +176,8 @@ export function findPublicHalf(lane: Lane, session: Handle, key: Private, proof:
 
 /** Whether the public key is that of the private one, which signs once where nothing can be compared. Undefined when nothing tells. */
 export function isHalfOf(lane: Lane, session: Handle, key: Private, spki: Uint8Array): boolean | undefined {
-  const modulus = readAttributes(lane.cryptoki, session, key.handle, [CKA.MODULUS]).get(CKA.MODULUS);
-  if (key.keyType === CKK.RSA && modulus !== undefined && modulus.length > 0)
-    return equalBytes(modulusOf(spki) ?? new Uint8Array(), withoutZeros(modulus));
+  const modulus = ownModulus(lane, session, key);
+  if (modulus !== undefined) return hasModulus(spki, modulus);
   const [own] = readable(() => spkiOf(lane, session, key.handle, key.algorithm));
   if (own !== undefined) return equalBytes(own, spki);
   const belongs = proofOf(lane, session, key);

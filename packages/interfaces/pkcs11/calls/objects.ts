@@ -109,14 +109,35 @@ async function change(application: Application, session: Session, object: P11Obj
   if (next !== undefined) application.replace(session, next);
 }
 
+/** Whether the public half stays without its private one. */
+async function leavePublic(
+  keyring: Keyring,
+  caller: Caller,
+  { name, version }: DeviceKey,
+  stays: boolean,
+): Promise<void> {
+  const { [leftPublic(version)]: _, ...others } = (await keyring.getKey(caller, name)).labels;
+  const labels = stays ? { ...others, [leftPublic(version)]: "true" } : others;
+  await keyring.updateKey(caller, name, { labels });
+}
+
 /** The halves of a pair are objects of their own: the public one stays until it is destroyed, too. */
-async function leavePublicHalf(keyring: Keyring, caller: Caller, { name, version }: DeviceKey): Promise<void> {
-  const key = await keyring.getKey(caller, name);
+async function destroyPrivate(keyring: Keyring, caller: Caller, key: DeviceKey): Promise<void> {
+  const leave = (stays: boolean): Promise<boolean> =>
+    leavePublic(keyring, caller, key, stays).then(
+      () => true,
+      (error: unknown) => {
+        // Whoever may destroy a key and not change it, or has no room for one more label, destroys both halves.
+        if (!isCasemateError(error)) throw error;
+        return false;
+      },
+    );
+  const left = await leave(true);
   try {
-    await keyring.updateKey(caller, name, { labels: { ...key.labels, [leftPublic(version)]: "true" } });
+    await keyring.destroyKey(caller, key.name, { version: key.version });
   } catch (error) {
-    // Whoever may destroy a key and not change it, or has no room for one more label, destroys both halves.
-    if (!isCasemateError(error)) throw error;
+    if (left) await leave(false);
+    throw error;
   }
 }
 
@@ -133,19 +154,16 @@ async function destroy(application: Application, session: Session, object: P11Ob
   if (record !== undefined) {
     await objects.remove(caller, record);
   } else if (object.material?.kind === "device") {
-    const { name, version } = object.material.key;
-    if (classOf(object) === CKO.PRIVATE_KEY) await leavePublicHalf(keyring, caller, object.material.key);
-    await keyring.destroyKey(caller, name, { version });
+    const { key } = object.material;
+    if (classOf(object) === CKO.PRIVATE_KEY) await destroyPrivate(keyring, caller, key);
+    else await keyring.destroyKey(caller, key.name, { version: key.version });
   } else if (object.material?.kind === "public" && object.material.device !== undefined) {
     // The public half is a view: destroying it hides it and leaves the private key alone.
     const { name } = object.material.device;
     const key = await keyring.getKey(caller, name);
     await keyring.updateKey(caller, name, { labels: { ...key.labels, [HIDDEN_PUBLIC]: "true" } });
   } else if (object.material?.kind === "public" && object.material.left !== undefined) {
-    const { name, version } = object.material.left;
-    const key = await keyring.getKey(caller, name);
-    const { [leftPublic(version)]: _, ...labels } = key.labels;
-    await keyring.updateKey(caller, name, { labels });
+    await leavePublic(keyring, caller, object.material.left, false);
   } else throw failure("ACTION_PROHIBITED");
   application.forgetHandle(session.slot, object.uid);
 }

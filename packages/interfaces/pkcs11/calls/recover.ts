@@ -1,8 +1,8 @@
 // Implements: PKCS #11 v3.0 §5.14 and §5.16, signatures with message recovery: RSA PKCS#1 v1.5 and raw RSA.
 import { CKA, type Mechanism } from "@casemate/protocols/p11-rpc";
 import type { Application } from "../application.ts";
-import { modulusBits, publicRaw, recoverPkcs1 } from "../rsa.ts";
 import { usePublicKey } from "../public-key-use.ts";
+import { modulusBits, publicRaw, recoverPkcs1 } from "../rsa.ts";
 import type { RecoverOperation } from "../session.ts";
 import { signEngine } from "../sign-engine.ts";
 import { failure } from "../status.ts";

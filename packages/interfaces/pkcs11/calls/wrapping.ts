@@ -88,9 +88,9 @@ export async function wrapSessionKey(
   const wrap = (): Promise<{ readonly bytes: Uint8Array }> =>
     sessionKeys.use(caller, target, details, "wrapFor", request);
   // A device key opens what is wrapped here by decrypting it: who may not encrypt under it does not get the one without the other.
-  const wrapped =
+  const wrapped = async () =>
     material.device === undefined ? wrap() : usePublicKey(application.ports, who, material, "encrypt", use, wrap);
-  return (await named(Promise.resolve(wrapped), { TOO_LARGE: "KEY_SIZE_RANGE" })).bytes;
+  return (await named(wrapped(), { TOO_LARGE: "KEY_SIZE_RANGE" })).bytes;
 }
 
 const BAD_WRAPPED = {
