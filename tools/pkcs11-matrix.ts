@@ -1,6 +1,7 @@
 /** Writes docs/pkcs11-matrix.md: mechanism × p11-kit client version × where the key is. `--check` only compares. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import type { AlgorithmSupport } from "@casemate/devices/contract";
 import { CLIENT_VERSIONS, deviceUse, MECHANISMS, type DeviceUse } from "@casemate/interfaces/pkcs11";
 import { ALGORITHMS, KEY_ALGORITHM_NAMES } from "@casemate/protocols/hsm";
 
@@ -8,21 +9,34 @@ const FILE = join(import.meta.dirname, "../docs/pkcs11-matrix.md");
 
 const REMARKS: Readonly<Record<string, string>> = {
   RSA_X_509: "device keys sign and recover, they do not decrypt without padding",
-  RSA_PKCS_OAEP: "device keys decrypt with SHA-1, SHA-256, SHA-384, SHA-512; session keys with SHA-224, too",
+  RSA_PKCS_OAEP:
+    "device keys decrypt with SHA-1, SHA-256, SHA-384, SHA-512 as far as the device has them (SoftHSM: SHA-1 without a label); session keys with SHA-224, too",
   AES_GCM: "device keys decrypt; they make the nonce themselves when encrypting, which PKCS #11 2.40 cannot express",
   GENERIC_SECRET_KEY_GEN: "device keys have 32, 48 or 64 bytes and do the HMAC of that size",
   RSA_PKCS_KEY_PAIR_GEN: "device keys have 2048, 3072 or 4096 bits; smaller session keys from 1024 on are made, too",
 };
 
-const devices = [
+/** What a token of a real module said and showed when asked: the interop tests compare it with the module installed. */
+function recorded(title: string, name: string) {
+  const file = join(import.meta.dirname, "../fixtures/pkcs11-devices", `${name}.json`);
+  const { firmware, algorithms } = JSON.parse(readFileSync(file, "utf8")) as {
+    readonly firmware: string;
+    readonly algorithms: readonly AlgorithmSupport[];
+  };
+  return { title: `${title} ${firmware}`, algorithms };
+}
+
+const devices: readonly { readonly title: string; readonly algorithms: readonly AlgorithmSupport[] }[] = [
   {
-    title: "virtual HSM",
+    title: "the virtual HSM",
     algorithms: KEY_ALGORITHM_NAMES.map((algorithm) => {
       const { usages, sign, cipher, mac, wrap } = ALGORITHMS[algorithm];
       return { algorithm, usages, sign, cipher, mac, wrap };
     }),
   },
-] as const;
+  recorded("SoftHSM", "softhsm2"),
+  recorded("opencryptoki's soft token", "opencryptoki"),
+];
 
 const MARK: Readonly<Record<DeviceUse, string>> = { yes: "yes", part: "partly", no: "–" };
 
@@ -32,7 +46,7 @@ export function matrix(): string {
   const head = [
     "mechanism",
     ...versions.map(({ name }) => `client ${name}`),
-    ...devices.map(({ title }) => `key in the ${title}`),
+    ...devices.map(({ title }) => `key in ${title}`),
     "session key",
     "remark",
   ];
@@ -50,6 +64,7 @@ Made by \`node tools/pkcs11-matrix.ts\`; do not edit.
 
 A mechanism is of use to an application when its p11-kit client carries it (Debian 12 has 0.24.1) **and** the key is where it works.
 \`casemate pkcs11 doctor\` says which client is installed. What a client hides works over REST, the SDK and the command line.
+HSMs behind \`driver-pkcs11\` are tried when they are connected, so other modules and versions have other columns: \`casemate device show\` has theirs.
 
 ${line(head)}
 ${line(head.map(() => "---"))}

@@ -1,8 +1,10 @@
 /** Tokens of independent PKCS#11 modules from Debian, made for one test and thrown away. */
+import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { TestContext } from "node:test";
 import type { Device } from "@casemate/devices/contract";
 import { openPkcs11Device, type Pkcs11Options } from "@casemate/devices/driver-pkcs11";
 import { toUtf8 } from "@casemate/foundation/bytes";
@@ -79,4 +81,18 @@ export function openSoftHsm(hsm: SoftHsm, token: string, more: Partial<Pkcs11Opt
     backoffMs: { first: 20, most: 200 },
     ...more,
   });
+}
+
+/**
+ * The device does what `fixtures/pkcs11-devices/NAME.json` says, which docs/pkcs11-matrix.md is made from. Another version of the
+ * module may do something else: that is skipped, saying so. `CASEMATE_RECORD=1` writes the file anew.
+ */
+export function assertRecorded(t: TestContext, name: string, { identity, algorithms }: Device): void {
+  const file = join(import.meta.dirname, "../../fixtures/pkcs11-devices", `${name}.json`);
+  const { maker, model, firmware } = identity;
+  const found = { maker, model, firmware, algorithms };
+  if (process.env["CASEMATE_RECORD"] === "1") writeFileSync(file, `${JSON.stringify(found, null, 2)}\n`);
+  const recorded = JSON.parse(readFileSync(file, "utf8")) as typeof found;
+  if (recorded.firmware !== firmware) t.skip(`recorded of version ${recorded.firmware}, installed is ${firmware}`);
+  else assert.deepEqual(found, recorded);
 }

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 import { openPkcs11Device } from "@casemate/devices/driver-pkcs11";
 import { deviceContract } from "@casemate/testkit/device-contract";
-import { ADDON, missing, pinOf } from "./pkcs11-out-harness.ts";
+import { ADDON, assertRecorded, missing, pinOf } from "./pkcs11-out-harness.ts";
 
 /** The soft token takes 4 to 8 characters. */
 const PIN = "secret12";
@@ -64,6 +64,11 @@ function outside(t: TestContext): void {
 
 if (process.env["CASEMATE_INSIDE"] === "1") {
   deviceContract({ name: "opencryptoki soft token", open: () => open("token0"), openOther: () => open("token1") });
+  test("opencryptoki does what the matrix of mechanisms says", async (t) => {
+    const device = await open("token0");
+    t.after(() => device.close());
+    assertRecorded(t, "opencryptoki", device);
+  });
 } else {
   test("the device contract over opencryptoki's soft token", { skip: absent }, outside);
 }

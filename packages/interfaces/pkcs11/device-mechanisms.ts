@@ -42,7 +42,7 @@ function ciphers(row: MechanismRow, support: AlgorithmSupport): DeviceUse {
     case "rsa-pkcs1":
       return support.cipher.includes("rsa-pkcs1") ? "yes" : "no";
     case "rsa-oaep":
-      return support.cipher.includes("rsa-oaep-sha256") ? "part" : "no";
+      return support.cipher.some((scheme) => scheme.startsWith("rsa-oaep-")) ? "part" : "no";
     case "rsa-x509":
       return "no";
     case "gcm":
