@@ -42,6 +42,8 @@ export interface Key {
     readonly destroyAt?: string;
     /** Destruction. */
     readonly destroyedAt?: string;
+    /** At its destruction the device had another key in its place, which was left. */
+    readonly replaced?: boolean;
   })[];
   /** Creation. */
   readonly createdAt: string;

@@ -153,6 +153,12 @@ test("a token is added, used, adopted from and taken away by the command line", 
     const replaced = await cli("sign", "adopted", "--in", file("message"), "--out", file("message.sig3"));
     assert.equal(replaced.status, 1);
     assert.match(replaced.stderr, /another key in the place of this one[\s\S]*TAMPER_DETECTED/);
+    // It can be given up, without harm to what stands there, which can be adopted then.
+    const givenUp = ok(await cli("key", "destroy", "adopted", "--now"));
+    assert.match(givenUp.stdout + givenUp.stderr, /is destroyed\.[\s\S]*another key in its place[\s\S]*left/);
+    ok(await cli("key", "adopt", "anew", "--device", "p11-1", "--object-label", "theirs"));
+    ok(await cli("sign", "anew", "--in", file("message"), "--out", file("message.sig3")));
+    ok(await cli("verify", "anew", "--in", file("message"), "--signature", file("message.sig3")));
 
     // RSA-OAEP of SoftHSM is that with SHA-1 and without a label.
     ok(await cli("key", "create", "rsa", "--device", "p11-1", "--algorithm", "rsa-2048", "--use", "encrypt"));

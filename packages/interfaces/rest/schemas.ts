@@ -162,6 +162,9 @@ const key = Type.Object({
       deactivateAt: Type.Optional(time("Scheduled deactivation.")),
       destroyAt: Type.Optional(time("Destroyed then unless restored.")),
       destroyedAt: Type.Optional(time("Destruction.")),
+      replaced: Type.Optional(
+        Type.Boolean({ description: "At its destruction the device had another key in its place, which was left." }),
+      ),
     }),
   ),
   createdAt: time("Creation."),

@@ -67,6 +67,8 @@ export interface KeyVersionView {
   /** When set, the version is destroyed at this time unless restored. */
   readonly destroyAt?: string;
   readonly destroyedAt?: string;
+  /** When it was to be destroyed, its device had another key in its place, which was left. */
+  readonly replaced?: true;
 }
 
 export interface KeyView {

@@ -80,7 +80,10 @@ function defineMove(command: Command, session: Session, move: Move): void {
 
 function destroySentence(key: Key): string {
   const waiting = key.versions.find((row) => row.destroyAt !== undefined && row.destroyedAt === undefined);
-  if (waiting?.destroyAt === undefined) return `Key ${key.name} is destroyed; its material is gone from ${key.device}.`;
+  if (waiting?.destroyAt === undefined) {
+    if (key.versions.some(({ replaced }) => replaced)) return `Key ${key.name} is destroyed.`;
+    return `Key ${key.name} is destroyed; its material is gone from ${key.device}.`;
+  }
   return `Key ${key.name} will be destroyed at ${waiting.destroyAt}; until then \`casemate key restore ${key.name}\` brings it back.`;
 }
 

@@ -148,7 +148,7 @@ export function createKeyStore(lane: Lane): KeyStore {
       "TAMPER_DETECTED",
       "the token has another key in the place of this one, and it is not used",
       {
-        hint: "Put the key back with the token's own tools, under its CKA_ID and CKA_LABEL.",
+        hint: "Put the key back with the token's own tools, under its CKA_ID and CKA_LABEL, or give it up: casemate key destroy leaves what stands there.",
       },
     );
   };

@@ -19,6 +19,8 @@ export interface VersionRecord {
   readonly deactivateAt?: number;
   readonly destroyAt?: number;
   readonly destroyedAt?: number;
+  /** When it was to be destroyed, its device had another key in its place, which was left. */
+  readonly replaced?: true;
   /** State to go back to when the destruction is called off. */
   readonly stateBefore?: KeyState;
   /** Destruction has begun: the device may or may not have destroyed the key already. */

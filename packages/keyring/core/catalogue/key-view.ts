@@ -40,6 +40,7 @@ function versionView(record: KeyRecord, version: VersionRecord): KeyVersionView 
     ...(version.deactivateAt === undefined ? {} : { deactivateAt: iso(version.deactivateAt) }),
     ...(version.destroyAt === undefined ? {} : { destroyAt: iso(version.destroyAt) }),
     ...(version.destroyedAt === undefined ? {} : { destroyedAt: iso(version.destroyedAt) }),
+    ...(version.replaced === undefined ? {} : { replaced: true }),
   };
 }
 
@@ -54,6 +55,10 @@ function keyWarnings(record: KeyRecord, primary: VersionRecord): string[] {
   if (record.origin !== "generated" && record.versions[0]?.state !== "destroyed") {
     const which = primary === record.versions[0] ? record.origin : `version 1 was ${record.origin}`;
     warnings.push(`${which}: copies may exist outside this device`);
+  }
+  for (const { version, device, replaced } of record.versions) {
+    if (replaced === true)
+      warnings.push(`version ${version}: ${device} had another key in its place when it was destroyed, which was left`);
   }
   if (primary.destroyAt !== undefined) warnings.push(`will be destroyed at ${iso(primary.destroyAt)} unless restored`);
   return warnings;

@@ -1,3 +1,4 @@
+import type { KeyRef } from "@casemate/devices/contract";
 import { CasemateError, isCasemateError } from "@casemate/foundation/errors";
 import type { KeyRecord, VersionRecord } from "../catalogue/key-record.ts";
 import { keyEntry } from "../catalogue/key-cache.ts";
@@ -6,7 +7,7 @@ import { holderOf, type Core } from "../core.ts";
 import type { Note } from "../guard.ts";
 import { DAY_MS, iso } from "../time.ts";
 import type { Keyring } from "../types.ts";
-import { versionOf } from "../use/select.ts";
+import { expectingRef, versionOf } from "../use/select.ts";
 import { without, withVersion } from "./versions.ts";
 
 const WAIT_DAYS = 7;
@@ -64,22 +65,35 @@ export async function destroyVersions(
     const intent = targets.reduce((sofar, version) => withVersion(sofar, { ...version, destroying: true }), record);
     current = await saveKey(core, intent, note);
   }
+  const replaced = new Set<number>();
   for (const target of targets) {
     const version = versionOf(current, target.version);
-    if (version.ref === undefined) continue;
-    try {
-      await holderOf(core, version.device).keys.destroy(version.ref);
-    } catch (error) {
-      // NOT_FOUND: destroyed before an interruption, or by the device itself.
-      if (!isCasemateError(error) || error.code !== "NOT_FOUND") throw error;
-    }
+    if (version.ref !== undefined && (await destroyIn(core, version, version.ref)) === "replaced")
+      replaced.add(version.version);
   }
+  if (replaced.size > 0 && note !== undefined) note.details = { ...note.details, replaced: replaced.size };
   const now = core.clock.now();
-  const done = targets.reduce(
-    (sofar, target) => withVersion(sofar, gone(versionOf(sofar, target.version), now)),
-    current,
-  );
+  const done = targets.reduce((sofar, { version }) => {
+    const ended = gone(versionOf(sofar, version), now);
+    return withVersion(sofar, replaced.has(version) ? { ...ended, replaced: true } : ended);
+  }, current);
   return saveKey(core, settled(done), note);
+}
+
+/** Destroys what is this key, and only that: what somebody put in its place is theirs. */
+async function destroyIn(core: Core, version: VersionRecord, ref: KeyRef): Promise<"gone" | "replaced"> {
+  const device = holderOf(core, version.device);
+  const own = expectingRef(device, ref, version.publicKey);
+  try {
+    await device.keys.destroy(own);
+    return "gone";
+  } catch (error) {
+    if (!isCasemateError(error)) throw error;
+    // Destroyed before an interruption, or by the device itself.
+    if (error.code === "NOT_FOUND") return "gone";
+    if (error.code === "TAMPER_DETECTED" && own !== ref) return "replaced";
+    throw error;
+  }
 }
 
 export function gone(version: VersionRecord, now: number): VersionRecord {

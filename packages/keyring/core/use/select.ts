@@ -1,4 +1,4 @@
-import type { Device, Usage } from "@casemate/devices/contract";
+import type { Device, KeyRef, Usage } from "@casemate/devices/contract";
 import { CasemateError } from "@casemate/foundation/errors";
 import { primaryOf, type KeyRecord, type VersionRecord } from "../catalogue/key-record.ts";
 import { holderOf, type Core } from "../core.ts";
@@ -82,9 +82,12 @@ export function select(core: Core, record: KeyRecord, operation: Operation, vers
       details: { state: chosen.state, version: chosen.version },
     });
   const device = holderOf(core, chosen.device);
-  const known = chosen.publicKey;
-  const ref = known === undefined ? chosen.ref : (device.keys.expecting?.(chosen.ref, known) ?? chosen.ref);
-  return { record, version: chosen, device, ref };
+  return { record, version: chosen, device, ref: expectingRef(device, chosen.ref, chosen.publicKey) };
+}
+
+/** `ref`, for this key alone where others can put one in its place. */
+export function expectingRef(device: Device, ref: KeyRef, publicKey: Uint8Array | undefined): KeyRef {
+  return publicKey === undefined ? ref : (device.keys.expecting?.(ref, publicKey) ?? ref);
 }
 
 /** @throws NOT_FOUND. */

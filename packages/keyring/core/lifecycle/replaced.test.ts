@@ -1,0 +1,54 @@
+/** Destroying a key in whose place somebody put another: theirs is left, and the record says so. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { Device, KeyRef } from "@casemate/devices/contract";
+import { CasemateError } from "@casemate/foundation/errors";
+import { softwareDevice, temporaryKeyring } from "@casemate/testkit/fakes";
+
+/** A device in which every key was replaced: references with a public key fit none, and those without would destroy. */
+function replacedDevice(code: "TAMPER_DETECTED" | "DEVICE_ABSENT") {
+  const device = softwareDevice();
+  const destroyed: KeyRef[] = [];
+  const keys: Device["keys"] = {
+    generate: (spec) => device.keys.generate(spec),
+    publicKey: (ref) => device.keys.publicKey(ref),
+    expecting: (ref, publicKey) => Uint8Array.of(...ref, ...publicKey),
+    destroy(ref) {
+      if (ref.length > 80) return Promise.reject(new CasemateError(code, "not what is expected"));
+      destroyed.push(ref);
+      return device.keys.destroy(ref);
+    },
+  };
+  const proxy = new Proxy(device, { get: (target, name) => (name === "keys" ? keys : Reflect.get(target, name)) });
+  return { device: proxy as Device, destroyed };
+}
+
+test("what stands in its place is not destroyed, the version is, and says that it was replaced", async () => {
+  const { device, destroyed } = replacedDevice("TAMPER_DETECTED");
+  await using t = await temporaryKeyring({ devices: new Map([[device.identity.id, device]]) });
+  await t.keyring.createKey(t.admin, { name: "a", algorithm: "ec-p256" });
+  const view = await t.keyring.destroyKey(t.admin, "a", { now: true });
+  assert.deepEqual(destroyed, []);
+  assert.equal(view.state, "destroyed");
+  assert.equal(view.versions[0]?.replaced, true);
+  assert.match(view.warnings.join(), /another key in its place when it was destroyed, which was left/);
+  assert.deepEqual((await t.keyring.getKey(t.admin, "a")).versions, view.versions);
+  assert.equal(t.audit.entries.findLast(({ action }) => action === "key.destroy-now")?.details?.["replaced"], 1);
+});
+
+test("a device that says something else keeps the key for later", async () => {
+  const { device } = replacedDevice("DEVICE_ABSENT");
+  await using t = await temporaryKeyring({ devices: new Map([[device.identity.id, device]]) });
+  await t.keyring.createKey(t.admin, { name: "a", algorithm: "ec-p256" });
+  await assert.rejects(t.keyring.destroyKey(t.admin, "a", { now: true }), { code: "DEVICE_ABSENT" });
+  assert.notEqual((await t.keyring.getKey(t.admin, "a")).state, "destroyed");
+});
+
+test("a secret key, of which nothing is known that could differ, is destroyed by its reference", async () => {
+  const { device, destroyed } = replacedDevice("TAMPER_DETECTED");
+  await using t = await temporaryKeyring({ devices: new Map([[device.identity.id, device]]) });
+  await t.keyring.createKey(t.admin, { name: "a", algorithm: "aes-256", usages: ["encrypt"] });
+  const view = await t.keyring.destroyKey(t.admin, "a", { now: true });
+  assert.equal(destroyed.length, 1);
+  assert.equal(view.versions[0]?.replaced, undefined);
+});
