@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { kill } from "node:process";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { DeviceEvent } from "@casemate/devices/contract";
+import type { DeviceEvent, KeyAlgorithm, Usage } from "@casemate/devices/contract";
 import type { Pkcs11Options } from "@casemate/devices/driver-pkcs11";
 import { isCasemateError } from "@casemate/foundation/errors";
 import { bad, failsWith, generate, sign, stateOf, until } from "./pkcs11-out-bad.ts";
@@ -222,6 +222,30 @@ test("an error that the token survives fails one call and nothing else", { skip:
     await sign(device, key);
   }
   assert.equal((await device.status()).pid, pid, "the same process");
+});
+
+test("what cannot be a signature or a code is not passed on as one", { skip: skipShim }, async (t) => {
+  const shim = bad(t);
+  const device = await shim.open();
+  const made = async (algorithm: KeyAlgorithm, usage: Usage): Promise<Uint8Array> =>
+    (await device.keys.generate({ algorithm, usages: [usage], exportable: false })).ref;
+  const [rsa, edwards, mac] = [
+    await made("rsa-2048", "sign"),
+    await made("ed25519", "sign"),
+    await made("hmac-sha256", "mac"),
+  ];
+  const input = [Uint8Array.of(1, 2, 3)];
+  for (const action of ["T", "Z"])
+    for (const use of [
+      () => device.sign?.sign(rsa, "rsa-pss-sha256", "message", input),
+      () => device.sign?.sign(edwards, "pure", "message", input),
+      () => device.mac?.mac(mac, "hmac-sha256", input),
+    ]) {
+      shim.act(action);
+      const [answer] = (await use()) ?? [];
+      assert.ok(isCasemateError(answer) && answer.code === "DEVICE_FAILED", `${action}: ${String(answer)}`);
+      assert.ok(!isCasemateError((await use())?.[0]), "the next is good again");
+    }
 });
 
 test("what is no module is refused with what to do", { skip }, async (t) => {

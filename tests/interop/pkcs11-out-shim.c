@@ -79,7 +79,12 @@ static CK_ULONG login(CK_ULONG session, CK_ULONG user, void *pin, CK_ULONG lengt
 }
 
 static CK_ULONG sign(CK_ULONG session, void *data, CK_ULONG length, void *signature, CK_ULONG *size) {
-  CK_ULONG answer = misbehave(wanted());
+  char action = wanted();
+  CK_ULONG answer = misbehave(action);
+  if (action == 'T' || action == 'Z') { /* says that all is well, of three bytes and of more than there is room for */
+    *size = action == 'T' ? 3 : 1UL << 40;
+    return 0;
+  }
   return answer != 0 ? answer : real->call[SIGN](session, data, length, signature, size);
 }
 

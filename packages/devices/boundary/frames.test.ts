@@ -29,6 +29,19 @@ const frame = fc.tuple(
   fc.uint8Array({ maxLength: 40 }).map((bytes) => bytes.toHex()),
 );
 
+test("what is kept of a body stays as it is when its chunk is overwritten", () => {
+  const stream = joined([[1, 2, "00ff"]]);
+  for (const at of [stream.length, 5]) {
+    const chunk = Buffer.from(stream);
+    const kept: Uint8Array[] = [];
+    const parser = new FrameParser();
+    for (const part of [chunk.subarray(0, at), chunk.subarray(at)])
+      parser.push(part, (_id, _code, body) => kept.push(body.slice()));
+    chunk.fill(9);
+    assert.deepEqual(kept, [Uint8Array.of(0, 255)]);
+  }
+});
+
 test("frames come out as they went in, however the stream is cut", () => {
   fc.assert(
     fc.property(fc.array(frame, { maxLength: 8 }), fc.array(fc.integer({ min: 1, max: 30 })), (frames, cuts) => {

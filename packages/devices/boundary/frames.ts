@@ -88,7 +88,7 @@ export class FrameParser {
     while (chunk.length - offset >= HEADER) {
       const end = offset + 4 + frameLength(chunk, offset);
       if (end > chunk.length) break;
-      onFrame(chunk.readUInt32BE(offset + 4), chunk[offset + 8] as number, chunk.subarray(offset + HEADER, end));
+      onFrame(chunk.readUInt32BE(offset + 4), chunk[offset + 8] as number, plain(chunk, offset + HEADER, end));
       offset = end;
     }
     if (offset < chunk.length) this.#begin(chunk.subarray(offset));
@@ -122,10 +122,15 @@ export class FrameParser {
     offset += used;
     if (this.#filled === this.#need) {
       this.#partial = undefined;
-      onFrame(partial.readUInt32BE(4), partial[8] as number, partial.subarray(HEADER));
+      onFrame(partial.readUInt32BE(4), partial[8] as number, plain(partial, HEADER, partial.length));
     }
     return offset;
   }
+}
+
+/** As a Uint8Array: a Buffer's slice() is no copy, and what a reader kept so would change with the next read. */
+function plain(bytes: Buffer, from: number, to: number): Uint8Array {
+  return new Uint8Array(bytes.buffer, bytes.byteOffset + from, to - from);
 }
 
 function frameLength(bytes: Buffer, offset: number): number {

@@ -37,6 +37,11 @@ export const QUIRK_ROWS: readonly QuirkRow[] = [
     why: "its CKM_AES_KEY_WRAP_PAD is RFC 5649; CKM_AES_KEY_WRAP_KWP is not there",
     quirks: { kwp: CKM.AES_KEY_WRAP_PAD },
   },
+  {
+    manufacturer: /SoftHSM/,
+    why: "it does not show the public half of private keys on curves, so that those which were wrapped do not come back into it; RSA, AES and HMAC keys do",
+    quirks: {},
+  },
 ];
 
 /** All that applies, later rows over earlier ones. */

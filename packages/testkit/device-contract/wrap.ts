@@ -10,7 +10,8 @@ import {
   sign,
   type KeyObject,
 } from "node:crypto";
-import type { Device, KeyAlgorithm, KeySpec, Many, NewKey, WrapFacet } from "@casemate/devices/contract";
+import type { Device, KeyAlgorithm, KeySpec, Many, NewKey, WrapFacet, WrapScheme } from "@casemate/devices/contract";
+import { isCasemateError } from "@casemate/foundation/errors";
 import { changed, failsWith, publicKeyOf, rejectsWith, value, type Bench, type Case } from "./bench.ts";
 
 const KWP = Buffer.from("a65959a6", "hex");
@@ -109,8 +110,76 @@ const imports = (algorithm: KeyAlgorithm): Case => ({
   },
 });
 
+const INPUT = Uint8Array.of(1, 2, 3);
+
+/** What shows that two references are the same key, one way for each use. */
+const SAME: Readonly<
+  Record<"encrypt" | "mac" | "sign", (device: Device, first: NewKey, second: NewKey) => Promise<void>>
+> = {
+  async encrypt({ cipher, algorithms }, first, second) {
+    const scheme = algorithms
+      .find(({ algorithm }) => algorithm === "aes-256")
+      ?.cipher.find((name) => name !== "aes-ecb");
+    assert.ok(cipher !== undefined && scheme !== undefined);
+    const data = value(await cipher.encrypt(first.ref, scheme, [{ data: INPUT }]));
+    assert.deepEqual(Uint8Array.from(value(await cipher.decrypt(second.ref, scheme, [{ data }]))), INPUT);
+  },
+  async mac({ mac }, first, second) {
+    assert.ok(mac !== undefined);
+    const made = value(await mac.mac(first.ref, "hmac-sha256", [INPUT]));
+    assert.equal(value(await mac.check(second.ref, "hmac-sha256", [{ input: INPUT, mac: made }])), true);
+  },
+  async sign({ sign: facet }, first, second) {
+    assert.ok(facet !== undefined && first.publicKey !== undefined);
+    assert.deepEqual(second.publicKey, first.publicKey);
+    const scheme = second.publicKey!.length > 200 ? "rsa-pkcs1-sha256" : "ecdsa-sha256";
+    for (const [{ ref }, other] of [
+      [first, second],
+      [second, first],
+    ] as const) {
+      const signature: Uint8Array = value(await facet.sign(ref, scheme, "message", [INPUT]));
+      assert.equal(value(await facet.verify(other.ref, scheme, "message", [{ input: INPUT, signature }])), true);
+    }
+  },
+};
+
+/** What the device itself wrapped, under a key that never left it: a backup is worth what comes back. */
+const returns = (algorithm: KeyAlgorithm, usage: keyof typeof SAME): Case => ({
+  name: `wrap ${algorithm} out under a key of the device, and back in`,
+  async run(bench) {
+    const facet = bench.device.wrap;
+    // RFC 3394 takes whole blocks alone, which the encoding of a private key is by chance.
+    const fit: readonly WrapScheme[] = usage === "sign" ? ["aes-kwp"] : ["aes-kwp", "aes-kw"];
+    const schemes = fit.filter((scheme) => bench.support("aes-256")?.wrap.includes(scheme));
+    if (facet === undefined || schemes.length === 0) return "the device wraps with no AES key";
+    if (bench.support(algorithm)?.usages.includes(usage) !== true) return `the device has no ${algorithm} to ${usage}`;
+    const kek = await bench.key("aes-256", "wrap");
+    for (const scheme of schemes) {
+      const made = await bench.fresh(algorithm, usage, true);
+      const { publicKey } = made;
+      const own = publicKey === undefined ? made.ref : (bench.device.keys.expecting?.(made.ref, publicKey) ?? made.ref);
+      const wrapped = await facet.export(kek.ref, scheme, own);
+      const back = await facet
+        .import(kek.ref, scheme, wrapped, { algorithm, usages: [usage], exportable: false })
+        .catch((error: unknown) => error);
+      if (back instanceof Error) {
+        // A device may say that it cannot, and the key that was to come back twice is unharmed.
+        assert.ok(isCasemateError(back) && back.code === "NOT_SUPPORTED", String(back));
+        await SAME[usage](bench.device, { ...made, ref: own }, made);
+        return back.message;
+      }
+      await SAME[usage](bench.device, { ...made, ref: own }, back as NewKey);
+    }
+  },
+});
+
 export const wrapCases: readonly Case[] = [
   ...IMPORTED.map(imports),
+  returns("aes-128", "encrypt"),
+  returns("aes-256", "encrypt"),
+  returns("hmac-sha256", "mac"),
+  returns("rsa-2048", "sign"),
+  returns("ec-p256", "sign"),
   {
     name: "wrap aes-kw and aes-kwp are what others call so",
     async run(bench) {

@@ -36,6 +36,8 @@ interface Way {
   /** @throws for a plaintext or iv that cannot be. */
   checkPlain(item: Plain): void;
   possible(length: number): boolean;
+  /** Bytes of the ciphertext of that many bytes. */
+  sealed(length: number): number;
   mechanism(iv: Buffer, context: Uint8Array): Mechanism;
 }
 
@@ -56,6 +58,7 @@ function aesWay(lane: Lane, scheme: CipherScheme, mechanism: number): Way {
         if (iv.length > 0) throw new CasemateError("NOT_SUPPORTED", "the nonce of AES-GCM is never the caller's");
       },
       possible: (length) => length >= TAG,
+      sealed: (length) => length + TAG,
       mechanism: (iv, context) => ({
         mechanism,
         parameter: {
@@ -72,6 +75,7 @@ function aesWay(lane: Lane, scheme: CipherScheme, mechanism: number): Way {
       ivBytes: BLOCK,
       checkPlain: checkFreeIv,
       possible: () => true,
+      sealed: (length) => length,
       mechanism: (iv) => ({ mechanism, parameter: counterParameter(iv) }),
     };
   if (scheme === "aes-cbc")
@@ -79,6 +83,7 @@ function aesWay(lane: Lane, scheme: CipherScheme, mechanism: number): Way {
       ivBytes: BLOCK,
       checkPlain: checkFreeIv,
       possible: (length) => length > 0 && length % BLOCK === 0,
+      sealed: (length) => length + BLOCK - (length % BLOCK),
       mechanism: (iv) => ({ mechanism, parameter: iv }),
     };
   return {
@@ -90,6 +95,7 @@ function aesWay(lane: Lane, scheme: CipherScheme, mechanism: number): Way {
         throw new CasemateError("BAD_REQUEST", `aes-ecb takes whole blocks of ${BLOCK} bytes, not ${data.length}`);
     },
     possible: (length) => length % BLOCK === 0,
+    sealed: (length) => length,
     mechanism: () => ({ mechanism }),
   };
 }
@@ -118,6 +124,7 @@ function oaepWay(lane: Lane, mechanism: number, { hash, labels }: Oaep, modulusB
       );
     },
     possible: (length) => length === modulusBytes,
+    sealed: () => modulusBytes,
     mechanism(_iv, context) {
       if (context.length > 0 && !labels)
         throw new CasemateError("NOT_SUPPORTED", "RSA-OAEP of this token takes no label", {
@@ -165,6 +172,9 @@ export function encryptor(lane: Lane, keys: KeyStore, key: Key, scheme: CipherSc
     });
     if (moduleMakesNonce && iv.every((byte) => byte === 0))
       throw new CasemateError("DEVICE_FAILED", "the token made no nonce of its own");
+    const sealed = way.sealed(item.data.length);
+    if (body.length !== sealed)
+      throw new CasemateError("DEVICE_FAILED", `the token gave ${body.length} bytes as ciphertext, not ${sealed}`);
     return concat(iv, body);
   };
 }

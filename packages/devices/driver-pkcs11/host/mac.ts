@@ -26,11 +26,13 @@ export function macHandlers(lane: Lane, keys: KeyStore): Pick<Handlers, "mac" | 
   return {
     mac: ({ ref, scheme, inputs }) =>
       withKey(keys, ref, (key) => {
-        const { mechanism } = mechanismOf(lane, key, scheme);
+        const { mechanism, bytes } = mechanismOf(lane, key, scheme);
         return eachItem(inputs, (input) =>
           session.run((open) => {
             cryptoki.C_SignInit(open, { mechanism }, key.handle);
-            return Uint8Array.from(cryptoki.C_Sign(open, buffer(input), out));
+            const mac = cryptoki.C_Sign(open, buffer(input), out);
+            if (mac.length === bytes) return Uint8Array.from(mac);
+            throw new CasemateError("DEVICE_FAILED", `the token gave ${mac.length} bytes as ${scheme}, not ${bytes}`);
           }),
         );
       }),

@@ -51,7 +51,13 @@ const exactly =
   (signature: Uint8Array): Uint8Array | undefined =>
     signature.length === length ? signature : undefined;
 
-const copy = (signature: Uint8Array): Uint8Array => Uint8Array.from(signature);
+/** A copy of what the token gave, which is overwritten next. @throws DEVICE_FAILED for what is no signature of that length. */
+const ofLength =
+  (length: number, what: string) =>
+  (signature: Uint8Array): Uint8Array => {
+    if (signature.length === length) return Uint8Array.from(signature);
+    throw new CasemateError("DEVICE_FAILED", `the token gave ${signature.length} bytes as ${what}, not ${length}`);
+  };
 
 function rsaBlock(scheme: SignScheme, hash: Hash | undefined, kind: InputKind, modulus: Uint8Array) {
   const size = modulus.length;
@@ -93,12 +99,18 @@ function wayOf(lane: Lane, keys: KeyStore, key: Key, scheme: SignScheme, kind: I
   if (key.keyType === CKK.RSA) {
     const modulus = keys.publicHalf(key).modulus ?? new Uint8Array();
     const block = hashing ? (input: Uint8Array) => input : rsaBlock(scheme, row.hash, kind, modulus);
-    return { mechanism, block, outward: copy, inward: exactly(modulus.length) };
+    const outward = ofLength(modulus.length, "an RSA signature");
+    return { mechanism, block, outward, inward: exactly(modulus.length) };
   }
   const curve = ALGORITHM_ROWS.get(key.algorithm)?.curve;
   const size = curve?.size ?? 0;
   if (key.keyType === CKK.EC_EDWARDS)
-    return { mechanism, block: (input) => input, outward: copy, inward: exactly(size * 2) };
+    return {
+      mechanism,
+      block: (input) => input,
+      outward: ofLength(size * 2, "an EdDSA signature"),
+      inward: exactly(size * 2),
+    };
   return {
     mechanism,
     block: hashing ? (input) => input : ecBlock(row.hash, kind, size),

@@ -2,11 +2,12 @@
 import type { KeyAlgorithm, WrapScheme } from "@casemate/devices/contract";
 import { concat } from "@casemate/foundation/bytes";
 import { CasemateError } from "@casemate/foundation/errors";
-import { CKA, CKR } from "@casemate/protocols/p11-rpc";
+import { CKA, CKK, CKR } from "@casemate/protocols/p11-rpc";
 import { WRAP_ROWS } from "../algorithms.ts";
 import { explained, hasRv } from "../status.ts";
-import type { Handlers, RequestOf } from "../wire.ts";
+import type { Handlers } from "../wire.ts";
 import type { Handle, Mechanism } from "./addon.ts";
+import { ulong } from "./attributes.ts";
 import { buffer, mustAllow, withKey } from "./batch.ts";
 import { oaepParameter } from "./cipher.ts";
 import { describe, type Key, type KeyStore } from "./keys.ts";
@@ -54,7 +55,10 @@ const damaged = (error: unknown): unknown =>
     CKR.FUNCTION_FAILED,
     CKR.DATA_INVALID,
   )
-    ? explained(error, { code: "DECRYPT_FAILED", what: "the wrapped key does not belong to this key or was changed" })
+    ? explained(error, {
+        code: "DECRYPT_FAILED",
+        what: "the wrapped key does not belong to this key, is of another kind, or was changed",
+      })
     : error;
 
 const notThatKey = (what: string): CasemateError =>
@@ -103,14 +107,17 @@ export function wrapHandlers(lane: Lane, keys: KeyStore): Pick<Handlers, "export
     );
   };
 
+  const modulusBytes = (wrapping: Key): number =>
+    wrapping.modulusBytes === 0 ? (keys.publicHalf(wrapping).modulus?.length ?? 0) : wrapping.modulusBytes;
+
   const importByRsa = (
     open: Handle,
     mechanism: number,
     wrapping: Key,
     wrapped: Uint8Array,
+    size: number,
     object: NewObject,
   ): Handle => {
-    const size = wrapping.modulusBytes === 0 ? (keys.publicHalf(wrapping).modulus?.length ?? 0) : wrapping.modulusBytes;
     if (wrapped.length < size + SMALLEST["aes-kwp"])
       throw new CasemateError("DECRYPT_FAILED", `${wrapped.length} bytes are too short for a key wrapped so`);
     const aes: NewObject = { ...TEMPORARY, algorithm: "aes-256", usages: ["wrap"], exportable: false };
@@ -147,11 +154,13 @@ export function wrapHandlers(lane: Lane, keys: KeyStore): Pick<Handlers, "export
           throw new CasemateError("DECRYPT_FAILED", `${wrapped.length} bytes are no ${scheme} wrapping`);
         const object = newObject(request);
         return session.run((open) => {
-          const handle =
-            scheme === "rsa-aes-kwp"
-              ? importByRsa(open, mechanism, wrapping, wrapped, object)
-              : unwrap(open, { mechanism }, wrapping.handle, wrapped, object);
-          return finish(lane, keys, open, handle, object, request);
+          if (scheme !== "rsa-aes-kwp") {
+            const handle = unwrap(open, { mechanism }, wrapping.handle, wrapped, object);
+            return finish(lane, keys, open, handle, object, contentOf(scheme, wrapped.length));
+          }
+          const size = modulusBytes(wrapping);
+          const handle = importByRsa(open, mechanism, wrapping, wrapped, size, object);
+          return finish(lane, keys, open, handle, object, contentOf("aes-kwp", wrapped.length - size));
         });
       }),
   };
@@ -164,11 +173,12 @@ function finish(
   open: Handle,
   handle: Handle,
   object: NewObject,
-  { algorithm }: RequestOf<"importKey">,
+  content: Content,
 ): { ref: Uint8Array; publicKey: Uint8Array | undefined } {
+  const { algorithm } = object;
   const made = [handle];
   try {
-    if (!isSame(lane, open, handle, algorithm)) throw notThatKey(algorithm);
+    if (!isSame(lane, open, handle, algorithm, content)) throw notThatKey(algorithm);
     if (!isPair(rowOf(algorithm))) return { ref: referenceOf(lane, keys, open, made, object), publicKey: undefined };
     const publicKey = spkiOf(lane, open, handle, algorithm);
     if (publicKey === undefined)
@@ -185,9 +195,23 @@ function finish(
   }
 }
 
-function isSame(lane: Lane, open: Handle, handle: Handle, algorithm: KeyAlgorithm): boolean {
-  const { attributes, algorithm: found } = describe(lane, open, handle);
-  if (!algorithm.startsWith("hmac")) return found === algorithm;
-  const bytes = attributes.get(CKA.VALUE_LEN);
-  return bytes !== undefined && Number(bytes.readBigUInt64LE()) >= SMALLEST_HMAC_BYTES;
+/** Bytes that may be in a wrapping: RFC 3394 adds 8 to whole blocks of 8, RFC 5649 fills the last block up before. */
+interface Content {
+  readonly least: number;
+  readonly most: number;
+}
+
+function contentOf(scheme: "aes-kw" | "aes-kwp", wrapped: number): Content {
+  const most = wrapped - 8;
+  return { least: scheme === "aes-kw" ? most : most - 7, most };
+}
+
+function isSame(lane: Lane, open: Handle, handle: Handle, algorithm: KeyAlgorithm, content: Content): boolean {
+  const { attributes, keyType, algorithm: found } = describe(lane, open, handle);
+  // Some tokens do not say how long a secret is that was not made in them: then the wrapping does, but for its filling.
+  const told = ulong(attributes.get(CKA.VALUE_LEN)) ?? 0;
+  const { least, most } = told > 0 ? { least: told, most: told } : content;
+  if (algorithm.startsWith("hmac")) return least >= SMALLEST_HMAC_BYTES;
+  if (keyType !== CKK.AES || told > 0) return found === algorithm;
+  return rowOf(algorithm).keyType === CKK.AES && rowOf(algorithm).size === most;
 }
