@@ -14,13 +14,16 @@ import { Session } from "./session.ts";
 import { tokenPresent, type Login, type Slot, type Slots } from "./slots.ts";
 import { failure } from "./status.ts";
 import type { Destination } from "./session-keyring.ts";
-import type { Template } from "./values.ts";
+import { bytesIn, type Template } from "./values.ts";
 
 /** What ends a login without its application. */
 const ENDED: ReadonlySet<string> = new Set(["UNAUTHENTICATED", "TOKEN_EXPIRED"]);
 
 export const MAX_SESSIONS = 16_384;
 export const MAX_SESSION_OBJECTS = 16_384;
+/** Bytes of attributes of session objects, of one application and of all. */
+export const MAX_SESSION_BYTES = 64 * 1024 * 1024;
+const MAX_SESSION_BYTES_OF_ALL = 8 * MAX_SESSION_BYTES;
 
 /** What all connections share. */
 export interface Shared {
@@ -33,6 +36,8 @@ export interface Shared {
   readonly locks: Locks;
   /** Bytes of unfinished requests of all connections. */
   readonly held: { bytes: number };
+  /** Bytes of session objects of all applications. */
+  readonly kept: { bytes: number };
   /** Milliseconds without a byte after which the connection of an unfinished request is closed. */
   readonly unfinishedMs: number;
   /** The interface's own caller, for what is public; undefined when it was given no token. */
@@ -52,6 +57,8 @@ export class Application {
   readonly seeding = new Seeding();
   readonly #logins = new Map<number, Login>();
   readonly #handles = new Handles();
+  /** Bytes in them. */
+  #kept = 0;
   readonly #sessionObjects = new Map<string, { readonly object: P11Object; readonly session: Session }>();
   #nextSession = 1;
   /** Whether each slot had a token when the application was told last. */
@@ -278,10 +285,20 @@ export class Application {
     if (this.#sessionObjects.size >= MAX_SESSION_OBJECTS) throw failure("DEVICE_MEMORY");
   }
 
+  /** Counts what session objects take, of this application and of all. @throws CKR_DEVICE_MEMORY. */
+  #take(bytes: number): void {
+    const { kept } = this.shared;
+    if (bytes > 0 && (this.#kept + bytes > MAX_SESSION_BYTES || kept.bytes + bytes > MAX_SESSION_BYTES_OF_ALL))
+      throw failure("DEVICE_MEMORY", "too many bytes of session objects");
+    this.#kept += bytes;
+    kept.bytes += bytes;
+  }
+
   addSessionObject(session: Session, object: P11Object): number {
     this.mustHaveRoom();
     // It may have been closed while the object was made.
     if (this.sessions.get(session.handle) !== session) throw failure("SESSION_CLOSED");
+    this.#take(bytesIn(object.attributes));
     this.#sessionObjects.set(object.uid, { object, session });
     session.objects.add(object.uid);
     return this.handleOf(session.slot, object);
@@ -290,7 +307,10 @@ export class Application {
   /** Puts changed attributes in the place of the old ones. */
   replace(session: Session, object: P11Object): void {
     const present = this.#sessionObjects.get(object.uid);
-    if (present !== undefined) this.#sessionObjects.set(object.uid, { object, session: present.session });
+    if (present !== undefined) {
+      this.#take(bytesIn(object.attributes) - bytesIn(present.object.attributes));
+      this.#sessionObjects.set(object.uid, { object, session: present.session });
+    }
     this.handleOf(session.slot, object);
   }
 
@@ -298,6 +318,7 @@ export class Application {
     const present = this.#sessionObjects.get(uid);
     if (present === undefined) return;
     this.#sessionObjects.delete(uid);
+    this.#take(-bytesIn(present.object.attributes));
     present.session.objects.delete(uid);
     const key = sessionKeyOf(present.object.material);
     if (key !== undefined) this.ports.sessionKeys.forget(key);

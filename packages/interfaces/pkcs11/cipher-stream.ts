@@ -126,22 +126,24 @@ function blockStream(
 }
 
 function counterStream(cipher: BlockCipher, encrypt: boolean, first: Uint8Array, bits: number): CipherStream {
-  let counter = BigInt(`0x${first.toHex()}`);
+  const counter = first.slice();
+  // CKM_AES_CTR (PKCS #11 v3.0 current mechanisms §2.13.4): the counter bits do not overflow, wherever they start.
   const low = (1n << BigInt(bits)) - 1n;
-  let blocksLeft = low + 1n;
+  let blocksLeft = low + 1n - (BigInt(`0x${first.toHex()}`) & low);
   let leftover = EMPTY;
   const needed = (length: number): number => Math.ceil(Math.max(0, length - leftover.length) / 16);
   const check = (count: number): void => {
     if (BigInt(count) <= blocksLeft) return;
-    throw failure(encrypt ? "DATA_LEN_RANGE" : "ENCRYPTED_DATA_LEN_RANGE", "the counter would repeat");
+    throw failure(encrypt ? "DATA_LEN_RANGE" : "ENCRYPTED_DATA_LEN_RANGE", "the counter would overflow");
   };
   const blocks = (count: number): Uint8Array => {
     check(count);
     blocksLeft -= BigInt(count);
     const out = new Uint8Array(count * 16);
     for (let i = 0; i < count; i++) {
-      out.set(Uint8Array.fromHex(counter.toString(16).padStart(32, "0")), i * 16);
-      counter = (counter & ~low) | ((counter + 1n) & low);
+      out.set(counter, i * 16);
+      // What goes beyond the counter bits comes after the last block.
+      for (let at = 15; at >= 0 && ++counter[at]! > 0xff; at--);
     }
     return out;
   };

@@ -232,7 +232,7 @@ describe("Casemate as a PKCS#11 token", () => {
       mechanism(CKM.AES_ECB),
       mechanism(CKM.AES_CBC, iv),
       mechanism(CKM.AES_CBC_PAD, iv),
-      mechanism(CKM.AES_CTR, { kind: "ctr", bits: 32, block: new Uint8Array(16).fill(255) }),
+      mechanism(CKM.AES_CTR, { kind: "ctr", bits: 32, block: new Uint8Array(16).fill(255, 0, 12) }),
     ];
     for (const mode of modes) {
       const plain = new Uint8Array(mode.type === CKM.AES_CBC_PAD || mode.type === CKM.AES_CTR ? 45 : 48).fill(9);

@@ -139,6 +139,7 @@ export async function createPkcs11Server(options: Pkcs11ServerOptions): Promise<
     awake: new Awake(),
     locks: new Locks(),
     held: { bytes: 0 },
+    kept: { bytes: 0 },
     unfinishedMs: options.unfinishedMs ?? UNFINISHED_MS,
     service,
     sessionCounts: new Map(),

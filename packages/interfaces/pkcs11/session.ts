@@ -17,6 +17,10 @@ export interface Progress {
   loginDue: boolean;
   /** Ended with nothing, towards a caller who may have asked for the size alone: the same call is answered once more. */
   over?: boolean;
+  /** What was asked for `kept`: another input is worked on anew. */
+  keptFor?: Uint8Array | undefined;
+  /** The call that ends it is under way: whatever comes meanwhile comes too late. */
+  ending?: boolean;
 }
 
 export interface DigestOperation extends Progress {
@@ -39,8 +43,10 @@ export interface VerifyOperation extends Progress {
 }
 export interface CipherOperation extends Progress {
   readonly encrypt: boolean;
-  readonly stream?: CipherStream;
-  readonly whole?: WholeCipher;
+  stream?: CipherStream;
+  whole?: WholeCipher;
+  /** The cipher as it was before its first input. */
+  readonly restart: () => Pick<CipherOperation, "stream" | "whole">;
 }
 export interface FindOperation {
   handles: readonly number[];
@@ -117,7 +123,8 @@ export class Session {
   /** @throws CKR_OPERATION_NOT_INITIALIZED. */
   running<K extends keyof Operations>(kind: K): NonNullable<Operations[K]> {
     const operation = this.operations[kind];
-    if (operation === undefined) throw failure("OPERATION_NOT_INITIALIZED");
+    if (operation === undefined || ("ending" in operation && operation.ending === true))
+      throw failure("OPERATION_NOT_INITIALIZED");
     return operation;
   }
 

@@ -146,3 +146,13 @@ export function bytesOf(template: Template, type: number): Uint8Array | undefine
   const value = template.get(type);
   return value instanceof Uint8Array ? value : undefined;
 }
+
+/** Bytes that the values of a template hold; numbers and booleans are small. */
+export function bytesIn(template: Template): number {
+  let bytes = 0;
+  for (const value of template.values()) {
+    if (value instanceof Uint8Array) bytes += value.length;
+    else if (isTemplate(value)) bytes += bytesIn(value);
+  }
+  return bytes;
+}

@@ -10,7 +10,7 @@ import type { Material } from "../object.ts";
 import type { CipherOperation, Session } from "../session.ts";
 import { failure } from "../status.ts";
 import { cancels, keyFor, mechanismRow } from "./init.ts";
-import { deliver, fresh, input, part, step, whole } from "./output.ts";
+import { deliver, dropsOther, fresh, input, part, step, whole } from "./output.ts";
 import type { Calls } from "./types.ts";
 
 type Kind = "encrypt" | "decrypt";
@@ -58,15 +58,10 @@ function init(application: Application, handle: number, mechanism: Mechanism, ke
   if (row.cipher === undefined) throw failure("MECHANISM_INVALID");
   const encrypt = kind === "encrypt";
   const { object, material } = keyFor(application, session, key, row, encrypt ? CKA.ENCRYPT : CKA.DECRYPT);
-  const cipher = startCipher(
-    application,
-    application.actor(session, material),
-    material,
-    row.cipher,
-    mechanism,
-    encrypt,
-  );
-  session.operations[kind] = { ...fresh(encrypt ? undefined : object), encrypt, ...cipher };
+  const { cipher } = row;
+  const actor = application.actor(session, material);
+  const restart = () => startCipher(application, actor, material, cipher, mechanism, encrypt);
+  session.operations[kind] = { ...fresh(encrypt ? undefined : object), encrypt, ...restart(), restart };
   return [];
 }
 
@@ -87,11 +82,12 @@ function one(application: Application, handle: number, given: ByteArray, capacit
   const operation = session.running(kind);
   whole(session, kind, operation);
   const data = input(session, kind, given);
+  if (dropsOther(operation, data)) Object.assign(operation, operation.restart());
   if (operation.kept === undefined) mayEnd(session, kind, operation, data.length);
   const size = sizeOfWhole(operation, data.length);
   // The size of a ciphertext is exact: with too little room nothing has happened yet, and the caller may come with another text.
   if (operation.encrypt && capacity >= 0 && capacity < size && operation.kept === undefined) return [size] as [number];
-  return deliver(session, kind, operation, capacity, size, true, () => runCipher(operation, data));
+  return deliver(session, kind, operation, capacity, size, true, () => runCipher(operation, data), data);
 }
 
 function update(application: Application, handle: number, given: ByteArray, capacity: number, kind: Kind) {

@@ -21,9 +21,10 @@ export const digestCalls: Calls<"C_DigestInit" | "C_Digest" | "C_DigestUpdate" |
     const operation = session.running("digest");
     whole(session, "digest", operation);
     const data = input(session, "digest", given);
-    return deliver(session, "digest", operation, capacity, HASH_BYTES[operation.hash], true, () =>
-      operation.state.update(data).digest(),
-    );
+    const size = HASH_BYTES[operation.hash];
+    // The length is exact, so with too little room nothing has happened yet.
+    if (capacity >= 0 && capacity < size) return [size];
+    return deliver(session, "digest", operation, capacity, size, true, () => operation.state.update(data).digest());
   },
   C_DigestUpdate(application, handle, given) {
     const session = application.session(handle);

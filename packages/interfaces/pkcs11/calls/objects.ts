@@ -4,6 +4,7 @@ import {
   CKA,
   CKO,
   CKR,
+  RPC_LIMITS,
   encodeAttributes,
   valueLength,
   type Attribute,
@@ -189,6 +190,8 @@ function answer(
   values?: ReadonlyMap<number, Uint8Array>,
 ): [Attribute[], number] {
   let rv: number = CKR.OK;
+  /** An attribute may be asked for many times over; an answer is no larger than a question may be. */
+  let room: number = RPC_LIMITS.bodyBytes;
   const worst = (next: number): void => {
     if (rv === CKR.OK) rv = next;
   };
@@ -205,6 +208,7 @@ function answer(
       worst(CKR.BUFFER_TOO_SMALL);
       return { type: buffer.type, value: undefined, length: -1 };
     }
+    if (buffer.capacity >= 0 && (room -= length) < 0) throw failure("HOST_MEMORY", "too much for one answer");
     return { type: buffer.type, value: wire, length };
   });
   return [attributes, rv];

@@ -1,4 +1,5 @@
 // Implements: PKCS #11 v3.0 §5.2, results of variable length: size queries, buffers that are too small, and who may be called next.
+import { equalBytes } from "@casemate/foundation/bytes";
 import { CKA, SIZE_QUERY, type ByteArray } from "@casemate/protocols/p11-rpc";
 import type { Maybe } from "../context.ts";
 import type { Accumulator, Operations, Progress, Session } from "../session.ts";
@@ -26,12 +27,14 @@ function settle(
   capacity: number,
   result: Uint8Array,
   ends: boolean,
+  given?: Uint8Array,
 ): [Uint8Array | number] {
   if (result.length > (operation.over === true ? Math.max(capacity, 0) : capacity)) {
     operation.kept = result;
+    if (given !== undefined) operation.keptFor ??= given.slice();
     return [result.length];
   }
-  operation.kept = undefined;
+  operation.kept = operation.keptFor = undefined;
   if (ends && session.operations[kind] === operation) session.operations[kind] = undefined;
   return [result];
 }
@@ -43,8 +46,18 @@ function endUnsaid(operation: Progress, result: Uint8Array): [Uint8Array] {
 }
 
 /**
+ * Drops what is kept for another input than this. Answers whether there was any: the operation begins anew then.
+ */
+export function dropsOther(operation: Progress, data: Uint8Array): boolean {
+  if (operation.keptFor === undefined || equalBytes(operation.keptFor, data)) return false;
+  operation.kept = operation.keptFor = undefined;
+  return true;
+}
+
+/**
  * Answers `result`, or only its length when the caller asks for that or has too little room; the operation then goes on.
  * @param size the most that can come out; what a size query answers.
+ * @param given the input of this call, when a result that does not fit is to be kept for it alone.
  */
 export function deliver(
   session: Session,
@@ -54,18 +67,26 @@ export function deliver(
   size: number,
   ends: boolean,
   compute: () => Maybe<Uint8Array>,
+  given?: Uint8Array,
 ): Maybe<[Uint8Array | number]> {
-  if (operation.kept !== undefined) return settle(session, kind, operation, capacity, operation.kept, ends);
+  if (operation.kept !== undefined) return settle(session, kind, operation, capacity, operation.kept, ends, given);
   // Where nothing is left to come out, a client that does not tell the two apart means either: it gets the end, which fits both.
   const unsaid = capacity === SIZE_QUERY && session.roomUnsaid && ends && size === 0;
   if (capacity === SIZE_QUERY && !unsaid) return [size];
   const done = unsaid
     ? (bytes: Uint8Array) => endUnsaid(operation, bytes)
-    : (bytes: Uint8Array) => settle(session, kind, operation, capacity, bytes, ends);
+    : (bytes: Uint8Array) => settle(session, kind, operation, capacity, bytes, ends, given);
   try {
     const result = compute();
     if (!(result instanceof Promise)) return done(result);
-    return result.then(done, (error: unknown) => fail(session, kind, error));
+    operation.ending = ends;
+    return result.then(
+      (bytes) => {
+        operation.ending = false;
+        return done(bytes);
+      },
+      (error: unknown) => fail(session, kind, error),
+    );
   } catch (error) {
     return fail(session, kind, error);
   }

@@ -7,7 +7,7 @@ import type { RecoverOperation } from "../session.ts";
 import { signEngine } from "../sign-engine.ts";
 import { failure } from "../status.ts";
 import { cancels, keyFor, mechanismRow } from "./init.ts";
-import { deliver, fresh, input, whole } from "./output.ts";
+import { deliver, dropsOther, fresh, input, whole } from "./output.ts";
 import type { Calls } from "./types.ts";
 
 function signInit(application: Application, handle: number, mechanism: Mechanism, key: number): [] {
@@ -71,6 +71,8 @@ export const recoverCalls: Calls<"C_SignRecoverInit" | "C_SignRecover" | "C_Veri
     const operation = session.running("verifyRecover");
     whole(session, "verifyRecover", operation);
     const signature = input(session, "verifyRecover", given);
-    return deliver(session, "verifyRecover", operation, capacity, operation.size, true, () => operation.run(signature));
+    dropsOther(operation, signature);
+    const run = () => operation.run(signature);
+    return deliver(session, "verifyRecover", operation, capacity, operation.size, true, run, signature);
   },
 };
