@@ -11,16 +11,19 @@ const open = () => openLoggedIn((parts) => createPkcs11Server({ ...parts, object
 type Opened = Awaited<ReturnType<typeof open>>;
 
 const KEY = new Uint8Array(16).fill(1);
-const cipherKey = async ({ client, session }: Opened): Promise<number> =>
-  (
-    await client.call("C_CreateObject", session, [
-      attribute(CKA.CLASS, CKO.SECRET_KEY),
-      attribute(CKA.KEY_TYPE, CKK.AES),
-      attribute(CKA.VALUE, KEY),
-      attribute(CKA.ENCRYPT, true),
-      attribute(CKA.DECRYPT, true),
-    ])
-  )[0];
+/** An AES key of the session, for these uses. */
+async function aesFor({ client, session }: Opened, ...uses: readonly number[]): Promise<number> {
+  const [key] = await client.call("C_CreateObject", session, [
+    attribute(CKA.CLASS, CKO.SECRET_KEY),
+    attribute(CKA.KEY_TYPE, CKK.AES),
+    attribute(CKA.VALUE, KEY),
+    ...uses.map((use) => attribute(use, true)),
+  ]);
+  return key;
+}
+const cipherKey = (it: Opened): Promise<number> => aesFor(it, CKA.ENCRYPT, CKA.DECRYPT);
+const gcmParameter = { kind: "gcm", iv: new Uint8Array(12), aad: new Uint8Array(), tagBits: 128, ivBits: 96 } as const;
+const GCM = mechanism(CKM.AES_GCM, gcmParameter);
 
 describe("an operation ends with its first call, although others come before its answer", () => {
   for (const token of [true, false])
@@ -39,14 +42,7 @@ describe("an operation ends with its first call, although others come before its
   test("an encryption under one nonce", async () => {
     await using it = await open();
     const { client, session } = it;
-    const gcm = mechanism(CKM.AES_GCM, {
-      kind: "gcm",
-      iv: new Uint8Array(12),
-      aad: new Uint8Array(),
-      tagBits: 128,
-      ivBits: 96,
-    });
-    await client.call("C_EncryptInit", session, gcm, await cipherKey(it));
+    await client.call("C_EncryptInit", session, GCM, await cipherKey(it));
     const codes = await Promise.all([1, 2].map((byte) => client.rv("C_Encrypt", session, Uint8Array.of(byte), 100)));
     assert.deepEqual(codes, [CKR.OK, CKR.OPERATION_NOT_INITIALIZED]);
   });
@@ -54,12 +50,7 @@ describe("an operation ends with its first call, although others come before its
   test("the end of a multi-part code", async () => {
     await using it = await open();
     const { client, session } = it;
-    const [key] = await client.call("C_CreateObject", session, [
-      attribute(CKA.CLASS, CKO.SECRET_KEY),
-      attribute(CKA.KEY_TYPE, CKK.AES),
-      attribute(CKA.VALUE, KEY),
-      attribute(CKA.SIGN, true),
-    ]);
+    const key = await aesFor(it, CKA.SIGN);
     await client.call("C_SignInit", session, mechanism(CKM.AES_CMAC), key);
     await client.call("C_SignUpdate", session, Uint8Array.of(1));
     const codes = await Promise.all([
@@ -72,18 +63,11 @@ describe("an operation ends with its first call, although others come before its
 });
 
 describe("a result that did not fit is given for its own input alone", () => {
-  const gcm = mechanism(CKM.AES_GCM, {
-    kind: "gcm",
-    iv: new Uint8Array(12),
-    aad: new Uint8Array(),
-    tagBits: 128,
-    ivBits: 96,
-  });
   const iv = mechanism(CKM.AES_CBC_PAD, { kind: "bytes", bytes: new Uint8Array(16) });
   for (const [name, way] of [
     ["ECB", mechanism(CKM.AES_ECB)],
     ["CBC with padding", iv],
-    ["GCM", gcm],
+    ["GCM", GCM],
   ] as const)
     test(`decryption, ${name}`, async () => {
       await using it = await open();
@@ -103,7 +87,7 @@ describe("a result that did not fit is given for its own input alone", () => {
       await client.call("C_DecryptInit", session, way, key);
       assert.equal(typeof (await client.call("C_Decrypt", session, first, 5))[0], "number");
       assert.deepEqual((await client.call("C_Decrypt", session, first, 100))[0], texts[0]);
-      if (way !== gcm) return;
+      if (way !== GCM) return;
       await client.call("C_DecryptInit", session, way, key);
       await client.call("C_Decrypt", session, first, 5);
       assert.equal(await client.rv("C_Decrypt", session, new Uint8Array(64), 100), CKR.ENCRYPTED_DATA_INVALID);
