@@ -224,12 +224,14 @@ test("an error that the token survives fails one call and nothing else", { skip:
   assert.equal((await device.status()).pid, pid, "the same process");
 });
 
-test("what cannot be a signature or a code is not passed on as one", { skip: skipShim }, async (t) => {
+test("what cannot be a signature, a code or a ciphertext is not passed on as one", { skip: skipShim }, async (t) => {
   const shim = bad(t);
   const device = await shim.open();
   const made = async (algorithm: KeyAlgorithm, usage: Usage): Promise<Uint8Array> =>
     (await device.keys.generate({ algorithm, usages: [usage], exportable: false })).ref;
-  const [rsa, edwards, mac] = [
+  const [aes, opener, rsa, edwards, mac] = [
+    await made("aes-256", "encrypt"),
+    await made("rsa-2048", "encrypt"),
     await made("rsa-2048", "sign"),
     await made("ed25519", "sign"),
     await made("hmac-sha256", "mac"),
@@ -240,6 +242,10 @@ test("what cannot be a signature or a code is not passed on as one", { skip: ski
       () => device.sign?.sign(rsa, "rsa-pss-sha256", "message", input),
       () => device.sign?.sign(edwards, "pure", "message", input),
       () => device.mac?.mac(mac, "hmac-sha256", input),
+      ...(["aes-gcm", "aes-cbc", "aes-ctr"] as const).map(
+        (scheme) => () => device.cipher?.encrypt(aes, scheme, [{ data: new Uint8Array(16) }]),
+      ),
+      () => device.cipher?.encrypt(opener, "rsa-oaep-sha1", [{ data: new Uint8Array(16) }]),
     ]) {
       shim.act(action);
       const [answer] = (await use()) ?? [];

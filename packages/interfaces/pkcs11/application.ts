@@ -23,7 +23,7 @@ export const MAX_SESSIONS = 16_384;
 export const MAX_SESSION_OBJECTS = 16_384;
 /** Bytes of attributes of session objects, of one application and of all. */
 export const MAX_SESSION_BYTES = 64 * 1024 * 1024;
-const MAX_SESSION_BYTES_OF_ALL = 8 * MAX_SESSION_BYTES;
+export const MAX_SESSION_BYTES_OF_ALL = 8 * MAX_SESSION_BYTES;
 
 /** What all connections share. */
 export interface Shared {

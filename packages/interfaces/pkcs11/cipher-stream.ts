@@ -143,7 +143,8 @@ function counterStream(cipher: BlockCipher, encrypt: boolean, first: Uint8Array,
     for (let i = 0; i < count; i++) {
       out.set(counter, i * 16);
       // What goes beyond the counter bits comes after the last block.
-      for (let at = 15; at >= 0 && ++counter[at]! > 0xff; at--);
+      let at = 15;
+      while (at >= 0 && (counter[at] = (counter[at]! + 1) & 0xff) === 0) at--;
     }
     return out;
   };

@@ -84,11 +84,7 @@ export class Connection {
       rest = rest.subarray(1);
     }
     try {
-      for (const frame of this.#frames.push(rest)) {
-        // Whoever is gone waits for no answer.
-        if (this.#socket.destroyed) return;
-        this.#serve(frame, this.#version);
-      }
+      for (const frame of this.#frames.push(rest)) this.#serve(frame, this.#version);
       this.#hold(this.#frames.pending);
     } catch (error) {
       const { code, message } = asCasemateError(error);

@@ -2,17 +2,22 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { describe, test } from "node:test";
-import { CKA, CKK, CKM, CKO, CKR } from "@casemate/protocols/p11-rpc";
-import { attribute, mechanism, openLoggedIn, TestClient } from "@casemate/testkit/pkcs11";
-import { MAX_SESSION_BYTES } from "./application.ts";
+import { CKA, CKK, CKM, CKO, CKR, SIZE_QUERY } from "@casemate/protocols/p11-rpc";
+import { attribute, mechanism, openLoggedIn, RW, TestClient } from "@casemate/testkit/pkcs11";
+import { Application, MAX_SESSION_BYTES, MAX_SESSION_BYTES_OF_ALL, type Shared } from "./application.ts";
+import { deliver, fresh } from "./calls/output.ts";
 import { createPkcs11Server } from "./index.ts";
+import { Session } from "./session.ts";
 
 const open = () => openLoggedIn((parts) => createPkcs11Server({ ...parts, objects: parts.keyring.objects }));
 type Opened = Awaited<ReturnType<typeof open>>;
 
 const KEY = new Uint8Array(16).fill(1);
 /** An AES key of the session, for these uses. */
-async function aesFor({ client, session }: Opened, ...uses: readonly number[]): Promise<number> {
+async function aesFor(
+  { client, session }: Pick<Opened, "client" | "session">,
+  ...uses: readonly number[]
+): Promise<number> {
   const [key] = await client.call("C_CreateObject", session, [
     attribute(CKA.CLASS, CKO.SECRET_KEY),
     attribute(CKA.KEY_TYPE, CKK.AES),
@@ -103,6 +108,74 @@ describe("a result that did not fit is given for its own input alone", () => {
   });
 });
 
+test("a call that does not end the operation does not take back that another one ends it", async () => {
+  const session = new Session(1, 0, 0, true, false);
+  const operation = (session.operations.encrypt = {
+    ...fresh(),
+    encrypt: true,
+    restart: () => assert.fail("nothing begins anew"),
+  });
+  const [part, end] = [Promise.withResolvers<Uint8Array>(), Promise.withResolvers<Uint8Array>()];
+  const parted = deliver(session, "encrypt", operation, 100, 16, false, () => part.promise);
+  const ended = deliver(session, "encrypt", operation, 100, 16, true, () => end.promise);
+  part.resolve(new Uint8Array(16));
+  await parted;
+  assert.throws(() => session.running("encrypt"), { rv: CKR.OPERATION_NOT_INITIALIZED });
+  end.resolve(new Uint8Array(16));
+  await ended;
+  assert.equal(session.operations.encrypt, undefined);
+});
+
+test("a part that yields nothing is not taken in while a client may have asked for the size alone", async () => {
+  await using it = await open();
+  await using old = await TestClient.open(it.bench.socketPath, { version: 0 });
+  const [session] = await old.call("C_OpenSession", 0, RW);
+  const key = await aesFor({ client: old, session }, CKA.ENCRYPT);
+  await old.call("C_EncryptInit", session, mechanism(CKM.AES_ECB), key);
+  assert.deepEqual(await old.call("C_EncryptUpdate", session, Uint8Array.of(1), SIZE_QUERY), [0]);
+  const [out] = await old.call("C_EncryptUpdate", session, new Uint8Array(16), 100);
+  assert.equal((out as Uint8Array).length, 16, "the one byte is not in it");
+  assert.equal(await old.rv("C_EncryptFinal", session, 100), CKR.OK);
+});
+
+test("tags of GCM have 96 to 128 bits", async () => {
+  await using it = await open();
+  const key = await cipherKey(it);
+  for (const [tagBits, expected] of [
+    [64, CKR.MECHANISM_PARAM_INVALID],
+    [96, CKR.OK],
+  ] as const) {
+    const { client, session } = it;
+    const how = mechanism(CKM.AES_GCM, { ...gcmParameter, tagBits });
+    assert.equal(await client.rv("C_EncryptInit", session, how, key), expected, String(tagBits));
+  }
+});
+
+test("a handle stays with its version: after a rotation it verifies, and signs no more", async () => {
+  await using it = await open();
+  const { client, session, bench } = it;
+  await bench.keyring.createKey(bench.admin, { name: "turns", algorithm: "ec-p256", usages: ["sign"] });
+  const handleOf = async (kind: number): Promise<number> => {
+    await client.call("C_FindObjectsInit", session, [attribute(CKA.CLASS, kind), attribute(CKA.LABEL, "turns")]);
+    const [found] = await client.call("C_FindObjects", session, 1);
+    await client.call("C_FindObjectsFinal", session);
+    return (found as readonly number[])[0] ?? assert.fail("it is not found");
+  };
+  const [key, publicKey] = [await handleOf(CKO.PRIVATE_KEY), await handleOf(CKO.PUBLIC_KEY)];
+  const sign = async (handle: number) => {
+    await client.call("C_SignInit", session, mechanism(CKM.ECDSA), handle);
+    return client.reply("C_Sign", session, KEY, 100);
+  };
+  const signed = await sign(key);
+  assert.ok(signed.ok);
+  await bench.keyring.rotateKey(bench.admin, "turns");
+  const refused = await sign(key);
+  assert.ok(!refused.ok && refused.code === CKR.KEY_FUNCTION_NOT_PERMITTED);
+  await client.call("C_VerifyInit", session, mechanism(CKM.ECDSA), publicKey);
+  assert.equal(await client.rv("C_Verify", session, KEY, signed.values[0] as Uint8Array), CKR.OK);
+  assert.ok((await sign(await handleOf(CKO.PRIVATE_KEY))).ok, "the new version, which has the name now");
+});
+
 test("the counter bits of CTR do not overflow, wherever they start", async () => {
   await using it = await open();
   const { client, session } = it;
@@ -157,9 +230,23 @@ test("session objects take so much and no more, and what is destroyed makes room
   assert.equal(await client.rv("C_SetAttributeValue", session, small, label), CKR.OK);
   // Another application has room of its own, and this one again with a new session.
   await using other = await TestClient.open(it.bench.socketPath, { version: 2 });
-  const [elsewhere] = await other.call("C_OpenSession", 0, 6);
+  const [elsewhere] = await other.call("C_OpenSession", 0, RW);
   assert.equal(await other.rv("C_CreateObject", elsewhere, mebibyte), CKR.OK);
   await client.call("C_CloseSession", session);
-  const [next] = await client.call("C_OpenSession", 0, 6);
+  const [next] = await client.call("C_OpenSession", 0, RW);
   for (let i = 0; i < fit - 1; i++) await client.call("C_CreateObject", next, mebibyte);
+});
+
+test("session objects of all applications together take so much and no more", () => {
+  const kept = { bytes: MAX_SESSION_BYTES_OF_ALL - 10 };
+  const application = new Application({ kept } as unknown as Shared);
+  const session = new Session(1, 0, 0, true, false);
+  application.sessions.set(1, session);
+  const object = (uid: string, bytes: number) => ({ uid, attributes: new Map([[CKA.VALUE, new Uint8Array(bytes)]]) });
+  assert.throws(() => application.addSessionObject(session, object("a", 11)), { rv: CKR.DEVICE_MEMORY });
+  application.addSessionObject(session, object("b", 10));
+  assert.throws(() => application.addSessionObject(session, object("c", 1)), { rv: CKR.DEVICE_MEMORY });
+  application.forgetSessionObject("b");
+  application.addSessionObject(session, object("c", 1));
+  assert.equal(kept.bytes, MAX_SESSION_BYTES_OF_ALL - 9);
 });

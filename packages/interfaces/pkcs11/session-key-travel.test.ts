@@ -219,6 +219,10 @@ describe("session keys on their way", () => {
     const secret = await generate(CKM.GENERIC_SECRET_KEY_GEN, ...session32, attribute(CKA.DERIVE, true));
     const [copied] = await client.call("C_CopyObject", session, secret, [attribute(CKA.TOKEN, true)]);
     assert.deepEqual(await sign(CKM.SHA256_HMAC, copied, message), await sign(CKM.SHA256_HMAC, secret, message));
+    for (const type of [CKA.LOCAL, CKA.ALWAYS_SENSITIVE, CKA.NEVER_EXTRACTABLE]) {
+      const [[found]] = await client.call("C_GetAttributeValue", session, copied, [{ type, capacity: 1 }]);
+      assert.equal(found?.value, 0, "it was brought into the device");
+    }
 
     const derivation = mechanism(CKM.SHA256_KEY_DERIVATION);
     const template: Template = [attribute(CKA.KEY_TYPE, CKK.GENERIC_SECRET), attribute(CKA.SIGN, true)];

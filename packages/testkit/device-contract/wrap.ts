@@ -132,7 +132,9 @@ const SAME: Readonly<
   async sign({ sign: facet }, first, second) {
     assert.ok(facet !== undefined && first.publicKey !== undefined);
     assert.deepEqual(second.publicKey, first.publicKey);
-    const scheme = second.publicKey!.length > 200 ? "rsa-pkcs1-sha256" : "ecdsa-sha256";
+    const { asymmetricKeyType } = publicKeyOf(first);
+    const scheme =
+      asymmetricKeyType === "rsa" ? "rsa-pkcs1-sha256" : asymmetricKeyType === "ec" ? "ecdsa-sha256" : "pure";
     for (const [{ ref }, other] of [
       [first, second],
       [second, first],
@@ -158,9 +160,13 @@ const returns = (algorithm: KeyAlgorithm, usage: keyof typeof SAME): Case => ({
       const made = await bench.fresh(algorithm, usage, true);
       const { publicKey } = made;
       const own = publicKey === undefined ? made.ref : (bench.device.keys.expecting?.(made.ref, publicKey) ?? made.ref);
-      const wrapped = await facet.export(kek.ref, scheme, own);
+      const wrapped = await facet.export(kek.ref, scheme, own).catch((error: unknown) => error);
+      if (wrapped instanceof Error) {
+        assert.ok(isCasemateError(wrapped) && wrapped.code === "NOT_EXPORTABLE", String(wrapped));
+        return wrapped.message;
+      }
       const back = await facet
-        .import(kek.ref, scheme, wrapped, { algorithm, usages: [usage], exportable: false })
+        .import(kek.ref, scheme, wrapped as Uint8Array, { algorithm, usages: [usage], exportable: false })
         .catch((error: unknown) => error);
       if (back instanceof Error) {
         // A device may say that it cannot, and the key that was to come back twice is unharmed.
@@ -180,6 +186,7 @@ export const wrapCases: readonly Case[] = [
   returns("hmac-sha256", "mac"),
   returns("rsa-2048", "sign"),
   returns("ec-p256", "sign"),
+  returns("ed25519", "sign"),
   {
     name: "wrap aes-kw and aes-kwp are what others call so",
     async run(bench) {

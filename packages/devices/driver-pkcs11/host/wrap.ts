@@ -210,8 +210,7 @@ function isSame(lane: Lane, open: Handle, handle: Handle, algorithm: KeyAlgorith
   const { attributes, keyType, algorithm: found } = describe(lane, open, handle);
   // Some tokens do not say how long a secret is that was not made in them: then the wrapping does, but for its filling.
   const told = ulong(attributes.get(CKA.VALUE_LEN)) ?? 0;
-  const { least, most } = told > 0 ? { least: told, most: told } : content;
-  if (algorithm.startsWith("hmac")) return least >= SMALLEST_HMAC_BYTES;
+  if (algorithm.startsWith("hmac")) return (told || content.least) >= SMALLEST_HMAC_BYTES;
   if (keyType !== CKK.AES || told > 0) return found === algorithm;
-  return rowOf(algorithm).keyType === CKK.AES && rowOf(algorithm).size === most;
+  return rowOf(algorithm).keyType === CKK.AES && rowOf(algorithm).size === content.most;
 }

@@ -45,9 +45,7 @@ function endUnsaid(operation: Progress, result: Uint8Array): [Uint8Array] {
   return [result];
 }
 
-/**
- * Drops what is kept for another input than this. Answers whether there was any: the operation begins anew then.
- */
+/** Drops what is kept for another input than this. Answers whether there was any: the operation begins anew then. */
 export function dropsOther(operation: Progress, data: Uint8Array): boolean {
   if (operation.keptFor === undefined || equalBytes(operation.keptFor, data)) return false;
   operation.kept = operation.keptFor = undefined;
@@ -79,14 +77,13 @@ export function deliver(
   try {
     const result = compute();
     if (!(result instanceof Promise)) return done(result);
-    operation.ending = ends;
-    return result.then(
-      (bytes) => {
-        operation.ending = false;
-        return done(bytes);
-      },
-      (error: unknown) => fail(session, kind, error),
-    );
+    const failed = (error: unknown): never => fail(session, kind, error);
+    if (!ends) return result.then(done, failed);
+    operation.ending = true;
+    return result.then((bytes) => {
+      operation.ending = false;
+      return done(bytes);
+    }, failed);
   } catch (error) {
     return fail(session, kind, error);
   }
