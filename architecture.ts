@@ -45,6 +45,12 @@ export const LAYERS: readonly LayerRule[] = [
     why: "the one room for unsafe calls",
   },
   {
+    files: ["packages/foundation/processors/**"],
+    may: [],
+    node: ["node:fs", "node:os"],
+    why: "how idle processors wait is asked of the kernel through one file",
+  },
+  {
     files: ["packages/protocols/**"],
     may: [...anyFoundation, "protocols/tlv", "protocols/cbor", "protocols/asn1"],
     node: [],
@@ -76,7 +82,14 @@ export const LAYERS: readonly LayerRule[] = [
   },
   {
     files: ["packages/devices/driver-*/**"],
-    may: [...anyFoundation, "protocols/*", "devices/contract", "devices/boundary", "devices/boundary/guest"],
+    may: [
+      ...anyFoundation,
+      "foundation/processors",
+      "protocols/*",
+      "devices/contract",
+      "devices/boundary",
+      "devices/boundary/guest",
+    ],
     node: "any",
     npm: ["pkcs11js"],
     why: "a driver never knows its virtual twin",
@@ -90,7 +103,14 @@ export const LAYERS: readonly LayerRule[] = [
   },
   {
     files: ["packages/interfaces/**"],
-    may: [...anyFoundation, "foundation/ffi", "keyring/core", "devices/contract", "protocols/*"],
+    may: [
+      ...anyFoundation,
+      "foundation/ffi",
+      "foundation/processors",
+      "keyring/core",
+      "devices/contract",
+      "protocols/*",
+    ],
     node: "any",
     npm: ["fastify", "typebox"],
     why: "decode, use case, encode: never a driver",

@@ -57,7 +57,8 @@ function answers(path: string): Promise<boolean> {
 
 async function doctor(module: string | undefined, session: Session): Promise<void> {
   const { installedClient } = await import("../pkcs11/client-version.ts");
-  const { idleProcessors, LATENCY_FILE, MECHANISMS } = await import("@casemate/interfaces/pkcs11");
+  const { idleProcessors, LATENCY_FILE } = await import("@casemate/foundation/processors");
+  const { MECHANISMS } = await import("@casemate/interfaces/pkcs11");
   const client = installedClient(module);
   const { pkcs11: socket } = session.paths;
   const listening = existsSync(socket) && (await answers(socket));

@@ -100,6 +100,11 @@ export class Connection {
     return Math.min(this.threads, CORES);
   }
 
+  /** Whether every operation is of that kind. */
+  get software(): boolean {
+    return this.#state.at === "up" && this.#state.host.plan.quirks.software === true;
+  }
+
   /** @throws DEVICE_LOCKED, DEVICE_ABSENT, DEVICE_RESTARTED, TIMEOUT, and what the operation throws. */
   call<N extends OperationName>(
     name: N,

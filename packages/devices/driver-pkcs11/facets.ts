@@ -72,7 +72,10 @@ export function keysFacet(connection: Connection, limits: TimeLimits): KeysFacet
 }
 
 export function signFacet(connection: Connection): SignFacet {
-  const signing = createTogether<Uint8Array, Uint8Array>(() => connection.lanesForQuick);
+  const signing = createTogether<Uint8Array, Uint8Array>({
+    lanes: () => connection.lanesForQuick,
+    always: () => connection.software,
+  });
   return {
     async sign(ref, scheme, kind, inputs) {
       checkRef(ref);

@@ -1,6 +1,7 @@
 /** The vendor host's threads as one door: each request goes to the idlest, and a module that stalls is found out. */
 import type { UnconfinedProcess } from "@casemate/devices/boundary";
 import { CasemateError } from "@casemate/foundation/errors";
+import { Awake } from "@casemate/foundation/processors";
 import { decodeReply, encodeRequest, OPERATIONS, type OperationName, type ReplyOf, type RequestOf } from "./wire.ts";
 
 const LOOK_EVERY_MS = 100;
@@ -43,6 +44,8 @@ export function createLanes(host: UnconfinedProcess, { onStall, onFailure }: Lan
     headSince: 0,
   }));
   let used = 1;
+  /** Only the processors: a loop that does not sleep would take one from the threads. */
+  const awake = new Awake({ places: 0 });
 
   const timer = setInterval(() => {
     const now = performance.now();
@@ -79,11 +82,15 @@ export function createLanes(host: UnconfinedProcess, { onStall, onFailure }: Lan
     get firstBusy() {
       return lanes[0] !== undefined && lanes[0].queue.length > 0;
     },
-    end: () => clearInterval(timer),
+    end() {
+      clearInterval(timer);
+      awake.close();
+    },
     async call(name, request, limitMs, at) {
       const lane = at === undefined ? idlest() : (lanes[at] as Lane);
       const body = encodeRequest(name, request);
       const pending: Pending = { limitMs, late: false };
+      awake.asked(lane);
       if (lane.queue.length === 0) lane.headSince = performance.now();
       lane.queue.push(pending);
       let reply: Uint8Array;
@@ -97,6 +104,7 @@ export function createLanes(host: UnconfinedProcess, { onStall, onFailure }: Lan
         if (lane.queue[0] === pending) lane.queue.shift();
         else lane.queue.splice(lane.queue.indexOf(pending), 1);
         lane.headSince = performance.now();
+        awake.answered();
       }
       try {
         return decodeReply(name, reply);

@@ -19,6 +19,8 @@ export interface Quirks {
   readonly without?: readonly number[];
   /** Session objects are not to be had, so curves cannot be tried at start. */
   readonly noSessionObjects?: boolean;
+  /** It computes on this machine's processors: more threads than those gain it nothing. */
+  readonly software?: boolean;
   /** Calls from several threads are not safe, whatever C_Initialize says. */
   readonly oneThread?: boolean;
 }
@@ -31,7 +33,11 @@ interface QuirkRow {
   readonly quirks: Quirks;
 }
 
+const SOFTWARE = "it computes on this machine's processors, so no more threads than those work on signatures";
+
 export const QUIRK_ROWS: readonly QuirkRow[] = [
+  { manufacturer: /SoftHSM/, why: SOFTWARE, quirks: { software: true } },
+  { model: /^IBM SoftTok/, why: SOFTWARE, quirks: { software: true } },
   {
     manufacturer: /SoftHSM/,
     why: "its CKM_AES_KEY_WRAP_PAD is RFC 5649; CKM_AES_KEY_WRAP_KWP is not there",

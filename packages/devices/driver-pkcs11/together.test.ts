@@ -6,9 +6,9 @@ import { createTogether } from "./together.ts";
 const REF = Uint8Array.of(1, 2, 3);
 
 /** A token whose messages are answered when the test says so. */
-function token(lanes = 2) {
+function token(lanes = 2, software = false) {
   const messages: { readonly items: readonly number[]; readonly answer: () => void; readonly fail: () => void }[] = [];
-  const together = createTogether<number, number>(() => lanes);
+  const together = createTogether<number, number>({ lanes: () => lanes, always: () => software });
   const send = (items: number[]): Promise<number[]> =>
     new Promise((resolve, reject) =>
       messages.push({
@@ -108,4 +108,18 @@ test("a slow token's calls travel alone; one quick answer among late ones shows 
   assert.deepEqual(sizes(), [2]);
   messages[0]?.answer();
   await Promise.all(shared);
+});
+
+test("a software token's slow calls share messages too", async () => {
+  const { messages, ask, sizes } = token(1, true);
+  const first = ask(1);
+  await turn();
+  await sleep(5);
+  messages[0]?.answer();
+  await first;
+  const shared = Promise.all([ask(2), ask(3)]);
+  await turn();
+  assert.deepEqual(sizes(), [1, 2]);
+  messages[1]?.answer();
+  assert.deepEqual((await shared).flat(), [20, 30]);
 });

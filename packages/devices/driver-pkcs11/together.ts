@@ -1,4 +1,4 @@
-/** Single calls on the same key share messages, as long as the token is fast enough for that to matter. */
+/** Single calls on the same key share messages where that costs none of them a place beside the others. */
 import process from "node:process";
 import type { Many } from "@casemate/devices/contract";
 import { CasemateError } from "@casemate/foundation/errors";
@@ -6,7 +6,7 @@ import { CasemateError } from "@casemate/foundation/errors";
 /** Items above this size travel alone. */
 const MOST_BYTES = 8192;
 const MOST_ITEMS = 16;
-/** An operation that takes longer gains nothing from sharing, and others could run beside it. */
+/** A device may work on several operations that take longer side by side. */
 const SLOW_MS = 0.25;
 /**
  * How much slower a key may seem from one measurement to the next. A measurement holds all that a busy machine adds to the
@@ -34,11 +34,15 @@ export interface Together<I, R> {
   one(group: string, ref: Uint8Array, item: I, size: number, send: (items: I[]) => Promise<Many<R>>): Promise<Many<R>>;
 }
 
-/**
- * `lanes` says how many messages can be worked on side by side. As many of a key are under way; what is asked meanwhile goes
- * with the next ones, since each message costs both processes a wake-up.
- */
-export function createTogether<I, R>(lanes: () => number): Together<I, R> {
+export interface TogetherOptions {
+  /** How many messages can be worked on side by side. As many of a key are under way. */
+  readonly lanes: () => number;
+  /** Whether slow operations are not worked on side by side beyond that either. */
+  readonly always: () => boolean;
+}
+
+/** What is asked while messages are under way goes with the next ones, since each message costs both processes a wake-up. */
+export function createTogether<I, R>({ lanes, always }: TogetherOptions): Together<I, R> {
   const known = new Map<string, Shared<I, R>>();
   const waiting = new Set<Shared<I, R>>();
   let scheduled = false;
@@ -117,7 +121,7 @@ export function createTogether<I, R>(lanes: () => number): Together<I, R> {
   return {
     one(group, ref, item, size, send) {
       const shared = sharedOf(group + Buffer.from(ref.buffer, ref.byteOffset, ref.length).toString("latin1"), send);
-      if (size > MOST_BYTES || shared.pace > SLOW_MS) {
+      if (size > MOST_BYTES || (shared.pace > SLOW_MS && !always())) {
         const begun = performance.now();
         const answers = send([item]);
         answers.then(

@@ -1,8 +1,8 @@
 // Implements: PKCS #11 v3.0 §5.4 and §5.6, one application: its sessions, its logins, its handles.
 import { isCasemateError } from "@casemate/foundation/errors";
+import type { Awake } from "@casemate/foundation/processors";
 import { CKA, CKS, type RpcVersion } from "@casemate/protocols/p11-rpc";
 import type { Caller, KeyringChange, Locks } from "@casemate/keyring/core";
-import type { Awake } from "./awake.ts";
 import type { Catalogue, TokenObject } from "./catalogue.ts";
 import { need, type Ports } from "./context.ts";
 import { Handles, type Held } from "./handles.ts";

@@ -5,4 +5,3 @@ export { MECHANISMS, type MechanismRow } from "./mechanisms.ts";
 export { CLIENT_VERSIONS, type ClientVersion } from "./client-versions.ts";
 export { deviceUse, type DeviceUse } from "./device-mechanisms.ts";
 export type { RemoteOptions } from "./remote.ts";
-export { idleProcessors, LATENCY_FILE } from "./idle-processors.ts";

@@ -28,7 +28,7 @@ function granting(): IdleProcessors & { held: boolean; begun: number } {
 /** An application that asks again after a time that depends on whether the loop stays awake; answers the share of that. */
 async function sign(awakeMs: number, asleepMs: number): Promise<number> {
   let time = 0;
-  const awake = new Awake(() => time, 2, refusing);
+  const awake = new Awake({ now: () => time, places: 1, processors: refusing });
   let stayed = 0;
   let asked = 0;
   // The first trials do not count.
@@ -65,7 +65,7 @@ test("it never stays awake for applications that ask now and then", async () => 
 
 test("applications that fill the processors find the loop asleep between their questions", () => {
   let time = 0;
-  const awake = new Awake(() => time, 2, refusing);
+  const awake = new Awake({ now: () => time, places: 1, processors: refusing });
   const ask = (applications: readonly object[], ms: number): number => {
     let stayed = 0;
     for (const end = time + ms; time < end; time += 0.05) {
@@ -82,7 +82,7 @@ test("applications that fill the processors find the loop asleep between their q
 
 test("when nobody asks any more the loop sleeps after a moment", async () => {
   let time = 0;
-  const awake = new Awake(() => time, 2, refusing);
+  const awake = new Awake({ now: () => time, places: 1, processors: refusing });
   for (; time < 20; time += 0.05) {
     awake.asked(application);
     awake.answered();
@@ -97,7 +97,7 @@ test("when nobody asks any more the loop sleeps after a moment", async () => {
 test("where the kernel lets it, processors are held as well, and released when nobody asks any more", async () => {
   let time = 0;
   const processors = granting();
-  const awake = new Awake(() => time, 2, processors);
+  const awake = new Awake({ now: () => time, places: 1, processors });
   for (; time < 20; time += 0.05) {
     awake.asked(application);
     awake.answered();
@@ -112,7 +112,7 @@ test("where the kernel lets it, processors are held as well, and released when n
 test("applications that fill the processors are served with processors held, by a loop that sleeps", async () => {
   let time = 0;
   const processors = granting();
-  const awake = new Awake(() => time, 2, processors);
+  const awake = new Awake({ now: () => time, places: 1, processors });
   const applications = [{}, {}, {}];
   let held = 0;
   let asked = 0;
@@ -134,7 +134,7 @@ test("applications that fill the processors are served with processors held, by 
 test("processors are not held where that serves nobody faster", () => {
   let time = 0;
   const processors = granting();
-  const awake = new Awake(() => time, 2, processors);
+  const awake = new Awake({ now: () => time, places: 1, processors });
   let held = 0;
   let asked = 0;
   for (; time < 5000; time += 0.1) {
@@ -152,7 +152,7 @@ test("what was found over and over is not undone by one disturbed trial", () => 
   const share = (disturbed: number): number => {
     let time = 0;
     const processors = granting();
-    const awake = new Awake(() => time, 2, processors);
+    const awake = new Awake({ now: () => time, places: 1, processors });
     let held = 0;
     let counted = 0;
     while (time < 700) {

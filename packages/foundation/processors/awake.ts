@@ -1,4 +1,4 @@
-// Keeps this loop and the processors from sleeping for a moment after an answer, where applications are served faster so.
+// Keeps this loop and the processors from sleeping for a moment after an answer, where whoever asks is served faster so.
 import { availableParallelism } from "node:os";
 import { idleProcessors, type IdleProcessors } from "./idle-processors.ts";
 
@@ -22,18 +22,27 @@ const TRIALS = [true, false, false, true] as const;
 const BETTER = 1.05;
 const AS_GOOD = 0.98;
 
+export interface AwakeOptions {
+  /** Milliseconds that only grow. */
+  readonly now?: () => number;
+  /** How many that ask leave a processor to a loop that stays awake. 0: processors are held, the loop sleeps. Default: half the processors. */
+  readonly places?: number;
+  readonly processors?: IdleProcessors;
+}
+
 /**
- * An application waits for each answer before it asks again, and p11-kit asks twice for a signature. Where an idle
+ * An application waits for each answer before it asks again, and p11-kit asks twice for a signature; a device's process
+ * waits for its next message. Where an idle
  * processor is stopped, above all in virtual machines, to sleep in between and be woken takes longer than the wait itself.
  * So for a moment the kernel is asked not to stop idle processors, where it lets this process ask for that: it costs power,
- * and other programs still get them at once. And the loop looks again instead of sleeping, as long as applications and the device's process
+ * and other programs still get them at once. And the loop looks again instead of sleeping, as long as whoever asks and the device's process
  * leave a processor to it. Whether to stay awake is found by trying: both for a little while, then the one under which more
  * was asked.
  */
 export class Awake {
   readonly #now: () => number;
   readonly #processors: IdleProcessors;
-  /** Applications that leave a processor to a loop that stays awake. */
+  /** How many leave a processor to a loop that stays awake. */
   readonly #places: number;
   readonly #asking = new Set<object>();
   #crowded = false;
@@ -54,14 +63,10 @@ export class Awake {
   #kept = false;
   #keep = KEEP;
 
-  constructor(
-    now: () => number = () => performance.now(),
-    processors = availableParallelism(),
-    idle: IdleProcessors = idleProcessors(),
-  ) {
+  constructor({ now = () => performance.now(), places = half(), processors = idleProcessors() }: AwakeOptions = {}) {
     this.#now = now;
-    this.#processors = idle;
-    this.#places = Math.max(1, Math.floor(processors / 2));
+    this.#processors = processors;
+    this.#places = places;
   }
 
   /** `who` asked something. */
@@ -157,3 +162,5 @@ export class Awake {
     else this.close();
   };
 }
+
+const half = (): number => Math.max(1, Math.floor(availableParallelism() / 2));
