@@ -44,3 +44,19 @@ test(
     });
   },
 );
+
+test(
+  "a key made here is for its uses alone in the token, whatever its module takes for granted",
+  { skip },
+  async (t) => {
+    using hsm = softHsm("t");
+    const device = await openSoftHsm(hsm, "t");
+    t.after(() => device.close());
+    await device.keys.generate({ algorithm: "ec-p256", usages: ["sign"], exportable: false, label: "signs" });
+    await device.keys.generate({ algorithm: "ec-p256", usages: ["agree"], exportable: false, label: "agrees" });
+    await device.keys.generate({ algorithm: "rsa-2048", usages: ["encrypt"], exportable: false, label: "decrypts" });
+    const listed = hsm.tool("--list-objects", "--type", "privkey");
+    const uses = [...listed.matchAll(/label: +(\w+)[\s\S]*?Usage: +(.*)/g)].map(([, label, use]) => `${label}: ${use}`);
+    assert.deepEqual(uses.toSorted(), ["agrees: derive", "decrypts: decrypt", "signs: sign"]);
+  },
+);

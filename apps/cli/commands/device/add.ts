@@ -11,7 +11,8 @@ import type { Session } from "../../session.ts";
 import type { Device } from "@casemate/sdk";
 
 const RELOAD_MS = 15_000;
-const ASK_EVERY_MS = 150;
+/** Each question is a record of the audit log: they come more and more slowly. */
+const ASK_AGAIN_MS = { first: 100, most: 2_000 };
 
 /** Tells a running server of this data directory to read devices.json again. False when there is none. */
 function askToReload(session: Session): boolean {
@@ -52,7 +53,9 @@ const LEFT: readonly { readonly what: string; readonly at: (paths: DataPaths, id
 
 /** Waits until the running server has, or no longer has, the device. */
 async function waitFor(session: Session, id: string, present: boolean): Promise<Device | undefined> {
-  for (const end = Date.now() + RELOAD_MS; Date.now() < end; await sleep(ASK_EVERY_MS)) {
+  let pause = ASK_AGAIN_MS.first;
+  for (const end = Date.now() + RELOAD_MS; Date.now() < end; await sleep(pause)) {
+    pause = Math.min(2 * pause, ASK_AGAIN_MS.most);
     const device = (await devicesNow(session)).find(({ identity }) => identity.id === id);
     if ((device !== undefined) === present) return device;
   }

@@ -72,6 +72,14 @@ const SECRET_USES: ReadonlyMap<number, readonly Use[]> = new Map<number, readonl
   ],
 ]);
 
+/** What a key of the type is never for here. Modules have defaults of their own for what a template leaves out, and SoftHSM's is true. */
+const NEVER: ReadonlyMap<number, readonly number[]> = new Map<number, readonly number[]>([
+  [CKK.RSA, [CKA.SIGN_RECOVER]],
+  [CKK.EC, [CKA.SIGN_RECOVER, CKA.DECRYPT, CKA.UNWRAP]],
+  [CKK.EC_EDWARDS, [CKA.SIGN_RECOVER, CKA.DECRYPT, CKA.UNWRAP, CKA.DERIVE]],
+  [CKK.EC_MONTGOMERY, [CKA.SIGN, CKA.SIGN_RECOVER, CKA.DECRYPT, CKA.UNWRAP]],
+]);
+
 const PUBLIC_EXPONENT = Buffer.of(1, 0, 1);
 
 export function rowOf(algorithm: KeyAlgorithm): AlgorithmRow {
@@ -100,6 +108,8 @@ const usesOf = (table: ReadonlyMap<number, readonly Use[]>, keyType: number, usa
     wanted.set(type, (wanted.get(type) ?? false) || usages.includes(usage));
   return [...wanted].map(([type, value]) => ({ type, value }));
 };
+
+const neverOf = (keyType: number): Attribute[] => (NEVER.get(keyType) ?? []).map((type) => ({ type, value: false }));
 
 const identity = ({ id, label, temporary }: NewObject): Attribute[] => [
   { type: CKA.TOKEN, value: temporary !== true },
@@ -143,6 +153,7 @@ export function privateTemplate(object: NewObject): Attribute[] {
     { type: CKA.EXTRACTABLE, value: object.exportable },
     ...identity(object),
     ...usesOf(PRIVATE_USES, keyType, object.usages),
+    ...neverOf(keyType),
   ];
 }
 
@@ -165,13 +176,31 @@ const TOO_MUCH_SAID = [CKR.ATTRIBUTE_TYPE_INVALID, CKR.ATTRIBUTE_VALUE_INVALID, 
 const USES: ReadonlySet<number> = new Set(
   [...PRIVATE_USES, ...PUBLIC_USES, ...SECRET_USES].flatMap(([, uses]) => uses.map(([type]) => type)),
 );
+const NEVER_USES: ReadonlySet<number> = new Set([...NEVER.values()].flat());
 
-/** Tries with every use named; a module that refuses to be told what a key is not for gets only what it is for. */
-export function withTemplates<T>(make: (trim: (template: readonly Attribute[]) => readonly Attribute[]) => T): T {
-  try {
-    return make((template) => template);
-  } catch (error) {
-    if (!hasRv(error, ...TOO_MUCH_SAID)) throw error;
-    return make((template) => template.filter(({ type, value }) => value !== false || !USES.has(type)));
+type Trim = (template: readonly Attribute[]) => readonly Attribute[];
+
+/** From all that can be said to the least: modules differ in what they refuse to be told. */
+const TRIMS: readonly Trim[] = [
+  (template) => template,
+  // Without what no key of the type could be for.
+  (template) => {
+    const keyType = template.find(({ type }) => type === CKA.KEY_TYPE)?.value;
+    const never = NEVER.get(Number(keyType)) ?? [];
+    return template.filter(({ type, value }) => value !== false || !never.includes(type));
+  },
+  // Only what it is for.
+  (template) => template.filter(({ type, value }) => value !== false || !(USES.has(type) || NEVER_USES.has(type))),
+];
+
+/** Tries with every use named; a module that refuses to be told so much is told less. */
+export function withTemplates<T>(make: (trim: Trim) => T): T {
+  for (const trim of TRIMS.slice(0, -1)) {
+    try {
+      return make(trim);
+    } catch (error) {
+      if (!hasRv(error, ...TOO_MUCH_SAID)) throw error;
+    }
   }
+  return make(TRIMS.at(-1) as Trim);
 }
