@@ -25,8 +25,12 @@ export interface Bad {
   readonly hsm: SoftHsm;
   /** What the module does at its next calls; `-` is well. */
   act(action: string): void;
+  /** Whether what is to be done once is still to be done. */
+  readonly waiting: () => boolean;
   readonly logins: () => number;
   readonly initializations: () => number;
+  /** How often the token was asked to look through its objects. */
+  readonly searches: () => number;
   open(more?: Partial<Pkcs11Options>): Promise<Device>;
 }
 
@@ -52,8 +56,10 @@ export function bad(t: TestContext): Bad {
   return {
     hsm,
     act: (action) => writeFileSync(control, action),
+    waiting: () => readFileSync(control, "utf8") !== "-",
     logins: () => counted("login"),
     initializations: () => counted("initialize"),
+    searches: () => counted("search"),
     async open(more = {}) {
       const device = await openSoftHsm(hsm, "t", {
         module: library,

@@ -88,6 +88,27 @@ test(
 );
 
 test(
+  "a login that the token ends is DEVICE_LOCKED for who finds it out; what else is in flight may try again",
+  { skip: skipShim },
+  async (t) => {
+    const shim = bad(t);
+    const device = await shim.open({ limits: { useMs: 20_000 } });
+    const key = await generate(device);
+    shim.act("S");
+    const beside = sign(device, key).then(
+      () => "signed",
+      (error: unknown) => (isCasemateError(error) ? error.code : error),
+    );
+    await until(() => !shim.waiting(), "the first call's being in the module");
+    shim.act("L");
+    await assert.rejects(sign(device, key), failsWith("DEVICE_LOCKED"));
+    assert.equal(await beside, "DEVICE_RESTARTED");
+    await until(async () => (await stateOf(device)) === "operational", "logging in again");
+    await sign(device, key);
+  },
+);
+
+test(
   "a module that crashes or stalls at its start leaves the device absent until it does not",
   { skip: skipShim },
   async (t) => {

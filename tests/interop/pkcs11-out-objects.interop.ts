@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { createPublicKey, verify } from "node:crypto";
 import { test } from "node:test";
+import { bad, generate } from "./pkcs11-out-bad.ts";
 import { SOFTHSM, missing, openSoftHsm, softHsm } from "./pkcs11-out-harness.ts";
 
 const skip = missing(SOFTHSM, "softhsm2-util", "pkcs11-tool") ?? false;
@@ -58,5 +59,26 @@ test(
     const listed = hsm.tool("--list-objects", "--type", "privkey");
     const uses = [...listed.matchAll(/label: +(\w+)[\s\S]*?Usage: +(.*)/g)].map(([, label, use]) => `${label}: ${use}`);
     assert.deepEqual(uses.toSorted(), ["agrees: derive", "decrypts: decrypt", "signs: sign"]);
+  },
+);
+
+test(
+  "a list asks the token to look through its objects as often for few keys as for many",
+  { skip: skip === false ? (missing("cc") ?? false) : skip },
+  async (t) => {
+    const shim = bad(t);
+    const searchesOfList = async (keys: number): Promise<number> => {
+      const device = await shim.open();
+      while (((await device.objects?.list()) ?? []).length < keys) await generate(device);
+      await device.close();
+      // A module that knows no key yet.
+      const fresh = await shim.open();
+      const before = shim.searches();
+      const objects = (await fresh.objects?.list()) ?? [];
+      assert.equal(objects.length, keys);
+      assert.ok(objects.every(({ publicKey }) => publicKey !== undefined));
+      return shim.searches() - before;
+    };
+    assert.equal(await searchesOfList(12), await searchesOfList(2 + 12));
   },
 );

@@ -14,7 +14,7 @@ struct list {
   unsigned char version[2];
   function call[68];
 };
-enum { INITIALIZE = 0, GET_SLOT_LIST = 4, GET_TOKEN_INFO = 6, LOGIN = 18, ENCRYPT = 30, SIGN = 43 };
+enum { INITIALIZE = 0, GET_SLOT_LIST = 4, GET_TOKEN_INFO = 6, LOGIN = 18, FIND_OBJECTS_INIT = 26, ENCRYPT = 30, SIGN = 43 };
 
 static struct list *real, own;
 
@@ -78,6 +78,11 @@ static CK_ULONG login(CK_ULONG session, CK_ULONG user, void *pin, CK_ULONG lengt
   return real->call[LOGIN](session, user, pin, length);
 }
 
+static CK_ULONG find_objects_init(CK_ULONG session, void *wanted_attributes, CK_ULONG number) {
+  count("search");
+  return real->call[FIND_OBJECTS_INIT](session, wanted_attributes, number);
+}
+
 /* Whether to say that all is well, of three bytes or of more than there is room for. */
 static int lies(char action, CK_ULONG *size) {
   if (action != 'T' && action != 'Z') return 0;
@@ -105,6 +110,7 @@ CK_ULONG C_GetFunctionList(struct list **functions) {
   own.call[GET_SLOT_LIST] = (function)get_slot_list;
   own.call[GET_TOKEN_INFO] = (function)get_token_info;
   own.call[LOGIN] = (function)login;
+  own.call[FIND_OBJECTS_INIT] = (function)find_objects_init;
   own.call[ENCRYPT] = (function)encrypt;
   own.call[SIGN] = (function)sign;
   *functions = &own;

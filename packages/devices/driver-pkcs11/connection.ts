@@ -239,7 +239,7 @@ export class Connection {
     if (this.#state.at !== "up" || this.#state.host.process !== process) return;
     this.#options.log?.(`lost the token: ${reason.message}`);
     this.#lostBy = reason;
-    this.#end(process, reason);
+    this.#end(process, reason.code === "DEVICE_LOCKED" ? loginEnded(reason) : reason);
   }
 
   #end(process: UnconfinedProcess, reason: CasemateError): void {
@@ -383,3 +383,10 @@ export class Connection {
     host.lanes.end();
   }
 }
+
+/** For the calls beside the one that found it out: the next process logs in again, where it can. */
+const loginEnded = (cause: CasemateError): CasemateError =>
+  new CasemateError("DEVICE_RESTARTED", "the token ended the login, and its process was replaced", {
+    cause,
+    hint: "Try again.",
+  });

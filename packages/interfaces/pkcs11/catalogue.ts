@@ -30,8 +30,10 @@ const MOST_CHANGED = 64;
 /** OpenSSL works with moduli of at most 16384 bits; longer numbers keep the whole server busy when they are read. */
 const MAX_NUMBER = 2048;
 
-const isNumber = (bytes: Uint8Array | undefined): bytes is Uint8Array =>
-  bytes !== undefined && bytes.length > 0 && bytes.length <= MAX_NUMBER;
+/** RFC 8017 §3.1: a modulus is odd, and a public exponent too, and at least 3. What is not is no key, and OpenSSL stumbles over it late. */
+const isOdd = (bytes: Uint8Array | undefined): bytes is Uint8Array =>
+  bytes !== undefined && bytes.length <= MAX_NUMBER && ((bytes.at(-1) ?? 0) & 1) === 1;
+const isOne = (bytes: Uint8Array): boolean => bytes.at(-1) === 1 && bytes.subarray(0, -1).every((byte) => byte === 0);
 
 /** A public key from the attributes of a public key object, or undefined. */
 export function publicKeyOf(attributes: Template): KeyObject | undefined {
@@ -39,7 +41,7 @@ export function publicKeyOf(attributes: Template): KeyObject | undefined {
     if (numberOf(attributes, CKA.KEY_TYPE) === CKK.RSA) {
       const n = bytesOf(attributes, CKA.MODULUS);
       const e = bytesOf(attributes, CKA.PUBLIC_EXPONENT);
-      if (!isNumber(n) || !isNumber(e)) return undefined;
+      if (!isOdd(n) || !isOdd(e) || isOne(e)) return undefined;
       const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString("base64url");
       return createPublicKey({ key: { kty: "RSA", n: text(n), e: text(e) }, format: "jwk" });
     }

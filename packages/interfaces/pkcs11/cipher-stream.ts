@@ -11,6 +11,8 @@ export interface CipherStream {
   /** @throws CKR_DATA_LEN_RANGE, CKR_ENCRYPTED_DATA_LEN_RANGE for more than the operation can take. */
   updateSize(length: number): number;
   finalSize(): number;
+  /** All that comes out when this much more is all that comes. */
+  restSize(length: number): number;
   /** Whether all input may end after this much more. @throws CKR_DATA_LEN_RANGE, CKR_ENCRYPTED_DATA_LEN_RANGE. */
   mayEnd(length: number): void;
   update(data: Uint8Array): Maybe<Uint8Array>;
@@ -93,6 +95,10 @@ function blockStream(
   return {
     updateSize: (length) => ready(held.length + length),
     finalSize: () => (mode === "cts" ? held.length : padded ? (encrypt ? blockSize : held.length) : 0),
+    restSize(length) {
+      const all = held.length + length;
+      return padded && encrypt ? all - (all % blockSize) + blockSize : all;
+    },
     mayEnd(length) {
       const all = held.length + length;
       const fits =
@@ -148,12 +154,14 @@ function counterStream(cipher: BlockCipher, encrypt: boolean, first: Uint8Array,
     }
     return out;
   };
+  const updateSize = (length: number): number => {
+    check(needed(length));
+    return length;
+  };
   return {
-    updateSize(length) {
-      check(needed(length));
-      return length;
-    },
+    updateSize,
     finalSize: () => 0,
+    restSize: updateSize,
     mayEnd: (length) => check(needed(length)),
     update(data) {
       const count = needed(data.length);
@@ -178,6 +186,7 @@ function feedbackStream(cipher: BlockCipher, mode: Feedback, encrypt: boolean, i
   return {
     updateSize: (length) => length,
     finalSize: () => 0,
+    restSize: (length) => length,
     mayEnd: () => undefined,
     async update(data) {
       if (data.length === 0) return EMPTY;
@@ -203,6 +212,7 @@ export function gatheringStream(whole: WholeCipher): CipherStream {
       return 0;
     },
     finalSize: () => whole.size(gathered),
+    restSize: (length) => whole.size(gathered + length),
     mayEnd: (length) => whole.check?.(gathered + length),
     update(data) {
       gathered += data.length;

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { createCipheriv, randomBytes } from "node:crypto";
 import { after, before, describe, test } from "node:test";
-import { CKA, CKF, CKK, CKM, CKO, CKR, CKU } from "@casemate/protocols/p11-rpc";
+import { CKA, CKF, CKK, CKM, CKO, CKR, CKU, SIZE_QUERY } from "@casemate/protocols/p11-rpc";
 import { toUtf8 } from "@casemate/foundation/bytes";
 import { attribute, mechanism, pkcs11Bench, TestClient, type Pkcs11Bench } from "@casemate/testkit/pkcs11";
 import { createPkcs11Server } from "./index.ts";
@@ -160,6 +160,43 @@ describe("modes of AES", () => {
       }
     });
   }
+
+  test("how much comes out is told before, exactly, and with too little room again", async () => {
+    const key = await imported(KEY);
+    for (const type of [CKM.AES_ECB, CKM.AES_CBC, CKM.AES_CBC_PAD, CKM.AES_CTS, CKM.AES_CTR, CKM.AES_OFB]) {
+      const byBlocks = type === CKM.AES_ECB || type === CKM.AES_CBC;
+      for (const length of byBlocks ? [16, 32, 48] : [16, 17, 31, 32, 33, 48]) {
+        const text = randomBytes(length);
+        await client.call("C_EncryptInit", session, type === CKM.AES_ECB ? mechanism(type) : mode(type, IV), key);
+        const [told] = await client.call("C_Encrypt", session, text, SIZE_QUERY);
+        assert.deepEqual(await client.call("C_Encrypt", session, text, 1), [told], `${type} ${length}`);
+        const [out] = await client.call("C_Encrypt", session, text, told as number);
+        assert.equal((out as Uint8Array).length, told, `${type} ${length}`);
+      }
+    }
+  });
+
+  test("AES-GCM takes nonces of 1 to 128 bytes", async () => {
+    const key = await imported(KEY);
+    const gcm = (iv: Uint8Array) =>
+      mechanism(CKM.AES_GCM, { kind: "gcm", iv, ivBits: 8 * iv.length, aad: new Uint8Array(0), tagBits: 128 });
+    const text = randomBytes(20);
+    for (const length of [1, 12, 128]) {
+      const iv = randomBytes(length);
+      await client.call("C_EncryptInit", session, gcm(iv), key);
+      const [out] = await client.call("C_Encrypt", session, text, 100);
+      const cipher = createCipheriv("aes-128-gcm", KEY, iv);
+      const expected = cipher.update(text).toHex() + cipher.final().toHex() + cipher.getAuthTag().toHex();
+      assert.equal((out as Uint8Array).toHex(), expected, `${length}`);
+    }
+    for (const length of [0, 129, 256, 513])
+      for (const call of ["C_EncryptInit", "C_DecryptInit"] as const)
+        assert.equal(
+          await client.rv(call, session, gcm(new Uint8Array(length)), key),
+          CKR.MECHANISM_PARAM_INVALID,
+          `${call} ${length}`,
+        );
+  });
 
   test("CBC with ciphertext stealing is OpenSSL's CS1 at every length, and nothing below a block", async () => {
     const key = await imported(KEY);

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { generateKeyPairSync } from "node:crypto";
 import { after, describe, test } from "node:test";
 import { toUtf8 } from "@casemate/foundation/bytes";
 import { CKA, CKK, CKM, CKO, CKR } from "@casemate/protocols/p11-rpc";
@@ -51,6 +52,24 @@ describe("the letter of PKCS #11, about objects", () => {
     assert.equal(await create(attribute(CKA.MODULUS_BITS, 1024)), CKR.OK);
     assert.equal(await create(attribute(CKA.MODULUS_BITS, 2048)), CKR.TEMPLATE_INCONSISTENT);
     assert.equal(await create(attribute(CKA.PUBLIC_KEY_INFO, KEY)), CKR.TEMPLATE_INCONSISTENT);
+  });
+
+  test("an even modulus and an exponent that is even, 0 or 1 make no RSA key", async () => {
+    const { n = "" } = generateKeyPairSync("rsa", { modulusLength: 1024 }).publicKey.export({ format: "jwk" });
+    const modulus = Uint8Array.fromBase64(n, { alphabet: "base64url" });
+    const create = (from: Uint8Array, e: readonly number[]) =>
+      client.rv("C_CreateObject", session, [
+        attribute(CKA.CLASS, CKO.PUBLIC_KEY),
+        attribute(CKA.KEY_TYPE, CKK.RSA),
+        attribute(CKA.MODULUS, from),
+        attribute(CKA.PUBLIC_EXPONENT, new Uint8Array(e)),
+      ]);
+    for (const e of [[3], [0, 0, 3], [1, 0, 1]]) assert.equal(await create(modulus, e), CKR.OK, e.join());
+    for (const e of [[], [0], [1], [0, 0, 1], [4], [1, 0, 0]])
+      assert.equal(await create(modulus, e), CKR.ATTRIBUTE_VALUE_INVALID, e.join());
+    const even = modulus.slice();
+    even[even.length - 1] = 0;
+    assert.equal(await create(even, [1, 0, 1]), CKR.ATTRIBUTE_VALUE_INVALID);
   });
 
   test("a session that only reads unwraps nothing into a device", async () => {

@@ -7,8 +7,8 @@ export const LIMITS = {
   secret: 4096,
   /** Additional data of an authenticated encryption. */
   context: 512 * 1024,
-  /** A nonce of AES-GCM. */
-  nonce: 512,
+  /** A nonce of AES-GCM: OpenSSL takes no longer ones. */
+  nonce: 128,
   /** An initial block. */
   iv: 16,
   /** A number of an RSA key of 4096 bits. */

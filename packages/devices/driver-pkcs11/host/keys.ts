@@ -64,11 +64,14 @@ const MOST_CACHED = 10_000;
 export const nameOf = (bytes: Uint8Array): string =>
   Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("latin1");
 
-export function describe(
-  lane: Lane,
-  session: Handle,
-  handle: Handle,
-): { readonly attributes: Attributes; readonly keyType: number; readonly algorithm: KeyAlgorithm | undefined } {
+/** What an object's own attributes tell of it. */
+export interface Described {
+  readonly attributes: Attributes;
+  readonly keyType: number;
+  readonly algorithm: KeyAlgorithm | undefined;
+}
+
+export function describe(lane: Lane, session: Handle, handle: Handle): Described {
   const { cryptoki } = lane;
   const attributes = readAttributes(cryptoki, session, handle, KEY_ATTRIBUTES);
   const keyType = ulong(attributes.get(CKA.KEY_TYPE)) ?? -1;
@@ -89,6 +92,25 @@ const optionalFlag = <N extends string>(name: N, value: Buffer | undefined): Par
   const known = flag(value);
   return (known === undefined ? {} : { [name]: known }) as Partial<Record<N, boolean>>;
 };
+
+export function keyOf(handle: Handle, address: Address, described: Described): Key {
+  const { attributes, keyType, algorithm } = described;
+  return {
+    handle,
+    address,
+    keyType,
+    algorithm: keyType === CKK.GENERIC_SECRET ? address.algorithm : (algorithm ?? address.algorithm),
+    may: {
+      ...optionalFlag("sign", attributes.get(CKA.SIGN)),
+      ...optionalFlag("decrypt", attributes.get(CKA.DECRYPT)),
+      ...optionalFlag("derive", attributes.get(CKA.DERIVE)),
+      ...optionalFlag("unwrap", attributes.get(CKA.UNWRAP)),
+      ...optionalFlag("wrap", attributes.get(CKA.WRAP)),
+    },
+    extractable: flag(attributes.get(CKA.EXTRACTABLE)) ?? false,
+    modulusBytes: withoutZeros(attributes.get(CKA.MODULUS) ?? new Uint8Array()).length,
+  };
+}
 
 export function createKeyStore(lane: Lane): KeyStore {
   const { cryptoki, session } = lane;
@@ -112,27 +134,15 @@ export function createKeyStore(lane: Lane): KeyStore {
         2,
       );
       const [handle, other] = found;
-      if (handle === undefined) throw new CasemateError("NOT_FOUND", "the token holds no such key");
+      if (handle === undefined)
+        throw new CasemateError("NOT_FOUND", "the token holds no such key", {
+          hint: "`casemate device objects` lists what it holds; put the key back with the token's own tools, or destroy it here.",
+        });
       if (other !== undefined)
         throw new CasemateError("CONFLICT", "several keys of the token have this id, label and type", {
           hint: "Give them different ids with the token's own tools.",
         });
-      const { attributes, keyType, algorithm } = describe(lane, open, handle);
-      return {
-        handle,
-        address,
-        keyType,
-        algorithm: keyType === CKK.GENERIC_SECRET ? address.algorithm : (algorithm ?? address.algorithm),
-        may: {
-          ...optionalFlag("sign", attributes.get(CKA.SIGN)),
-          ...optionalFlag("decrypt", attributes.get(CKA.DECRYPT)),
-          ...optionalFlag("derive", attributes.get(CKA.DERIVE)),
-          ...optionalFlag("unwrap", attributes.get(CKA.UNWRAP)),
-          ...optionalFlag("wrap", attributes.get(CKA.WRAP)),
-        },
-        extractable: flag(attributes.get(CKA.EXTRACTABLE)) ?? false,
-        modulusBytes: withoutZeros(attributes.get(CKA.MODULUS) ?? new Uint8Array()).length,
-      };
+      return keyOf(handle, address, describe(lane, open, handle));
     });
 
   /** Under every name: with what it is expected to be, and without. */

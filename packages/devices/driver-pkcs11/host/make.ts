@@ -1,14 +1,13 @@
-/** New keys, the end of keys, and what is in the token already. */
+/** New keys, and the end of keys. */
 import { randomBytes } from "node:crypto";
 import { USAGES, type KeyAlgorithm, type Usage } from "@casemate/devices/contract";
-import { fromUtf8, toUtf8 } from "@casemate/foundation/bytes";
+import { toUtf8 } from "@casemate/foundation/bytes";
 import { CasemateError } from "@casemate/foundation/errors";
-import { CKA, CKO } from "@casemate/protocols/p11-rpc";
+import { CKA } from "@casemate/protocols/p11-rpc";
 import { encodeKeyRef } from "../key-ref.ts";
 import { isLost } from "../status.ts";
-import type { Handlers, ReplyOf } from "../wire.ts";
+import type { Handlers } from "../wire.ts";
 import type { Handle } from "./addon.ts";
-import { findObjects, flag } from "./attributes.ts";
 import { withKey } from "./batch.ts";
 import { describe, type Key, type KeyStore } from "./keys.ts";
 import type { Lane } from "./lane.ts";
@@ -26,8 +25,6 @@ import {
 } from "./templates.ts";
 
 const ID_BYTES = 16;
-const LIST_AT_ONCE = 200;
-const MOST_OBJECTS = 1_000_000;
 
 export const usageNames = (usages: Readonly<Record<Usage, boolean>>): Usage[] =>
   USAGES.filter((usage) => usages[usage]);
@@ -107,7 +104,7 @@ export function referenceOf(
 export function makeHandlers(
   lane: Lane,
   keys: KeyStore,
-): Pick<Handlers, "generate" | "destroy" | "publicKey" | "list" | "forget"> {
+): Pick<Handlers, "generate" | "destroy" | "publicKey" | "forget"> {
   const { cryptoki, session } = lane;
   return {
     generate: (spec) => {
@@ -144,75 +141,7 @@ export function makeHandlers(
       keys.forget(ref, gone);
       return {};
     },
-    list: ({ skip }) =>
-      session.run((open) => {
-        const handles = [CKO.PRIVATE_KEY, CKO.SECRET_KEY].flatMap((objectClass) =>
-          findObjects(cryptoki, open, { CLASS: objectClass, TOKEN: true }, MOST_OBJECTS).map(
-            (handle) => [objectClass, handle] as const,
-          ),
-        );
-        // A token that was taken out has none either.
-        if (handles.length === 0) session.check();
-        const page = handles.slice(skip, skip + LIST_AT_ONCE);
-        return {
-          more: handles.length > skip + page.length,
-          objects: page.flatMap(([objectClass, handle]) => listed(lane, keys, open, objectClass, handle)),
-        };
-      }),
   };
-}
-
-const USAGE_ATTRIBUTES: Readonly<Record<"private" | "secret", readonly (readonly [number, Usage])[]>> = {
-  private: [
-    [CKA.SIGN, "sign"],
-    [CKA.DECRYPT, "encrypt"],
-    [CKA.DERIVE, "agree"],
-    [CKA.UNWRAP, "wrap"],
-  ],
-  secret: [
-    [CKA.SIGN, "mac"],
-    [CKA.DECRYPT, "encrypt"],
-    [CKA.UNWRAP, "wrap"],
-  ],
-};
-
-function text(bytes: Uint8Array): string {
-  try {
-    return fromUtf8(bytes);
-  } catch {
-    return Buffer.from(bytes).toString("latin1");
-  }
-}
-
-/** An object that is not describable is listed without algorithm: it is there, and cannot be adopted. */
-function listed(
-  lane: Lane,
-  keys: KeyStore,
-  session: Handle,
-  objectClass: number,
-  handle: Handle,
-): ReplyOf<"list">["objects"] {
-  const { attributes, algorithm } = describe(lane, session, handle);
-  const kind = objectClass === CKO.PRIVATE_KEY ? "private" : "secret";
-  const support = lane.plan.algorithms.find((row) => row.algorithm === algorithm);
-  const able = new Set(
-    USAGE_ATTRIBUTES[kind].filter(([type]) => flag(attributes.get(type)) === true).map(([, usage]) => usage),
-  );
-  const id = attributes.get(CKA.ID) ?? new Uint8Array();
-  const label = attributes.get(CKA.LABEL) ?? new Uint8Array();
-  const ref = encodeKeyRef(lane.token, { algorithm: algorithm ?? "hmac-sha256", objectClass: kind, id, label });
-  return [
-    {
-      ref,
-      label: text(label),
-      id,
-      algorithm,
-      usages: Object.fromEntries(
-        USAGES.map((usage) => [usage, able.has(usage) && support?.usages.includes(usage) === true]),
-      ) as Record<Usage, boolean>,
-      publicKey: kind === "private" && algorithm !== undefined ? publicKeyIfThere(keys, ref) : undefined,
-    },
-  ];
 }
 
 function halfIfThere(keys: KeyStore, key: Key): PublicHalf | undefined {
@@ -220,15 +149,6 @@ function halfIfThere(keys: KeyStore, key: Key): PublicHalf | undefined {
     return keys.publicHalf(key);
   } catch (error) {
     if (isLost(error)) throw error;
-    return undefined;
-  }
-}
-
-/** Nothing is signed for a list: what only a signature could show is left out. */
-function publicKeyIfThere(keys: KeyStore, ref: Uint8Array): Uint8Array | undefined {
-  try {
-    return keys.publicHalf(keys.resolve(ref), "never").spki;
-  } catch {
     return undefined;
   }
 }

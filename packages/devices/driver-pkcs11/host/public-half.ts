@@ -7,8 +7,9 @@ import { CKA, CKK, CKO } from "@casemate/protocols/p11-rpc";
 import type { Address } from "../key-ref.ts";
 import { algorithmOf, pointOf } from "../public-key.ts";
 import type { Handle } from "./addon.ts";
-import { findObjects, readAttributes } from "./attributes.ts";
+import { readAttributes } from "./attributes.ts";
 import type { Lane } from "./lane.ts";
+import { findInToken, type Find, type Wanted } from "./object-index.ts";
 import { proofOf, type Signer } from "./prove.ts";
 import { importPublic, modulusOf, spkiOf, withoutZeros } from "./public-objects.ts";
 
@@ -53,10 +54,8 @@ const unproved = (): CasemateError =>
     hint: HINT,
   });
 
-type Template = Parameters<typeof findObjects>[2];
-
 /** By CKA_ID, where the key has one, else by label. */
-const namedAs = ({ id, label }: Address): Template =>
+const namedAs = ({ id, label }: Address): Pick<Wanted, "ID" | "LABEL"> =>
   id.length > 0 ? { ID: Buffer.from(id) } : { LABEL: Buffer.from(label) };
 
 /** What cannot be read is no candidate. */
@@ -70,9 +69,9 @@ function readable<T>(read: () => T | undefined): T[] {
   }
 }
 
-function publicKeys(lane: Lane, session: Handle, { address, algorithm, keyType }: Private): Candidate[] {
-  const template = { CLASS: CKO.PUBLIC_KEY, KEY_TYPE: keyType, ...namedAs(address) };
-  return findObjects(lane.cryptoki, session, template, MOST_CANDIDATES).flatMap((handle) => {
+function publicKeys(lane: Lane, session: Handle, { address, algorithm, keyType }: Private, find: Find): Candidate[] {
+  const wanted = { CLASS: CKO.PUBLIC_KEY, KEY_TYPE: keyType, ...namedAs(address) };
+  return find(wanted, MOST_CANDIDATES).flatMap((handle) => {
     const read = readAttributes(lane.cryptoki, session, handle, [
       CKA.LABEL,
       ...(keyType === CKK.RSA ? [] : [CKA.EC_PARAMS]),
@@ -85,9 +84,9 @@ function publicKeys(lane: Lane, session: Handle, { address, algorithm, keyType }
   });
 }
 
-function certificates(lane: Lane, session: Handle, { address, algorithm }: Private): Candidate[] {
-  const template = { CLASS: CKO.CERTIFICATE, ...namedAs(address) };
-  return findObjects(lane.cryptoki, session, template, MOST_CANDIDATES).flatMap((handle) => {
+function certificates(lane: Lane, session: Handle, { address, algorithm }: Private, find: Find): Candidate[] {
+  const wanted = { CLASS: CKO.CERTIFICATE, ...namedAs(address) };
+  return find(wanted, MOST_CANDIDATES).flatMap((handle) => {
     const read = readAttributes(lane.cryptoki, session, handle, [CKA.LABEL, CKA.VALUE]);
     const spki = spkiOfCertificate(read.get(CKA.VALUE));
     if (spki === undefined || !isOf(algorithm, spki)) return [];
@@ -113,25 +112,19 @@ function isOf(algorithm: KeyAlgorithm, spki: Uint8Array): boolean {
 }
 
 /** Each key once, objects before certificates, and those of the private key's own label first. */
-function candidatesOf(lane: Lane, session: Handle, key: Private): Candidate[] {
+function candidatesOf(lane: Lane, session: Handle, key: Private, find: Find): Candidate[] {
   const ownLabel = ({ label }: Candidate): number => (equalBytes(label, key.address.label) ? 0 : 1);
   const found: Candidate[] = [];
-  for (const candidate of [...publicKeys(lane, session, key), ...certificates(lane, session, key)])
+  for (const candidate of [...publicKeys(lane, session, key, find), ...certificates(lane, session, key, find)])
     if (!found.some(({ spki }) => equalBytes(spki, candidate.spki))) found.push(candidate);
   return found.toSorted((a, b) => ownLabel(a) - ownLabel(b));
 }
 
 /** One public key of the same id and label, and no other private key of that type which it could belong to. */
-function standsAlone(
-  lane: Lane,
-  session: Handle,
-  { address, keyType }: Private,
-  candidates: readonly Candidate[],
-): boolean {
+function standsAlone({ address, keyType }: Private, candidates: readonly Candidate[], find: Find): boolean {
   const [only, other] = candidates;
   if (only?.handle === undefined || other !== undefined || !equalBytes(only.label, address.label)) return false;
-  const template = { CLASS: CKO.PRIVATE_KEY, KEY_TYPE: keyType, ...namedAs(address) };
-  return findObjects(lane.cryptoki, session, template, 2).length < 2;
+  return find({ CLASS: CKO.PRIVATE_KEY, KEY_TYPE: keyType, ...namedAs(address) }, 2).length < 2;
 }
 
 /** What most tokens show of a private RSA key. */
@@ -144,34 +137,48 @@ function ownModulus(lane: Lane, session: Handle, { handle, keyType }: Private): 
 const hasModulus = (spki: Uint8Array, modulus: Uint8Array): boolean =>
   equalBytes(modulusOf(spki) ?? new Uint8Array(), modulus);
 
-/** A public half that is only known from elsewhere becomes a session object. @throws NOT_FOUND */
-export function findPublicHalf(lane: Lane, session: Handle, key: Private, proof: Proof): PublicHalf {
+/** What is found of a public half: without a handle where it is no object, but part of the private key or of a certificate. */
+export interface FoundHalf {
+  readonly spki: Uint8Array;
+  readonly handle: Handle | undefined;
+  readonly certain: boolean;
+}
+
+/** @throws NOT_FOUND */
+export function seekPublicHalf(lane: Lane, session: Handle, key: Private, proof: Proof, find: Find): FoundHalf {
   const { algorithm } = key;
-  const candidates = candidatesOf(lane, session, key);
-  const half = ({ spki, handle }: Pick<Candidate, "spki" | "handle">, certain: boolean): PublicHalf => ({
-    handle: handle ?? importPublic(lane, session, algorithm, spki, {}),
-    spki,
-    modulus: modulusOf(spki),
-    certain,
-  });
+  const candidates = candidatesOf(lane, session, key, find);
 
   // Many tokens show the public part of a private key: of RSA nearly all, of curves some.
   const [own] = readable(() => spkiOf(lane, session, key.handle, algorithm));
-  if (own !== undefined)
-    return half(candidates.find(({ spki }) => equalBytes(spki, own)) ?? { spki: own, handle: undefined }, true);
+  if (own !== undefined) {
+    const handle = candidates.find(({ spki }) => equalBytes(spki, own))?.handle;
+    return { spki: own, handle, certain: true };
+  }
   const modulus = ownModulus(lane, session, key);
   if (modulus !== undefined) {
     const same = candidates.find(({ spki }) => hasModulus(spki, modulus));
     if (same === undefined) throw candidates.length === 0 ? none() : unproved();
-    return half(same, true);
+    return { ...same, certain: true };
   }
 
   if (candidates.length === 0) throw none();
-  const alone = standsAlone(lane, session, key, candidates);
+  const alone = standsAlone(key, candidates, find);
   const belongs = proof === "always" || (proof === "doubtful" && !alone) ? proofOf(lane, session, key) : undefined;
   const chosen = belongs === undefined && alone ? candidates[0] : candidates.find(({ spki }) => belongs?.(spki));
   if (chosen === undefined) throw unproved();
-  return half(chosen, belongs !== undefined);
+  return { ...chosen, certain: belongs !== undefined };
+}
+
+/** A public half that is no object of its own becomes a session object. @throws NOT_FOUND */
+export function findPublicHalf(lane: Lane, session: Handle, key: Private, proof: Proof): PublicHalf {
+  const { spki, handle, certain } = seekPublicHalf(lane, session, key, proof, findInToken(lane, session));
+  return {
+    handle: handle ?? importPublic(lane, session, key.algorithm, spki, {}),
+    spki,
+    modulus: modulusOf(spki),
+    certain,
+  };
 }
 
 /** Whether the public key is that of the private one, which signs once where nothing can be compared. Undefined when nothing tells. */
@@ -183,7 +190,7 @@ export function isHalfOf(lane: Lane, session: Handle, key: Private, spki: Uint8A
   const belongs = proofOf(lane, session, key);
   if (belongs !== undefined) return belongs(spki);
   try {
-    return equalBytes(findPublicHalf(lane, session, key, "never").spki, spki);
+    return equalBytes(seekPublicHalf(lane, session, key, "never", findInToken(lane, session)).spki, spki);
   } catch (error) {
     if (!isCasemateError(error)) throw error;
     return undefined;

@@ -10,6 +10,7 @@ import { attach, connect, login } from "./connect.ts";
 import { dataKeyHandlers } from "./data-keys.ts";
 import { createKeyStore } from "./keys.ts";
 import type { Lane } from "./lane.ts";
+import { listHandlers } from "./list.ts";
 import { macHandlers } from "./mac.ts";
 import { makeHandlers } from "./make.ts";
 import { probe } from "./probe.ts";
@@ -22,6 +23,7 @@ function workingHandlers(lane: Lane): Working {
   const keys = createKeyStore(lane);
   return {
     ...makeHandlers(lane, keys),
+    ...listHandlers(lane),
     ...signHandlers(lane, keys),
     ...cipherHandlers(lane, keys),
     ...macHandlers(lane, keys),

@@ -68,8 +68,8 @@ function init(application: Application, handle: number, mechanism: Mechanism, ke
 function sizeOfWhole(operation: CipherOperation, length: number): number {
   if (operation.whole !== undefined) return operation.whole.size(length);
   const stream = operation.stream as CipherStream;
-  // Padding adds up to a block when encrypting; when decrypting, what comes out is never longer than what goes in.
-  return operation.encrypt ? stream.updateSize(length) + stream.finalSize() : length;
+  // What padding comes off is not known before: what comes out is never longer than what goes in.
+  return operation.encrypt ? stream.restSize(length) : length;
 }
 
 /** A length that cannot be is refused when its size is asked, too. The operation ends then. */
