@@ -110,7 +110,7 @@ export interface Device {
     readonly mac: readonly MacScheme[];
     readonly wrap: readonly WrapScheme[];
   }[];
-  /** Keys of the catalogue in this device. */
+  /** Keys of the catalogue in this device, without the destroyed ones. */
   readonly keys: number;
   readonly witness: {
     /** The device can remember how far an audit log had come. */

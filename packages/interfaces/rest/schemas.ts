@@ -212,7 +212,7 @@ const device = Type.Object({
       wrap: Type.Array(wrapScheme),
     }),
   ),
-  keys: count("Keys of the catalogue in this device."),
+  keys: count("Keys of the catalogue in this device, without the destroyed ones."),
   witness: Type.Object({
     supported: Type.Boolean({ description: "The device can remember how far an audit log had come." }),
     log: Type.Optional(

@@ -56,7 +56,9 @@ function keyWarnings(record: KeyRecord, primary: VersionRecord): string[] {
     const which = primary === record.versions[0] ? record.origin : `version 1 was ${record.origin}`;
     warnings.push(`${which}: copies may exist outside this device`);
   }
-  for (const { version, device, replaced } of record.versions) {
+  for (const { version, device, replaced, destroying } of record.versions) {
+    if (destroying === true)
+      warnings.push(`version ${version}: its destruction was begun, and is tried again until ${device} has done it`);
     if (replaced === true)
       warnings.push(`version ${version}: ${device} had another key in its place when it was destroyed, which was left`);
   }

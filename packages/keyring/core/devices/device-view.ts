@@ -3,12 +3,13 @@ import { asCasemateError } from "@casemate/foundation/errors";
 import type { Core } from "../core.ts";
 import { witnessView } from "../startup/checkpoint-key.ts";
 import type { DeviceView } from "../types.ts";
+import { livingKeys } from "./living-keys.ts";
 
 /** A device that does not answer is shown as such, not left out. */
 export async function deviceView(core: Core, device: Device): Promise<DeviceView> {
   const [status, keys, witness] = await Promise.all([
     statusOf(device),
-    core.store.count("key", { device: device.identity.id }),
+    livingKeys(core.store, device.identity.id),
     witnessView(core, device),
   ]);
   return { identity: device.identity, status, algorithms: device.algorithms, keys, witness };

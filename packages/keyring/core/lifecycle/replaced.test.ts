@@ -41,7 +41,26 @@ test("a device that says something else keeps the key for later", async () => {
   await using t = await temporaryKeyring({ devices: new Map([[device.identity.id, device]]) });
   await t.keyring.createKey(t.admin, { name: "a", algorithm: "ec-p256" });
   await assert.rejects(t.keyring.destroyKey(t.admin, "a", { now: true }), { code: "DEVICE_ABSENT" });
-  assert.notEqual((await t.keyring.getKey(t.admin, "a")).state, "destroyed");
+  const { state, warnings } = await t.keyring.getKey(t.admin, "a");
+  assert.notEqual(state, "destroyed");
+  assert.match(warnings.join(), /version 1: its destruction was begun, and is tried again/);
+  const begun = { code: "KEY_STATE", hint: /destruction was begun/ };
+  await assert.rejects(t.keyring.restoreKey(t.admin, "a"), begun);
+  const request = { scheme: "ecdsa-sha256", kind: "message", inputs: [new Uint8Array(1)] } as const;
+  await assert.rejects(t.keyring.sign(t.admin, "a", request), begun);
+});
+
+test("a device counts the keys of which it still holds something", async () => {
+  await using t = await temporaryKeyring();
+  const { id } = t.device.identity;
+  const counted = async (): Promise<number> => (await t.keyring.getDevice(t.admin, id)).keys;
+  const before = await counted();
+  for (const name of ["a", "b"]) await t.keyring.createKey(t.admin, { name, algorithm: "ec-p256" });
+  await t.keyring.rotateKey(t.admin, "b");
+  assert.equal(await counted(), before + 2);
+  await t.keyring.destroyKey(t.admin, "a", { now: true });
+  await t.keyring.destroyKey(t.admin, "b", { now: true, version: 1 });
+  assert.equal(await counted(), before + 1);
 });
 
 test("a secret key, of which nothing is known that could differ, is destroyed by its reference", async () => {

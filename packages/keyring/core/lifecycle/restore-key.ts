@@ -13,10 +13,14 @@ export function restoreKey(core: Core): Keyring["restoreKey"] {
         (version) => version.destroyAt !== undefined && !version.destroying,
       );
       note.details = { versions: targets.length };
-      if (targets.length === 0)
+      if (targets.length === 0) {
+        const begun = record.versions.some(({ destroying }) => destroying === true);
         throw new CasemateError("KEY_STATE", `nothing of ${name} waits for destruction`, {
-          hint: "What is destroyed stays destroyed.",
+          hint: begun
+            ? "Its destruction was begun, and is tried again until the device has done it."
+            : "What is destroyed stays destroyed.",
         });
+      }
       return targets.reduce(
         (sofar, version) =>
           withVersion(sofar, {

@@ -56,6 +56,7 @@ const WAY_OUT: Readonly<Record<KeyState, string>> = {
   compromised: "It still verifies and decrypts; rotate the key for new protection.",
   destroyed: "Its material is gone for good.",
 };
+const BEGUN = "Its destruction was begun and cannot be called off; it is tried again until the device has done it.";
 
 const CONDEMNED =
   "It waits for its destruction, and verifies and decrypts until then; restore it first for new protection.";
@@ -78,7 +79,7 @@ export function select(core: Core, record: KeyRecord, operation: Operation, vers
   const chosen = version === undefined ? primaryOf(record) : versionOf(record, version);
   if (!ALLOWED[chosen.state].has(operation) || chosen.destroying || chosen.ref === undefined)
     throw new CasemateError("KEY_STATE", refusal(record, chosen, operation), {
-      hint: chosen.destroyAt === undefined ? WAY_OUT[chosen.destroying ? "destroyed" : chosen.state] : CONDEMNED,
+      hint: chosen.destroying ? BEGUN : chosen.destroyAt === undefined ? WAY_OUT[chosen.state] : CONDEMNED,
       details: { state: chosen.state, version: chosen.version },
     });
   const device = holderOf(core, chosen.device);
