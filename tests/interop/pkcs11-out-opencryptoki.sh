@@ -14,14 +14,14 @@ mkdir -p "$directory/etc" "$directory/lib" /var/lib/opencryptoki
 } > "$directory/etc/opencryptoki.conf"
 mount --bind "$directory/etc" /etc/opencryptoki
 mount --bind "$directory/lib" /var/lib/opencryptoki
-mount -t tmpfs none /run/lock
+# The daemon's socket and its PID file, too: another one may run here.
+mount -t tmpfs none /run
 for token in token0 token1 swtok; do
   mkdir -p "/var/lib/opencryptoki/$token/TOK_OBJ" "/run/lock/opencryptoki/$token"
 done
 chgrp -R pkcs11 "$directory/lib" /run/lock/opencryptoki
 chmod -R 770 "$directory/lib" /run/lock/opencryptoki
 
-rm -f /run/pkcsslotd.pid
 pkcsslotd
 trap 'kill "$(cat /run/pkcsslotd.pid)" 2>/dev/null || true' EXIT
 tries=0
