@@ -141,6 +141,10 @@ export interface DeviceObject {
   readonly publicKey?: Uint8Array;
   /** Name of the key in the catalogue, when it is there. */
   readonly adoptedAs?: string;
+  /** Its version there. */
+  readonly version?: number;
+  /** It is another key than the one in the catalogue, put in its place. */
+  readonly replaced?: boolean;
 }
 
 export interface Token {

@@ -267,6 +267,10 @@ export const COMPONENTS = {
     usages: Type.Array(usage),
     publicKey: Type.Optional(outBytes("SubjectPublicKeyInfo DER.")),
     adoptedAs: Type.Optional(text("Name of the key in the catalogue, when it is there.")),
+    version: Type.Optional(count("Its version there.")),
+    replaced: Type.Optional(
+      Type.Boolean({ description: "It is another key than the one in the catalogue, put in its place." }),
+    ),
   }),
   Token: token,
   Policy: Type.Object({ id: text("Name."), text: text("Cedar text."), builtIn: Type.Boolean() }),

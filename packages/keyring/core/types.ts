@@ -140,8 +140,11 @@ export interface DeviceObjectView {
   readonly algorithm?: KeyAlgorithm;
   readonly usages: readonly Usage[];
   readonly publicKey?: Uint8Array;
-  /** Name of the key in the catalogue, where it is there already. */
+  /** Name and version of the key in the catalogue, where it is there already. */
   readonly adoptedAs?: string;
+  readonly version?: number;
+  /** It is another key than the one in the catalogue, put in its place. */
+  readonly replaced?: true;
 }
 
 export interface UpdateKey {

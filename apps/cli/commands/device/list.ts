@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 import type { Session } from "../../session.ts";
-import type { Device } from "@casemate/sdk";
+import type { Device, DeviceObject } from "@casemate/sdk";
 
 /** A device's kind as people read it: a virtual one never passes for hardware. */
 export function kindOf(device: Device): string {
@@ -69,6 +69,12 @@ function printDevice(session: Session, device: Device): void {
   for (const row of device.algorithms) out.line(`  ${row.algorithm}: ${row.usages.join(", ")}`);
 }
 
+function inCasemate({ adoptedAs, version, replaced }: DeviceObject): string {
+  if (adoptedAs === undefined) return "-";
+  const name = version === undefined || version === 1 ? adoptedAs : `${adoptedAs}, version ${version}`;
+  return replaced === true ? `${name}: another key stands there` : name;
+}
+
 export function defineDeviceList(command: Command, session: Session): void {
   command
     .command("list")
@@ -104,7 +110,7 @@ export function defineDeviceList(command: Command, session: Session): void {
             { title: "ID", cell: (row) => row.id },
             { title: "ALGORITHM", cell: (row) => row.algorithm ?? "unknown" },
             { title: "USE", cell: (row) => row.usages.join(",") },
-            { title: "IN CASEMATE AS", cell: (row) => row.adoptedAs ?? "-" },
+            { title: "IN CASEMATE AS", cell: inCasemate },
           ],
           "No keys in this device.",
         ),

@@ -3,6 +3,7 @@ import { CasemateError, isCasemateError } from "@casemate/foundation/errors";
 import { ALGORITHMS } from "../algorithms.ts";
 import { deviceOf, type Core } from "../core.ts";
 import type { AdoptKey, CreateKey, Keyring } from "../types.ts";
+import { heldObjects } from "../devices/held-objects.ts";
 import { facet } from "../use/select.ts";
 import { addKey } from "./add.ts";
 import { refDigest } from "./key-record.ts";
@@ -23,9 +24,13 @@ export function adoptKey(core: Core): Keyring["adoptKey"] {
     return addKey(core, caller, "key.adopt", wanted, "adopted", async (device, _draft, note) => {
       const { object } = found;
       note.details = { ...note.details, label: object.label.slice(0, 128), id: object.id.slice(0, 128) };
-      const taken = await core.store.get("key", "ref", refDigest(object.ref));
+      const taken = (await heldObjects(core, request.device)).get(refDigest(object.ref));
       if (taken !== undefined)
-        throw new CasemateError("ALREADY_EXISTS", `that key is in the catalogue as ${String(taken.index["name"])}`);
+        throw new CasemateError(
+          "ALREADY_EXISTS",
+          `that key is in the catalogue as ${taken.name}, version ${taken.version}`,
+          { hint: `Use it by that name: casemate key show ${taken.name}.` },
+        );
       const publicKey = await publicKeyOf(device, object.ref, found.algorithm);
       return { ref: object.ref, ...(publicKey === undefined ? {} : { publicKey }) };
     });
