@@ -12,6 +12,7 @@ import type {
   WrapScheme,
 } from "@casemate/devices/contract";
 import type { KeyringChange } from "./changes.ts";
+import type { DeviceObjectView } from "./devices/object-view.ts";
 import type { KeyState, Role } from "./names.ts";
 import type { AuditRecordView, Checkpoint, InclusionProof } from "./trail/types.ts";
 import type { PublicHalfUseCase, SessionKeyUseCase } from "./use/local-work.ts";
@@ -33,6 +34,7 @@ export type {
   DecryptRequest,
 } from "./use/requests.ts";
 
+export type { DeviceObjectView } from "./devices/object-view.ts";
 export type { KeyringChange } from "./changes.ts";
 export type { AuditRecordView, Checkpoint } from "./trail/types.ts";
 
@@ -131,20 +133,6 @@ export interface AdoptKey {
   /** Absent means all that the device says the key can do. */
   readonly usages?: readonly Usage[];
   readonly labels?: Readonly<Record<string, string>>;
-}
-
-/** A key inside a device, made there by others or by Casemate. */
-export interface DeviceObjectView {
-  readonly label: string;
-  readonly id: string;
-  readonly algorithm?: KeyAlgorithm;
-  readonly usages: readonly Usage[];
-  readonly publicKey?: Uint8Array;
-  /** Name and version of the key in the catalogue, where it is there already. */
-  readonly adoptedAs?: string;
-  readonly version?: number;
-  /** It is another key than the one in the catalogue, put in its place. */
-  readonly replaced?: true;
 }
 
 export interface UpdateKey {

@@ -1,9 +1,10 @@
 import { equalBytes } from "@casemate/foundation/bytes";
 import { refDigest } from "../catalogue/key-record.ts";
 import { deviceOf, type Core } from "../core.ts";
-import type { DeviceObjectView, Keyring } from "../types.ts";
+import type { Keyring } from "../types.ts";
 import { facet } from "../use/select.ts";
 import { heldObjects, type HeldObject } from "./held-objects.ts";
+import type { DeviceObjectView } from "./object-view.ts";
 
 export function listDeviceObjects(core: Core): Keyring["listDeviceObjects"] {
   return (caller, id) =>
