@@ -79,6 +79,7 @@ test(
       assert.ok(objects.every(({ publicKey }) => publicKey !== undefined));
       return shim.searches() - before;
     };
-    assert.equal(await searchesOfList(12), await searchesOfList(2 + 12));
+    const ofFew = await searchesOfList(2);
+    assert.equal(await searchesOfList(12), ofFew);
   },
 );

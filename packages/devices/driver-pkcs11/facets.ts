@@ -223,9 +223,9 @@ export function objectsFacet(connection: Connection, limits: TimeLimits): Object
   return {
     async list() {
       const found: DeviceObject[] = [];
-      for (let more = true; more;) {
+      for (let skip = 0; ;) {
         // oxlint-disable-next-line no-await-in-loop -- one page after another
-        const page = await connection.call("list", { skip: found.length }, limits.connectMs, 0);
+        const page = await connection.call("list", { skip }, limits.connectMs, 0);
         for (const { ref, label, id, algorithm, usages, publicKey } of page.objects)
           found.push({
             ref: ref.slice(),
@@ -235,9 +235,9 @@ export function objectsFacet(connection: Connection, limits: TimeLimits): Object
             usages: USAGES.filter((usage) => usages[usage]),
             ...(publicKey === undefined ? {} : { publicKey: publicKey.slice() }),
           });
-        more = page.more && page.objects.length > 0;
+        if (page.next <= skip) return found;
+        skip = page.next;
       }
-      return found;
     },
   };
 }

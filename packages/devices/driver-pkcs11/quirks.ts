@@ -19,7 +19,7 @@ export interface Quirks {
   readonly without?: readonly number[];
   /** Session objects are not to be had, so curves cannot be tried at start. */
   readonly noSessionObjects?: boolean;
-  /** It computes on this machine's processors: more threads than those gain it nothing. */
+  /** It computes on this machine's processors: more threads than those gain a key nothing. */
   readonly software?: boolean;
   /** Calls from several threads are not safe, whatever C_Initialize says. */
   readonly oneThread?: boolean;
@@ -33,7 +33,7 @@ interface QuirkRow {
   readonly quirks: Quirks;
 }
 
-const SOFTWARE = "it computes on this machine's processors, so no more threads than those work on signatures";
+const SOFTWARE = "it computes on this machine's processors, so single signatures with one key share messages";
 
 export const QUIRK_ROWS: readonly QuirkRow[] = [
   { manufacturer: /SoftHSM/, why: SOFTWARE, quirks: { software: true } },

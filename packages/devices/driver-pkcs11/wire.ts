@@ -109,7 +109,7 @@ export const OPERATIONS = {
   list: operation(
     70,
     struct("list", SPEC, { skip: u32 }),
-    struct("objects", SPEC, { more: bool8, objects: list(u16, listedObject, 1000) }),
+    struct("objects", SPEC, { next: u32, objects: list(u16, listedObject, 1000) }),
   ),
   /** A reference that this thread must not resolve any more, or may again. */
   forget: operation(71, struct("forget", SPEC, { ref, gone: bool8 }), empty),

@@ -131,6 +131,20 @@ test("applications that fill the processors are served with processors held, by 
   assert.equal(awake.staying, false);
 });
 
+test("without a place for it the loop sleeps, and processors are held all the same", async () => {
+  let time = 0;
+  const processors = granting();
+  const awake = new Awake({ now: () => time, places: 0, processors });
+  for (; time < 20; time += 0.05) {
+    awake.asked(application);
+    awake.answered();
+  }
+  assert.equal(processors.held, true);
+  awake.close();
+  assert.equal(awake.staying, false, "it was held alone that stayed");
+  assert.equal(processors.held, false);
+});
+
 test("processors are not held where that serves nobody faster", () => {
   let time = 0;
   const processors = granting();

@@ -31,12 +31,11 @@ export interface AwakeOptions {
 }
 
 /**
- * An application waits for each answer before it asks again, and p11-kit asks twice for a signature; a device's process
- * waits for its next message. Where an idle
- * processor is stopped, above all in virtual machines, to sleep in between and be woken takes longer than the wait itself.
- * So for a moment the kernel is asked not to stop idle processors, where it lets this process ask for that: it costs power,
- * and other programs still get them at once. And the loop looks again instead of sleeping, as long as whoever asks and the device's process
- * leave a processor to it. Whether to stay awake is found by trying: both for a little while, then the one under which more
+ * An application waits for each answer before it asks again, and p11-kit asks twice for a signature; a device's process waits
+ * for its next message. Where an idle processor is stopped, above all in virtual machines, to sleep in between and be woken
+ * takes longer than the wait itself. So for a moment the kernel is asked not to stop idle processors, where it lets this
+ * process ask for that: it costs power, and other programs still get them at once. And the loop looks again instead of
+ * sleeping, as long as whoever asks and the device's process leave a processor to it. Whether to stay awake is found by trying: both for a little while, then the one under which more
  * was asked.
  */
 export class Awake {

@@ -4,7 +4,6 @@ import { join } from "node:path";
 import { CasemateError } from "@casemate/foundation/errors";
 import { INSTALL } from "../addon-package.ts";
 import { ModuleError } from "../status.ts";
-import { bindOwnLibraries } from "./own-libraries.ts";
 
 export type Handle = Buffer;
 export interface Attribute {
@@ -192,7 +191,6 @@ export function loadAddon(directory: string): Addon {
     },
     load(path) {
       const module = new raw.PKCS11();
-      bindOwnLibraries(path);
       try {
         module.load(path);
       } catch (cause) {

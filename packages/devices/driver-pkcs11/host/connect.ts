@@ -9,6 +9,7 @@ import type { ReplyOf, RequestOf } from "../wire.ts";
 import { findModule } from "./find-module.ts";
 import { loadAddon, type Cryptoki, type Handle, type TokenInfo } from "./addon.ts";
 import type { Lane } from "./lane.ts";
+import { bindOwnLibraries } from "./own-libraries.ts";
 import { createSession } from "./session.ts";
 
 /** CKF_OS_LOCKING_OK: the module may use this system's locks. */
@@ -122,6 +123,7 @@ export function connect({ addon, module, token, threads }: RequestOf<"connect">)
   const loaded = loadAddon(addon);
   const file = findModule(module);
   checkFile(file);
+  bindOwnLibraries(file); // for the threads to come, too
   const cryptoki = loaded.load(file);
   const manyThreads = initialize(cryptoki);
   const library = cryptoki.C_GetInfo();

@@ -8,6 +8,7 @@ import { algorithmOf } from "../public-key.ts";
 import type { Handle } from "./addon.ts";
 import { findObjects, flag, readAttributes, ulong, type Attributes } from "./attributes.ts";
 import type { Lane } from "./lane.ts";
+import { byIdAndLabel } from "./object-index.ts";
 import { findPublicHalf, isHalfOf, type Proof, type PublicHalf } from "./public-half.ts";
 import { withoutZeros } from "./public-objects.ts";
 
@@ -128,8 +129,7 @@ export function createKeyStore(lane: Lane): KeyStore {
           CLASS: isPrivate ? CKO.PRIVATE_KEY : CKO.SECRET_KEY,
           // Secrets of one algorithm have several types.
           ...(isPrivate ? { KEY_TYPE: ALGORITHM_ROWS.get(address.algorithm)?.keyType ?? -1 } : {}),
-          ...(address.id.length === 0 ? {} : { ID: Buffer.from(address.id) }),
-          ...(address.label.length === 0 ? {} : { LABEL: Buffer.from(address.label) }),
+          ...byIdAndLabel(address),
         },
         2,
       );

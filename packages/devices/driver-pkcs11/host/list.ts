@@ -9,11 +9,10 @@ import type { Handle } from "./addon.ts";
 import { findObjects, flag } from "./attributes.ts";
 import { describe, keyOf, type Described } from "./keys.ts";
 import type { Lane } from "./lane.ts";
-import { indexObjects, type Find } from "./object-index.ts";
+import { byIdAndLabel, indexObjects, MOST_OBJECTS, type Find } from "./object-index.ts";
 import { seekPublicHalf } from "./public-half.ts";
 
 const LIST_AT_ONCE = 200;
-const MOST_OBJECTS = 1_000_000;
 
 /** What the pages of one list come from. */
 interface Listing {
@@ -41,10 +40,12 @@ export function listHandlers(lane: Lane): Pick<Handlers, "list"> {
         // A token that was taken out has none either.
         if (objects.length === 0) session.check();
         const page = objects.slice(skip, skip + LIST_AT_ONCE);
-        const more = objects.length > skip + page.length;
+        const end = skip + page.length;
+        const more = objects.length > end;
         if (!more) listing = undefined;
         return {
-          more,
+          // Where the next page begins, 0 after the last: what was destroyed meanwhile is left out, and counts here all the same.
+          next: more ? end : 0,
           objects: page.flatMap(([objectClass, handle]) => listed(lane, open, objectClass, handle, find)),
         };
       }),
@@ -73,12 +74,13 @@ function text(bytes: Uint8Array): string {
   }
 }
 
-/** Undefined of what was destroyed since the list began. */
+/** Undefined of what was destroyed since the list began. @throws when it is the token, or the login, that is gone. */
 function describedIfThere(lane: Lane, session: Handle, handle: Handle): Described | undefined {
   try {
     return describe(lane, session, handle);
   } catch (error) {
     if (!isStale(error)) throw error;
+    lane.session.check();
     return undefined;
   }
 }
@@ -128,12 +130,8 @@ function publicKeyIfThere(
   described: Described,
   find: Find,
 ): Uint8Array | undefined {
-  const { id, label } = address;
-  const named = {
-    ...(id.length === 0 ? {} : { ID: Buffer.from(id) }),
-    ...(label.length === 0 ? {} : { LABEL: Buffer.from(label) }),
-  };
-  if (find({ CLASS: CKO.PRIVATE_KEY, KEY_TYPE: described.keyType, ...named }, 2).length > 1) return undefined;
+  const wanted = { CLASS: CKO.PRIVATE_KEY, KEY_TYPE: described.keyType, ...byIdAndLabel(address) };
+  if (find(wanted, 2).length > 1) return undefined;
   try {
     return seekPublicHalf(lane, session, keyOf(handle, address, described), "never", find).spki;
   } catch {

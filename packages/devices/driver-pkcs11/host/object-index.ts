@@ -1,5 +1,6 @@
 /** Objects by class and name: asked of the token each time, or out of one pass over all that it has. */
 import { CKA, CKO } from "@casemate/protocols/p11-rpc";
+import type { Address } from "../key-ref.ts";
 import { isStale } from "../status.ts";
 import type { Handle } from "./addon.ts";
 import { findObjects, readAttributes, ulong } from "./attributes.ts";
@@ -15,12 +16,18 @@ export interface Wanted {
 /** At most `limit` handles of the objects that match. */
 export type Find = (wanted: Wanted, limit: number) => Handle[];
 
+/** What the key has of the two. */
+export const byIdAndLabel = ({ id, label }: Address): Pick<Wanted, "ID" | "LABEL"> => ({
+  ...(id.length === 0 ? {} : { ID: Buffer.from(id) }),
+  ...(label.length === 0 ? {} : { LABEL: Buffer.from(label) }),
+});
+
 export const findInToken =
   (lane: Lane, session: Handle): Find =>
   (wanted, limit) =>
     findObjects(lane.cryptoki, session, { ...wanted }, limit);
 
-const MOST_OBJECTS = 1_000_000;
+export const MOST_OBJECTS = 1_000_000;
 
 interface Known {
   readonly handle: Handle;
@@ -58,7 +65,7 @@ export function indexObjects(lane: Lane, session: Handle): Find {
     return names;
   };
   return ({ CLASS, KEY_TYPE, ID, LABEL }, limit) => {
-    const name = ID === undefined ? labelled(text(LABEL)) : identified(text(ID));
+    const name = ID !== undefined ? identified(text(ID)) : LABEL === undefined ? ANY : labelled(text(LABEL));
     const found = ofClass(CLASS).get(name) ?? [];
     return found
       .filter(({ keyType, label }) => {
@@ -70,13 +77,14 @@ export function indexObjects(lane: Lane, session: Handle): Find {
   };
 }
 
+const ANY = "any";
 const identified = (id: string): string => `id ${id}`;
 const labelled = (label: string): string => `label ${label}`;
 
 function byName(objects: readonly Known[]): Map<string, Known[]> {
   const names = new Map<string, Known[]>();
   for (const known of objects) {
-    for (const name of [identified(known.id), labelled(known.label)]) {
+    for (const name of [ANY, identified(known.id), labelled(known.label)]) {
       const others = names.get(name);
       if (others === undefined) names.set(name, [known]);
       else others.push(known);

@@ -159,7 +159,7 @@ export function seekPublicHalf(lane: Lane, session: Handle, key: Private, proof:
   if (modulus !== undefined) {
     const same = candidates.find(({ spki }) => hasModulus(spki, modulus));
     if (same === undefined) throw candidates.length === 0 ? none() : unproved();
-    return { ...same, certain: true };
+    return { spki: same.spki, handle: same.handle, certain: true };
   }
 
   if (candidates.length === 0) throw none();
@@ -167,7 +167,7 @@ export function seekPublicHalf(lane: Lane, session: Handle, key: Private, proof:
   const belongs = proof === "always" || (proof === "doubtful" && !alone) ? proofOf(lane, session, key) : undefined;
   const chosen = belongs === undefined && alone ? candidates[0] : candidates.find(({ spki }) => belongs?.(spki));
   if (chosen === undefined) throw unproved();
-  return { ...chosen, certain: belongs !== undefined };
+  return { spki: chosen.spki, handle: chosen.handle, certain: belongs !== undefined };
 }
 
 /** A public half that is no object of its own becomes a session object. @throws NOT_FOUND */

@@ -2,7 +2,7 @@ import { CasemateError } from "@casemate/foundation/errors";
 import { changeKey } from "../catalogue/save.ts";
 import type { Core } from "../core.ts";
 import type { Keyring } from "../types.ts";
-import { versionOf } from "../use/select.ts";
+import { BEGUN, versionOf } from "../use/select.ts";
 import { without, withVersion } from "./versions.ts";
 
 /** Calls a waiting destruction off: versions go back to the state before it. */
@@ -16,9 +16,7 @@ export function restoreKey(core: Core): Keyring["restoreKey"] {
       if (targets.length === 0) {
         const begun = record.versions.some(({ destroying }) => destroying === true);
         throw new CasemateError("KEY_STATE", `nothing of ${name} waits for destruction`, {
-          hint: begun
-            ? "Its destruction was begun, and is tried again until the device has done it."
-            : "What is destroyed stays destroyed.",
+          hint: begun ? BEGUN : "What is destroyed stays destroyed.",
         });
       }
       return targets.reduce(

@@ -56,7 +56,8 @@ const WAY_OUT: Readonly<Record<KeyState, string>> = {
   compromised: "It still verifies and decrypts; rotate the key for new protection.",
   destroyed: "Its material is gone for good.",
 };
-const BEGUN = "Its destruction was begun and cannot be called off; it is tried again until the device has done it.";
+export const BEGUN =
+  "Its destruction was begun and cannot be called off; it is tried again until the device has done it.";
 
 const CONDEMNED =
   "It waits for its destruction, and verifies and decrypts until then; restore it first for new protection.";
