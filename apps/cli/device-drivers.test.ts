@@ -1,4 +1,7 @@
 import assert from "node:assert/strict";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { test } from "node:test";
 import { Command } from "commander";
 import { ADDABLE_DRIVERS } from "./device-drivers.ts";
@@ -23,4 +26,26 @@ test("a token or a module without a name is wrong usage, and no device", () => {
       () => settings(module, token),
       (error) => isCasemateError(error) && exitCode(error) === EXIT.usage && message.test(error.message),
     );
+});
+
+test("what is no library is no module; what is not there yet may come", async (t) => {
+  const driver = ADDABLE_DRIVERS.find(({ name }) => name === "pkcs11");
+  const folder = mkdtempSync(join(tmpdir(), "casemate-module-"));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const text = join(folder, "text.so");
+  writeFileSync(text, "INPUT(libc.so)\n");
+  const empty = join(folder, "empty.so");
+  writeFileSync(empty, "");
+  for (const module of [text, empty, folder])
+    // oxlint-disable-next-line no-await-in-loop -- one after the other
+    await assert.rejects(driver?.check?.({ module, token: "t" }, []) ?? Promise.resolve(), {
+      code: "CONFIG_INVALID",
+      message: `${module} is no shared library`,
+      hint: /PKCS#11 library of the HSM's maker/,
+    });
+  const library = join(folder, "library.so");
+  writeFileSync(library, Buffer.from("7f454c460201", "hex"));
+  for (const module of [library, join(folder, "none.so"), "libnowhere.so"])
+    // oxlint-disable-next-line no-await-in-loop -- one after the other
+    await driver?.check?.({ module, token: "t" }, []);
 });

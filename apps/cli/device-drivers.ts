@@ -1,4 +1,4 @@
-import { existsSync, realpathSync } from "node:fs";
+import { closeSync, existsSync, openSync, readSync, realpathSync, statSync } from "node:fs";
 import { resolve } from "node:path";
 import type { Command } from "commander";
 import { CasemateError } from "@casemate/foundation/errors";
@@ -20,7 +20,7 @@ export interface AddableDriver {
   options(command: Command): void;
   /** @throws a usage error for settings that cannot be. */
   settings(options: Options): Settings;
-  /** What only the other devices tell. @throws NOT_FOUND, NOT_SUPPORTED, ALREADY_EXISTS. */
+  /** What only this machine and the other devices tell. @throws CONFIG_INVALID, NOT_FOUND, NOT_SUPPORTED, ALREADY_EXISTS. */
   check?(settings: Settings, devices: readonly DeviceConfig[]): Promise<void>;
 }
 
@@ -115,6 +115,7 @@ export const ADDABLE_DRIVERS: readonly AddableDriver[] = [
     },
     async check(settings, devices) {
       checkPinRoot(settings["pinRoot"], devices);
+      await checkModule(String(settings["module"]));
       await checkToken(settings, devices);
     },
   },
@@ -129,6 +130,38 @@ function checkPinRoot(root: Settings[string] | undefined, devices: readonly Devi
   const found = devices.find(({ id }) => id === root);
   if (found === undefined) throw new CasemateError("NOT_FOUND", `there is no device ${root} to keep the PIN`, { hint });
   throw new CasemateError("NOT_SUPPORTED", `${root} cannot keep the PIN: only a virtual HSM does`, { hint });
+}
+
+const ELF = Buffer.from([0x7f, 0x45, 0x4c, 0x46]);
+
+/** A file that is not there may come, with a disk or a package; one of another kind becomes no library. @throws CONFIG_INVALID. */
+async function checkModule(name: string): Promise<void> {
+  const { findModule } = await import("@casemate/devices/driver-pkcs11");
+  const path = findModule(name);
+  if (!path.includes("/") || !existsSync(path)) return;
+  if (statSync(path).isFile() && beginning(path, ELF.length).equals(ELF)) return;
+  throw new CasemateError("CONFIG_INVALID", `${path} is no shared library`, {
+    hint: "Give --module the PKCS#11 library of the HSM's maker, a file that mostly ends in .so; the package's list of files has it.",
+  });
+}
+
+/** @throws CONFIG_INVALID. */
+function beginning(path: string, bytes: number): Buffer {
+  try {
+    using file = opened(path);
+    const read = Buffer.alloc(bytes);
+    return read.subarray(0, readSync(file.descriptor, read, 0, bytes, 0));
+  } catch (cause) {
+    throw new CasemateError("CONFIG_INVALID", `${path} cannot be read`, {
+      cause,
+      hint: "The server, and whoever adds the device, must be allowed to read the module.",
+    });
+  }
+}
+
+function opened(path: string): Disposable & { readonly descriptor: number } {
+  const descriptor = openSync(path, "r");
+  return { descriptor, [Symbol.dispose]: () => closeSync(descriptor) };
 }
 
 /** Two devices over one token would each think that its keys are its own. @throws ALREADY_EXISTS. */

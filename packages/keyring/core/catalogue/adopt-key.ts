@@ -21,19 +21,22 @@ export function adoptKey(core: Core): Keyring["adoptKey"] {
       device: request.device,
       ...(request.labels === undefined ? {} : { labels: request.labels }),
     };
-    return addKey(core, caller, "key.adopt", wanted, "adopted", async (device, _draft, note) => {
-      const { object } = found;
-      note.details = { ...note.details, label: object.label.slice(0, 128), id: object.id.slice(0, 128) };
-      const taken = (await heldObjects(core, request.device)).get(refDigest(object.ref));
-      if (taken !== undefined)
-        throw new CasemateError(
-          "ALREADY_EXISTS",
-          `that key is in the catalogue as ${taken.name}, version ${taken.version}`,
-          { hint: `Use it by that name: casemate key show ${taken.name}.` },
-        );
-      const publicKey = await publicKeyOf(device, object.ref, found.algorithm);
-      return { ref: object.ref, ...(publicKey === undefined ? {} : { publicKey }) };
-    });
+    const add = () =>
+      addKey(core, caller, "key.adopt", wanted, "adopted", async (device, _draft, note) => {
+        const { object } = found;
+        note.details = { ...note.details, label: object.label.slice(0, 128), id: object.id.slice(0, 128) };
+        const taken = (await heldObjects(core, request.device)).get(refDigest(object.ref));
+        if (taken !== undefined)
+          throw new CasemateError(
+            "ALREADY_EXISTS",
+            `that key is in the catalogue as ${taken.name}, version ${taken.version}`,
+            { hint: `Use it by that name: casemate key show ${taken.name}.` },
+          );
+        const publicKey = await publicKeyOf(device, object.ref, found.algorithm);
+        return { ref: object.ref, ...(publicKey === undefined ? {} : { publicKey }) };
+      });
+    // Two that adopt one object under two names at once would not see each other.
+    return core.locks.run(`adopt/${request.device}`, add);
   };
 }
 

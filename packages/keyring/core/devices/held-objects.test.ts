@@ -55,3 +55,16 @@ test("a key that stands in the place of another is listed as that", async () => 
   const listed = (await t.keyring.listDeviceObjects(t.admin, id)).at(-1);
   assert.deepEqual([listed?.adoptedAs, listed?.version, listed?.replaced], ["k", 1, true]);
 });
+
+test("one object is adopted once, under however many names at the same moment", async () => {
+  const { devices, id } = listing();
+  await using t = await temporaryKeyring({ devices });
+  await devices.get(id)?.keys.generate({ algorithm: "ec-p256", usages: ["sign"], exportable: false, label: "theirs" });
+  const adopted = await Promise.allSettled(
+    ["a", "b", "c"].map((name) => t.keyring.adoptKey(t.admin, { name, device: id, label: "theirs" })),
+  );
+  assert.deepEqual(
+    adopted.map((outcome) => (outcome.status === "fulfilled" ? outcome.value.name : outcome.reason.code)),
+    ["a", "ALREADY_EXISTS", "ALREADY_EXISTS"],
+  );
+});

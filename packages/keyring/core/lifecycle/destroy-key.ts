@@ -7,7 +7,7 @@ import { holderOf, type Core } from "../core.ts";
 import type { Note } from "../guard.ts";
 import { DAY_MS, iso } from "../time.ts";
 import type { Keyring } from "../types.ts";
-import { expectingRef, versionOf } from "../use/select.ts";
+import { BEGUN, expectingRef, versionOf } from "../use/select.ts";
 import { without, withVersion } from "./versions.ts";
 
 const WAIT_DAYS = 7;
@@ -68,8 +68,11 @@ export async function destroyVersions(
   const replaced = new Set<number>();
   for (const target of targets) {
     const version = versionOf(current, target.version);
-    if (version.ref !== undefined && (await destroyIn(core, version, version.ref)) === "replaced")
-      replaced.add(version.version);
+    if (version.ref === undefined) continue;
+    const done = await destroyIn(core, version, version.ref).catch((error: unknown) =>
+      Promise.reject(unfinished(error)),
+    );
+    if (done === "replaced") replaced.add(version.version);
   }
   if (replaced.size > 0 && note !== undefined) note.details = { ...note.details, replaced: replaced.size };
   const now = core.clock.now();
@@ -94,6 +97,17 @@ async function destroyIn(core: Core, version: VersionRecord, ref: KeyRef): Promi
     if (error.code === "TAMPER_DETECTED" && own !== ref) return "replaced";
     throw error;
   }
+}
+
+/** Whoever asked hears that it goes on: to ask again is not needed, and nothing calls it off. */
+function unfinished(error: unknown): unknown {
+  if (!isCasemateError(error)) return error;
+  const { code, message, hint, details } = error;
+  return new CasemateError(code, message, {
+    hint: hint === undefined ? BEGUN : `${hint} ${BEGUN}`,
+    details,
+    cause: error,
+  });
 }
 
 export function gone(version: VersionRecord, now: number): VersionRecord {
