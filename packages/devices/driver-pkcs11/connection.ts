@@ -5,9 +5,10 @@ import { launchUnconfined, type UnconfinedProcess } from "@casemate/devices/boun
 import { CasemateError, asCasemateError, isCasemateError, withHint, type ErrorCode } from "@casemate/foundation/errors";
 import type { ConnectionOptions } from "./connection-options.ts";
 import { createLanes, type Lanes } from "./lanes.ts";
-import { sealPin } from "./pin-message.ts";
+import { logIn, PIN_ERRORS } from "./log-in.ts";
 import { PinTries } from "./pin-tries.ts";
 import { createPlan, type Plan } from "./plan.ts";
+import { Unanswered } from "./unanswered.ts";
 import type { OperationName, ReplyOf, RequestOf } from "./wire.ts";
 
 interface Host {
@@ -25,8 +26,6 @@ type State =
 
 /** Errors of a call that say that the connection is of no use any more. */
 const LOST: ReadonlySet<ErrorCode> = new Set<ErrorCode>(["DEVICE_ABSENT", "DEVICE_LOCKED"]);
-/** Errors of a login that trying again makes worse. */
-const PIN_ERRORS: ReadonlySet<ErrorCode> = new Set<ErrorCode>(["PIN_WRONG", "PIN_LOCKED"]);
 const STABLE_MS = 1_000;
 const CORES = availableParallelism();
 
@@ -36,6 +35,7 @@ export class Connection {
   #state: State;
   #running: Promise<void> = Promise.resolve();
   readonly #pins: PinTries;
+  readonly #unanswered = new Unanswered();
   #current: UnconfinedProcess | undefined;
   #last: Pick<Host, "facts" | "plan"> | undefined;
   /** Why the process that ends was given up. */
@@ -115,6 +115,11 @@ export class Connection {
     return this.#state.at === "up"
       ? this.#state.host.lanes.call(name, request, limitMs, lane)
       : this.#ready(limitMs).then(({ lanes }) => lanes.call(name, request, limitMs, lane));
+  }
+
+  /** Runs what makes a key of that id; the token is made to forget it where no answer comes. */
+  making<T>(make: (id: Uint8Array) => Promise<T>): Promise<T> {
+    return this.#unanswered.making(make);
   }
 
   /** The same on every thread but the first. */
@@ -282,7 +287,7 @@ export class Connection {
       this.#last = host;
       this.#connections++;
       this.#attempts = 0;
-      const reason = facts.loginRequired ? await this.#login(host) : undefined;
+      const reason = facts.loginRequired ? await logIn(lanes, this.#pins, facts.pin, limits.connectMs) : undefined;
       if (reason === undefined) await this.#begin(host);
       else this.#become({ at: "locked", host, reason });
       return host;
@@ -290,26 +295,6 @@ export class Connection {
       lanes.end();
       process.kill(asCasemateError(error));
       await process.exited;
-      throw error;
-    }
-  }
-
-  /** Why the token stays locked; undefined when it is open. */
-  async #login({ facts, lanes }: Host): Promise<CasemateError | undefined> {
-    const { limits } = this.#options;
-    const pin = await this.#pins.next(facts.pin);
-    if (isCasemateError(pin)) return pin;
-    try {
-      const { publicKey } = await lanes.call("challenge", {}, limits.connectMs, 0);
-      await lanes.call("unlock", { sealed: sealPin(publicKey, pin) }, limits.connectMs, 0);
-      pin.dispose();
-      return undefined;
-    } catch (error) {
-      if (isCasemateError(error) && PIN_ERRORS.has(error.code)) {
-        this.#pins.refuse(pin);
-        return error;
-      }
-      pin.dispose();
       throw error;
     }
   }
@@ -323,6 +308,7 @@ export class Connection {
     await Promise.all(
       others.map((lane) => host.lanes.call("attach", { addon, module, token, slot, plan }, limits.connectMs, lane)),
     );
+    await this.#unanswered.takeBack((id) => host.lanes.call("takeBack", { id }, limits.connectMs, 0));
     host.lanes.use(threads);
     host.plan = createPlan(plan);
     this.#last = host;

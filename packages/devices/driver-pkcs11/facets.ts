@@ -53,7 +53,10 @@ export function keysFacet(connection: Connection, limits: TimeLimits): KeysFacet
       if (made === undefined) expecting.set(ref, (made = encodeExpecting(ref, publicKey)));
       return made;
     },
-    generate: async (spec) => newKey(await connection.call("generate", wireSpec(spec), limits.generateMs)),
+    generate: async (spec) =>
+      newKey(
+        await connection.making((id) => connection.call("generate", { id, ...wireSpec(spec) }, limits.generateMs)),
+      ),
     async publicKey(ref) {
       checkRef(ref);
       return (await connection.call("publicKey", { ref })).bytes.slice();
@@ -188,7 +191,11 @@ export function wrapFacet(connection: Connection): WrapFacet {
       checkRef(wrapping);
       const problem = tooLarge("a wrapped key", wrapped.length, LIMITS.wrapped);
       if (problem !== undefined) throw problem;
-      return newKey(await connection.call("importKey", { wrapping, scheme, wrapped, ...wireSpec(spec) }));
+      return newKey(
+        await connection.making((id) =>
+          connection.call("importKey", { wrapping, scheme, wrapped, id, ...wireSpec(spec) }),
+        ),
+      );
     },
   };
 }

@@ -9,6 +9,9 @@ import { CKO } from "@casemate/protocols/p11-rpc";
 
 const SPEC = "driver-pkcs11 key reference v1";
 const CHECK_BYTES = 8;
+/** Bytes of CKA_ID and of CKA_LABEL that a reference can name. */
+export const MOST_ID = 255;
+export const MOST_LABEL = 1024;
 const DOMAIN = toUtf8(`${SPEC}\0`);
 
 export const algorithmCodec = enumOf(
@@ -22,9 +25,9 @@ const codec = struct("KEY_REF", SPEC, {
   /** What the key was made as: tells apart secrets of equal size. */
   algorithm: algorithmCodec,
   objectClass: enumOf("class", u8, { private: CKO.PRIVATE_KEY, secret: CKO.SECRET_KEY }),
-  id: bytes(u8, 255),
+  id: bytes(u8, MOST_ID),
   /** CKA_LABEL, byte for byte. */
-  label: bytes(u16, 1024),
+  label: bytes(u16, MOST_LABEL),
   check: fixed(CHECK_BYTES),
 });
 

@@ -67,3 +67,32 @@ test("a source that answers the same for ever is not asked while the token is lo
   assert.equal(await tries.changed(), false);
   assert.equal(asked, 1);
 });
+
+test("a PIN of which nobody says whether it is right is tried twice, another one anew, and one that was right for ever", async () => {
+  let content = "1111";
+  const tries = new PinTries(() => Promise.resolve(secret(content)), true);
+  const silence = new CasemateError("DEVICE_FAILED", "C_Login returned CKR_GENERAL_ERROR (0x5)");
+  for (const pin of ["1111", "2222"]) {
+    content = pin;
+    for (let time = 0; time < 2; time++) {
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      assert.equal(await next(tries), pin);
+      tries.unsaid(secret(pin), silence);
+    }
+    // oxlint-disable-next-line no-await-in-loop -- one after the other
+    assert.match(await next(tries), /tried 2 times, and is not tried again.*: C_Login returned CKR_GENERAL_ERROR/);
+    // oxlint-disable-next-line no-await-in-loop -- one after the other
+    assert.equal(await tries.changed(), false);
+  }
+  content = "3333";
+  assert.equal(await tries.changed(), true);
+  tries.taken(secret("3333"));
+  for (let time = 0; time < 5; time++) tries.unsaid(secret("3333"), silence);
+  assert.equal(await next(tries), "3333");
+  content = "2222";
+  tries.unsaid(secret("2222"), silence);
+  tries.unsaid(secret("2222"), silence);
+  assert.match(await next(tries), /tried 2 times/);
+  tries.unlockedByPerson();
+  assert.equal(await next(tries), "2222");
+});

@@ -1,4 +1,5 @@
 /** Which PIN is tried without a person: never one that was refused, and never the last that the token bears. */
+import { createHash, randomBytes } from "node:crypto";
 import { CasemateError, isCasemateError } from "@casemate/foundation/errors";
 import type { SecretBytes } from "@casemate/foundation/secrets";
 import type { PinSource } from "./connection-options.ts";
@@ -11,6 +12,14 @@ const BY_HAND = "casemate device unlock asks for it.";
 
 const notAgain = (): CasemateError =>
   locked("the token waits for another PIN: the one there is was refused, and is not tried again", BY_HAND);
+const notThirdTime = (times: number, last: string): CasemateError =>
+  locked(
+    `the token waits for its PIN: the login was tried ${times} times, and is not tried again by itself, since the token does not say whether the PIN is right: ${last}`,
+    `A token that counts such tries would lock. When it is in order again, ${BY_HAND}`,
+  );
+
+/** Tries of one PIN whose outcome the token does not say: most tokens bear at least three wrong ones. */
+const MOST_UNSAID = 2;
 
 const IN_DANGER: Readonly<Partial<Record<PinState, string>>> = {
   final: "one more wrong PIN locks the token, so it was not tried by itself",
@@ -25,6 +34,11 @@ export class PinTries {
   /** What would have to change before the source is asked again by itself; undefined: a person has to unlock the token. */
   #waitsFor: "readable" | "another" | undefined;
   #byPerson = false;
+  /** Tells PINs apart without keeping them. */
+  readonly #salt = randomBytes(32);
+  /** The one that the token took: it is right, whatever comes later. */
+  #taken: string | undefined;
+  #unsaid = { print: "", times: 0, last: "" };
 
   /** @param rereads whether the source may answer another PIN later, as a file that was corrected does. */
   constructor(source: PinSource | undefined, rereads: boolean) {
@@ -54,10 +68,29 @@ export class PinTries {
       return error;
     }
     if (pin === undefined) return locked("the token waits for its PIN", BY_HAND);
-    if (this.#refused?.equals(pin) !== true) return pin;
+    const { times, last } = this.#unsaid;
+    const hopeless = times >= MOST_UNSAID && this.#print(pin) === this.#unsaid.print;
+    if (this.#refused?.equals(pin) !== true && !hopeless) return pin;
     pin.dispose();
     this.#waitsFor = "another";
-    return notAgain();
+    return hopeless ? notThirdTime(times, last) : notAgain();
+  }
+
+  #print(pin: SecretBytes): string {
+    return createHash("sha256").update(this.#salt).update(pin.reveal()).digest("base64");
+  }
+
+  /** The token took `pin`. */
+  taken(pin: SecretBytes): void {
+    this.#taken = this.#print(pin);
+    this.#unsaid.times = 0;
+  }
+
+  /** A login with `pin` ended without a word on whether it is right. */
+  unsaid(pin: SecretBytes, { message }: CasemateError): void {
+    const print = this.#print(pin);
+    if (print === this.#taken) return;
+    this.#unsaid = { print, times: print === this.#unsaid.print ? this.#unsaid.times + 1 : 1, last: message };
   }
 
   /** The token did not take `pin`, which is remembered until another one is tried. */
@@ -74,6 +107,7 @@ export class PinTries {
 
   unlockedByPerson(): void {
     this.#byPerson = false;
+    this.#unsaid.times = 0;
   }
 
   /** Whether the source has now what was missing. Asks it only where that can be. */
@@ -81,7 +115,8 @@ export class PinTries {
     if (!this.#rereads || this.#source === undefined || this.#byPerson || this.#waitsFor === undefined) return false;
     try {
       using pin = await this.#source();
-      return pin !== undefined && this.#refused?.equals(pin) !== true;
+      if (pin === undefined || this.#refused?.equals(pin) === true) return false;
+      return this.#unsaid.times < MOST_UNSAID || this.#print(pin) !== this.#unsaid.print;
     } catch {
       return false;
     }

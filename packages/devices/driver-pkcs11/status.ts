@@ -106,6 +106,7 @@ const MEANINGS: ReadonlyMap<number, Meaning> = new Map<number, Meaning>([
     CKR.UNWRAPPING_KEY_TYPE_INCONSISTENT,
     means("NOT_SUPPORTED", "the unwrapping key is of another type than this needs"),
   ],
+  [CKR.USER_ALREADY_LOGGED_IN, means("DEVICE_FAILED", "the token says that its user is logged in already")],
   [CKR.USER_NOT_LOGGED_IN, means("DEVICE_LOCKED", "the token wants its PIN")],
   [
     CKR.USER_PIN_NOT_INITIALIZED,
@@ -154,6 +155,29 @@ export const STALE: readonly number[] = [
 ];
 
 const rvOf = (error: unknown): number | undefined => (error instanceof ModuleError ? error.rv : undefined);
+
+/** Return values that say nothing about the ciphertext at a decryption: all others must look the same there, whatever was wrong with it. */
+export const NOT_OF_THE_CIPHERTEXT: readonly number[] = [
+  CKR.HOST_MEMORY,
+  CKR.DEVICE_MEMORY,
+  CKR.BUFFER_TOO_SMALL,
+  CKR.OPERATION_ACTIVE,
+  CKR.OPERATION_NOT_INITIALIZED,
+  CKR.FUNCTION_CANCELED,
+  CKR.FUNCTION_REJECTED,
+  CKR.ACTION_PROHIBITED,
+  CKR.SESSION_COUNT,
+  CKR.PIN_EXPIRED,
+  CKR.PIN_LOCKED,
+  CKR.PIN_INCORRECT,
+  CKR.PIN_INVALID,
+  CKR.PIN_LEN_RANGE,
+  CKR.USER_ALREADY_LOGGED_IN,
+  CKR.USER_ANOTHER_ALREADY_LOGGED_IN,
+  CKR.USER_TOO_MANY_TYPES,
+  CKR.USER_PIN_NOT_INITIALIZED,
+  CKR.FIPS_SELF_TEST_FAILED,
+];
 
 /** The token does not do this with the key, or not so. */
 export const NOT_WITH_THIS_KEY: readonly number[] = [

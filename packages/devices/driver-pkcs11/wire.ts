@@ -18,7 +18,7 @@ import {
   type Infer,
 } from "@casemate/foundation/codec";
 import { LIMITS, OPERATIONS as HSM } from "@casemate/protocols/hsm";
-import { algorithmCodec } from "./key-ref.ts";
+import { algorithmCodec, MOST_ID, MOST_LABEL } from "./key-ref.ts";
 import { planCodec } from "./plan.ts";
 
 const SPEC = "vendor host wire v1";
@@ -29,6 +29,9 @@ const usages = flags("usages", u8, { sign: 0, encrypt: 1, mac: 2, agree: 3, kem:
 const wrapScheme = enumOf("wrap scheme", u8, { "aes-kw": 1, "aes-kwp": 2, "rsa-aes-kwp": 3 });
 
 const spec = { algorithm: algorithmCodec, usages, exportable: bool8, label: utf8(u16, 1024) } as const;
+
+/** CKA_ID of a key to be made. */
+const keyId = bytes(u8, 32);
 
 const connectRequest = struct("connect", SPEC, {
   /** Directory of the pkcs11js package. */
@@ -62,8 +65,8 @@ const attachRequest = struct("attach", SPEC, {
 
 const listedObject = struct("object", SPEC, {
   ref,
-  label: utf8(u16, 1024),
-  id: bytes(u8, 255),
+  label: utf8(u16, MOST_LABEL),
+  id: bytes(u8, MOST_ID),
   algorithm: optional(algorithmCodec),
   usages,
   publicKey: optional(bytes(u16, LIMITS.publicKey)),
@@ -100,10 +103,16 @@ export const OPERATIONS = {
   attach: operation(66, attachRequest, empty),
   /** Whether token, session and login are still there. */
   health: operation(67, empty, empty),
-  generate: operation(68, struct("generate", SPEC, spec), HSM.generate.reply),
+  generate: operation(68, struct("generate", SPEC, { id: keyId, ...spec }), HSM.generate.reply),
   importKey: operation(
     69,
-    struct("import", SPEC, { wrapping: ref, scheme: wrapScheme, wrapped: bytes(u16, LIMITS.wrapped), ...spec }),
+    struct("import", SPEC, {
+      wrapping: ref,
+      scheme: wrapScheme,
+      wrapped: bytes(u16, LIMITS.wrapped),
+      id: keyId,
+      ...spec,
+    }),
     HSM.generate.reply,
   ),
   list: operation(
@@ -123,6 +132,8 @@ export const OPERATIONS = {
     }),
     struct("kept", SPEC, { pin: bytes(u16, 1024) }),
   ),
+  /** Destroys what `generate` or `importKey` with that id left, of which no answer came. */
+  takeBack: operation(73, struct("take back", SPEC, { id: keyId }), empty),
 } as const;
 
 export type OperationName = keyof typeof OPERATIONS;

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { toUtf8 } from "@casemate/foundation/bytes";
+import { fromHex, toUtf8 } from "@casemate/foundation/bytes";
 import { CK_UNAVAILABLE, CKA, CKF, CKK, CKM, CKO, CKR, CKU, SIZE_QUERY } from "@casemate/protocols/p11-rpc";
 import { attribute, mechanism, pkcs11Bench, TestClient, type Pkcs11Bench } from "@casemate/testkit/pkcs11";
 import { createPkcs11Server } from "./index.ts";
@@ -95,6 +95,44 @@ describe("session keys of an application", () => {
     assert.equal(await read(key, CKA.VALUE), CKR.ATTRIBUTE_SENSITIVE);
     assert.equal(await read(key, CKA.ALWAYS_SENSITIVE), 0);
   });
+
+  for (const token of [false, true])
+    test(`an ECDSA signature of ${token ? "a token" : "a session"} key may be written shorter, in two equal halves`, async () => {
+      const p521 = attribute(CKA.EC_PARAMS, fromHex("06052b81040023"));
+      const user = token ? await TestClient.open(bench.socketPath, { version: 1 }) : client;
+      const [own] = token ? await user.call("C_OpenSession", 0, RW) : [session];
+      if (token) await user.call("C_Login", own, CKU.USER, toUtf8(bench.adminToken));
+      const [publicKey, privateKey] = await user.call(
+        "C_GenerateKeyPair",
+        own,
+        mechanism(CKM.EC_KEY_PAIR_GEN),
+        [p521, attribute(CKA.VERIFY, true), attribute(CKA.TOKEN, token)],
+        [attribute(CKA.SIGN, true), attribute(CKA.PRIVATE, token), attribute(CKA.TOKEN, token)],
+      );
+      const data = new Uint8Array(32).fill(5);
+      let signature = Uint8Array.of(1);
+      // Each of the two numbers is below 2^520 every other time.
+      while (signature[0] !== 0 || signature[66] !== 0) {
+        await user.call("C_SignInit", own, mechanism(CKM.ECDSA), privateKey);
+        [signature] = (await user.call("C_Sign", own, data, 1024)) as [Uint8Array<ArrayBuffer>];
+      }
+      const short = Uint8Array.of(...signature.subarray(1, 66), ...signature.subarray(67));
+      const changed = short.slice();
+      changed[100] = (changed[100] ?? 0) ^ 1;
+      for (const [given, rv] of [
+        [signature, CKR.OK],
+        [short, CKR.OK],
+        [changed, CKR.SIGNATURE_INVALID],
+        [short.subarray(0, 2), CKR.SIGNATURE_INVALID],
+        [short.subarray(1), CKR.SIGNATURE_LEN_RANGE],
+        [new Uint8Array(134), CKR.SIGNATURE_LEN_RANGE],
+        [new Uint8Array(0), CKR.SIGNATURE_LEN_RANGE],
+      ] as const) {
+        await user.call("C_VerifyInit", own, mechanism(CKM.ECDSA), publicKey);
+        assert.equal(await user.rv("C_Verify", own, data, given), rv, `${given.length} bytes`);
+      }
+      if (token) await user[Symbol.asyncDispose]();
+    });
 
   for (const type of [
     CKM.RSA_PKCS,

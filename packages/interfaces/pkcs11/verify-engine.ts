@@ -17,7 +17,10 @@ import { failure } from "./status.ts";
 
 export interface VerifyEngine {
   readonly hash?: Hash;
+  /** Bytes of a signature. */
   readonly length: number;
+  /** Of two numbers, which may both be written shorter, each with the same number of bytes (§2.3.1). */
+  readonly halves?: true;
   /** @throws CKR_DATA_LEN_RANGE for an input that no signature can be of. */
   check?(input: Uint8Array): void;
   verify(input: Uint8Array, signature: Uint8Array): Maybe<boolean>;
@@ -115,6 +118,7 @@ function publicEngine(key: KeyObject, spec: SignSpec, parameter: MechanismParame
       return {
         ...(spec.hash === undefined ? {} : { hash: spec.hash }),
         length: 2 * half,
+        halves: true,
         verify(input, signature) {
           if (input.length === 0) throw failure("DATA_LEN_RANGE");
           using verifier = calls.loadPublic(key.export({ format: "der", type: "spki" }));

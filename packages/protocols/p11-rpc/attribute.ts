@@ -1,5 +1,6 @@
 // Implements: p11-kit RPC, attributes (map_attribute_to_value_type and the serializers of p11-kit/rpc-message.c).
 import { Reader, Writer } from "@casemate/foundation/codec";
+import { isCasemateError } from "@casemate/foundation/errors";
 import { CKA } from "./cryptoki.ts";
 import { RPC_LIMITS, type RpcVersion } from "./limits.ts";
 import { readU64, writeU64 } from "./numbers.ts";
@@ -188,8 +189,11 @@ export function writeAttributes(writer: Writer, attributes: readonly Attribute[]
   for (const attribute of attributes) writeAttribute(writer, attribute);
 }
 
-/** u32 count × (type, room); from version 1 on, a template with room is followed by what is asked inside. */
-export function readAttributeBuffers(reader: Reader, nests: boolean, depth = 0): readonly AttributeBuffer[] {
+/** Which templates are followed by what is asked inside: none (version 0), those with room, or all (0.25.5 does so). */
+type Nesting = "none" | "with-room" | "all";
+
+/** u32 count × (type, room), then the next one inside where there is one. Of a template without room there is nothing inside. */
+export function readAttributeBuffers(reader: Reader, nests: Nesting, depth = 0): readonly AttributeBuffer[] {
   if (depth > RPC_LIMITS.depth) throw reader.invalid(`templates nested deeper than ${RPC_LIMITS.depth}`);
   const count = reader.u32();
   if (count > RPC_LIMITS.attributes) throw reader.invalid(`${count} attributes, at most ${RPC_LIMITS.attributes}`);
@@ -198,11 +202,29 @@ export function readAttributeBuffers(reader: Reader, nests: boolean, depth = 0):
     const type = reader.u32();
     const room = reader.u32();
     const capacity = room === 0 ? -1 : room;
-    if (nests && room !== 0 && wireClass(type) === "template") {
-      buffers.push({ type, capacity, nested: readAttributeBuffers(reader, nests, depth + 1) });
-    } else buffers.push({ type, capacity });
+    const follows = nests === "all" || (nests === "with-room" && room !== 0);
+    const nested =
+      follows && wireClass(type) === "template" ? readAttributeBuffers(reader, nests, depth + 1) : undefined;
+    buffers.push({ type, capacity, ...(room === 0 || nested === undefined ? {} : { nested }) });
   }
   return buffers;
+}
+
+/** What fills the rest of a message, as clients of version 1 and later write it; the length tells in which of the two ways. */
+export function readNestingBuffers(reader: Reader): readonly AttributeBuffer[] {
+  const bytes = reader.take(reader.left);
+  const wholly = (nests: Nesting): readonly AttributeBuffer[] => {
+    const own = new Reader(bytes);
+    const buffers = readAttributeBuffers(own, nests);
+    own.finish();
+    return buffers;
+  };
+  try {
+    return wholly("with-room");
+  } catch (error) {
+    if (!isCasemateError(error)) throw error;
+    return wholly("all");
+  }
 }
 
 export function writeAttributeBuffers(writer: Writer, buffers: readonly AttributeBuffer[]): void {

@@ -3,6 +3,7 @@ import { Reader, type Writer } from "@casemate/foundation/codec";
 import { CasemateError } from "@casemate/foundation/errors";
 import {
   readAttributeBuffers,
+  readNestingBuffers,
   readAttributes,
   readBytes,
   writeAttributeBuffers,
@@ -79,7 +80,7 @@ const READ: Readonly<Record<Letter, (reader: Reader, version: RpcVersion) => unk
   aA: (reader, version) => readAttributes(reader, version),
   fy: readCapacity,
   fu: readCapacity,
-  fA: (reader, version) => readAttributeBuffers(reader, version >= 1),
+  fA: (reader, version) => (version >= 1 ? readNestingBuffers(reader) : readAttributeBuffers(reader, "none")),
 };
 
 /** The readers of a request by its call number, looked up once. */

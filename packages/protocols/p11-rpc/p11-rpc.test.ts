@@ -49,6 +49,36 @@ test("a size query, no room, and room are told apart", () => {
   }
 });
 
+test("the size of a template is asked in two ways: with a count of nothing after it, as 0.25.5 does, and without", () => {
+  const asked = (...words: readonly string[]): unknown => {
+    const head =
+      "00000018" + "00000004" + Buffer.from("uufA").toString("hex") + "0000000000000001" + "0000000000000002";
+    return decodeRequest(Uint8Array.fromHex(head + words.join("")), 1).values[2];
+  };
+  const [template, label, none] = ["40000211" + "00000000", "00000003" + "00000000", "00000000"];
+  const size = { type: CKA.WRAP_TEMPLATE, capacity: SIZE_QUERY };
+  const other = { type: CKA.LABEL, capacity: SIZE_QUERY };
+  for (const [words, expected] of [
+    [["00000001", template, none], [size]],
+    [["00000001", template], [size]],
+    [
+      ["00000003", label, template, none, template, none],
+      [other, size, size],
+    ],
+    [
+      ["00000003", label, template, template],
+      [other, size, size],
+    ],
+    [
+      ["00000002", "40000211" + "00000030", "00000001", label, template, none],
+      [{ type: CKA.WRAP_TEMPLATE, capacity: 48, nested: [other] }, size],
+    ],
+  ] as const)
+    assert.deepEqual(asked(...words), expected, words.join(" "));
+  assert.throws(() => asked("00000002", template, none, template), { code: /^DECODE_/ });
+  assert.throws(() => asked("00000001", template, none, none), { code: /^DECODE_/ });
+});
+
 test("a NULL pointer with a length is told from an empty one", () => {
   const body = written((writer) => writeRequest(writer, "C_SignUpdate", [1, NULL_BYTES], 0));
   assert.equal(decodeRequest(body, 0).values[1], NULL_BYTES);

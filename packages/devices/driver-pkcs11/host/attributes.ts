@@ -41,7 +41,7 @@ export function readAttributes(
 
 const FIND_AT_ONCE = 128;
 
-/** At most `limit` handles of the objects that match. */
+/** At most `limit` handles of the objects that match, each once: a module may name one twice. */
 export function findObjects(
   cryptoki: Cryptoki,
   session: Handle,
@@ -50,15 +50,18 @@ export function findObjects(
 ): Handle[] {
   const attributes = Object.entries(template).map(([name, value]) => ({ type: CKA[name as keyof typeof CKA], value }));
   cryptoki.C_FindObjectsInit(session, attributes);
-  const found: Handle[] = [];
+  const found = new Map<string, Handle>();
   try {
-    while (found.length < limit) {
-      const some = cryptoki.C_FindObjects(session, Math.min(FIND_AT_ONCE, limit - found.length));
+    while (found.size < limit) {
+      const some = cryptoki.C_FindObjects(session, Math.min(FIND_AT_ONCE, limit - found.size));
       if (some.length === 0) break;
-      found.push(...some);
+      const before = found.size;
+      for (const handle of some) found.set(handle.toString("latin1"), handle);
+      // A module that names the same ones for ever has named them all.
+      if (found.size === before) break;
     }
   } finally {
     cryptoki.C_FindObjectsFinal(session);
   }
-  return found;
+  return [...found.values()];
 }

@@ -1,7 +1,7 @@
 /** How every operation uses a key: found by reference, item by item, errors where they belong. */
 import type { KeyRef } from "@casemate/devices/contract";
 import { CasemateError, isCasemateError } from "@casemate/foundation/errors";
-import { ModuleError, NOT_WITH_THIS_KEY, STALE, explained, hasRv, isLost, isStale } from "../status.ts";
+import { ModuleError, NOT_WITH_THIS_KEY, STALE, explained, hasRv, isLost, isStale, sessionEnded } from "../status.ts";
 import type { Key, KeyStore } from "./keys.ts";
 
 /** Errors of the key or the token rather than of one item: the whole call fails with them. */
@@ -29,7 +29,8 @@ export function eachItem<I, R>(
       return work(item);
     } catch (error) {
       if (isCasemateError(error)) return error;
-      if (!(error instanceof ModuleError) || isLost(error) || hasRv(error, ...WHOLE)) throw error;
+      if (!(error instanceof ModuleError) || isLost(error) || sessionEnded(error) || hasRv(error, ...WHOLE))
+        throw error;
       return failed(error) ?? (explained(error) as CasemateError);
     }
   });

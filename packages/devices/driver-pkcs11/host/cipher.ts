@@ -5,7 +5,7 @@ import { concat } from "@casemate/foundation/bytes";
 import { CasemateError } from "@casemate/foundation/errors";
 import { CIPHER_ROWS } from "../algorithms.ts";
 import type { Oaep } from "../plan.ts";
-import { ModuleError } from "../status.ts";
+import { NOT_OF_THE_CIPHERTEXT, hasRv } from "../status.ts";
 import type { Handlers } from "../wire.ts";
 import type { Mechanism } from "./addon.ts";
 import { buffer, eachItem, mustAllow, withKey } from "./batch.ts";
@@ -38,11 +38,15 @@ interface Way {
   possible(length: number): boolean;
   /** Bytes of the ciphertext of that many bytes. */
   sealed(length: number): number;
+  /** Whether a ciphertext of that many bytes may hold so many. */
+  opens(length: number, plain: number): boolean;
   mechanism(iv: Buffer, context: Uint8Array): Mechanism;
 }
 
 const failed = (): CasemateError =>
-  new CasemateError("DECRYPT_FAILED", "the ciphertext does not belong to this key or was changed");
+  new CasemateError("DECRYPT_FAILED", "the ciphertext does not belong to this key or was changed", {
+    hint: "Where the token fails with every ciphertext of this key, its maker's log may say why.",
+  });
 
 function checkFreeIv({ iv, context }: Plain): void {
   if (context.length > 0) throw new CasemateError("BAD_REQUEST", "this scheme binds no context");
@@ -59,6 +63,7 @@ function aesWay(lane: Lane, scheme: CipherScheme, mechanism: number): Way {
       },
       possible: (length) => length >= TAG,
       sealed: (length) => length + TAG,
+      opens: (length, plain) => plain === length - TAG,
       mechanism: (iv, context) => ({
         mechanism,
         parameter: {
@@ -76,6 +81,7 @@ function aesWay(lane: Lane, scheme: CipherScheme, mechanism: number): Way {
       checkPlain: checkFreeIv,
       possible: () => true,
       sealed: (length) => length,
+      opens: (length, plain) => plain === length,
       mechanism: (iv) => ({ mechanism, parameter: counterParameter(iv) }),
     };
   if (scheme === "aes-cbc")
@@ -84,6 +90,7 @@ function aesWay(lane: Lane, scheme: CipherScheme, mechanism: number): Way {
       checkPlain: checkFreeIv,
       possible: (length) => length > 0 && length % BLOCK === 0,
       sealed: (length) => length + BLOCK - (length % BLOCK),
+      opens: (length, plain) => plain < length && plain >= length - BLOCK,
       mechanism: (iv) => ({ mechanism, parameter: iv }),
     };
   return {
@@ -96,6 +103,7 @@ function aesWay(lane: Lane, scheme: CipherScheme, mechanism: number): Way {
     },
     possible: (length) => length % BLOCK === 0,
     sealed: (length) => length,
+    opens: (length, plain) => plain === length,
     mechanism: () => ({ mechanism }),
   };
 }
@@ -125,6 +133,7 @@ function oaepWay(lane: Lane, mechanism: number, { hash, labels }: Oaep, modulusB
     },
     possible: (length) => length === modulusBytes,
     sealed: () => modulusBytes,
+    opens: (_length, plain) => plain <= most,
     mechanism(_iv, context) {
       if (context.length > 0 && !labels)
         throw new CasemateError("NOT_SUPPORTED", "RSA-OAEP of this token takes no label", {
@@ -187,10 +196,17 @@ export function cipherHandlers(lane: Lane, keys: KeyStore): Pick<Handlers, "encr
     const mechanism = way.mechanism(Buffer.from(data.subarray(0, way.ivBytes)), context);
     const body = buffer(data.subarray(way.ivBytes));
     const out = Buffer.alloc(body.length + GROWTH);
-    return session.run((open) => {
+    const plain = session.run((open) => {
       cryptoki.C_DecryptInit(open, mechanism, key.handle);
       return Uint8Array.from(cryptoki.C_Decrypt(open, body, out));
     });
+    out.fill(0);
+    if (way.opens(body.length, plain.length)) return plain;
+    plain.fill(0);
+    throw new CasemateError(
+      "DEVICE_FAILED",
+      `the token gave ${plain.length} bytes as the plaintext of a ciphertext of ${body.length}`,
+    );
   };
 
   return {
@@ -203,7 +219,7 @@ export function cipherHandlers(lane: Lane, keys: KeyStore): Pick<Handlers, "encr
           items,
           (item) => decryptOne(key, way, item),
           // Whatever the token calls it: a wrong tag, padding and length must look the same.
-          (error) => (error instanceof ModuleError ? failed() : undefined),
+          (error) => (hasRv(error, ...NOT_OF_THE_CIPHERTEXT) ? undefined : failed()),
         );
       }),
   };

@@ -4,7 +4,7 @@ import { isAbsolute } from "node:path";
 import { CasemateError } from "@casemate/foundation/errors";
 import { CKF, CKR, CKU } from "@casemate/protocols/p11-rpc";
 import { createPlan, type PlanFields } from "../plan.ts";
-import { explained, hasRv, isVague, type ModuleError } from "../status.ts";
+import { explained, hasRv, isVague, sessionEnded, type ModuleError } from "../status.ts";
 import type { ReplyOf, RequestOf } from "../wire.ts";
 import { findModule } from "./find-module.ts";
 import { loadAddon, type Cryptoki, type Handle, type TokenInfo } from "./addon.ts";
@@ -185,15 +185,42 @@ const WARNINGS: Readonly<Record<ReplyOf<"connect">["pin"], string>> = {
 
 /** `pin` becomes a string, which pkcs11js wants and which cannot be wiped: the garbage collector takes it. */
 export function login({ cryptoki, session }: Lane, slot: bigint, pin: Uint8Array): void {
+  // Not asked why it failed, which is what the session does of itself: whoever was refused is not logged in.
+  const failure = session.run((open): unknown => {
+    try {
+      cryptoki.C_Login(open, CKU.USER, Buffer.from(pin.buffer, pin.byteOffset, pin.length).toString("utf8"));
+      return undefined;
+    } catch (error) {
+      if (sessionEnded(error)) throw error;
+      return error;
+    }
+  });
+  if (failure === undefined) return;
+  if (hasRv(failure, CKR.USER_ALREADY_LOGGED_IN) && isLoggedIn(session)) return;
+  if (!hasRv(failure, CKR.PIN_INCORRECT, CKR.PIN_INVALID, CKR.PIN_LEN_RANGE)) throw failure;
+  const { message, details, cause } = explained(failure) as CasemateError;
+  const left = triesLeft(cryptoki, slot);
+  throw new CasemateError("PIN_WRONG", message, {
+    hint: WARNINGS[left ?? "fine"],
+    details: { ...details, ...(left === undefined ? {} : { left }) },
+    cause,
+  });
+}
+
+function isLoggedIn(session: Lane["session"]): boolean {
   try {
-    session.run((open) =>
-      cryptoki.C_Login(open, CKU.USER, Buffer.from(pin.buffer, pin.byteOffset, pin.length).toString("utf8")),
-    );
-  } catch (error) {
-    if (hasRv(error, CKR.USER_ALREADY_LOGGED_IN)) return;
-    if (!hasRv(error, CKR.PIN_INCORRECT, CKR.PIN_INVALID, CKR.PIN_LEN_RANGE)) throw error;
-    const { message, details, cause } = explained(error) as CasemateError;
-    const left = pinState(cryptoki.C_GetTokenInfo(slotHandle(slot)));
-    throw new CasemateError("PIN_WRONG", message, { hint: WARNINGS[left], details: { ...details, left }, cause });
+    session.check();
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Undefined of a token that does not say: the PIN was refused all the same. */
+function triesLeft(cryptoki: Cryptoki, slot: bigint): ReplyOf<"connect">["pin"] | undefined {
+  try {
+    return pinState(cryptoki.C_GetTokenInfo(slotHandle(slot)));
+  } catch {
+    return undefined;
   }
 }

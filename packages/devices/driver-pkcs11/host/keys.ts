@@ -8,7 +8,7 @@ import { algorithmOf } from "../public-key.ts";
 import type { Handle } from "./addon.ts";
 import { findObjects, flag, readAttributes, ulong, type Attributes } from "./attributes.ts";
 import type { Lane } from "./lane.ts";
-import { byIdAndLabel } from "./object-index.ts";
+import { byIdAndLabel, type Wanted } from "./object-index.ts";
 import { findPublicHalf, isHalfOf, type Proof, type PublicHalf } from "./public-half.ts";
 import { withoutZeros } from "./public-objects.ts";
 
@@ -113,6 +113,16 @@ export function keyOf(handle: Handle, address: Address, described: Described): K
   };
 }
 
+/** What stands at an address. Secrets of one algorithm have several types. */
+export const standingAt = (address: Address): Wanted =>
+  address.objectClass === "private"
+    ? {
+        CLASS: CKO.PRIVATE_KEY,
+        KEY_TYPE: ALGORITHM_ROWS.get(address.algorithm)?.keyType ?? -1,
+        ...byIdAndLabel(address),
+      }
+    : { CLASS: CKO.SECRET_KEY, ...byIdAndLabel(address) };
+
 export function createKeyStore(lane: Lane): KeyStore {
   const { cryptoki, session } = lane;
   const keys = new Map<string, Key>();
@@ -121,18 +131,7 @@ export function createKeyStore(lane: Lane): KeyStore {
 
   const find = (address: Address): Key =>
     session.run((open) => {
-      const isPrivate = address.objectClass === "private";
-      const found = findObjects(
-        cryptoki,
-        open,
-        {
-          CLASS: isPrivate ? CKO.PRIVATE_KEY : CKO.SECRET_KEY,
-          // Secrets of one algorithm have several types.
-          ...(isPrivate ? { KEY_TYPE: ALGORITHM_ROWS.get(address.algorithm)?.keyType ?? -1 } : {}),
-          ...byIdAndLabel(address),
-        },
-        2,
-      );
+      const found = findObjects(cryptoki, open, { ...standingAt(address) }, 2);
       const [handle, other] = found;
       if (handle === undefined)
         throw new CasemateError("NOT_FOUND", "the token holds no such key", {
@@ -153,7 +152,9 @@ export function createKeyStore(lane: Lane): KeyStore {
 
   /** @throws TAMPER_DETECTED when somebody put another key where that one was. */
   const mustBe = (key: Key, publicKey: Uint8Array): void => {
-    if (session.run((open) => isHalfOf(lane, open, key, publicKey)) !== false) return;
+    const proves = (): boolean => session.run((open) => isHalfOf(lane, open, key, publicKey)) !== false;
+    // Once more: one bad signature is a failure of the token, and what follows from this is that the key is given up.
+    if (proves() || proves()) return;
     throw new CasemateError(
       "TAMPER_DETECTED",
       "the token has another key in the place of this one, and it is not used",

@@ -15,7 +15,12 @@ function ulong(value: number): Buffer {
 }
 
 /** A token with that many AES keys, of which those in `gone` are destroyed after they were found. */
-function token(keys: number, gone: ReadonlySet<number>, check: () => void = () => undefined) {
+function token(
+  keys: number,
+  gone: ReadonlySet<number>,
+  check: () => void = () => undefined,
+  labelOf = (index: number): Buffer => Buffer.from(`key ${index}`),
+) {
   const handles = Array.from({ length: keys }, (_, index) => ulong(index));
   let left: Handle[] = [];
   const cryptoki: Partial<Cryptoki> = {
@@ -30,7 +35,7 @@ function token(keys: number, gone: ReadonlySet<number>, check: () => void = () =
       const values = new Map([
         [CKA.KEY_TYPE as number, ulong(CKK.AES)],
         [CKA.VALUE_LEN, ulong(32)],
-        [CKA.LABEL, Buffer.from(`key ${index}`)],
+        [CKA.LABEL, labelOf(index)],
       ]);
       return template.flatMap(({ type }) => {
         const value = values.get(type);
@@ -71,4 +76,24 @@ test("a list of a token that is gone is no list without its objects", () => {
     throw new ModuleError(CKR.DEVICE_REMOVED, "C_GetTokenInfo");
   };
   assert.throws(() => listAll(token(5, new Set([0, 1, 2, 3, 4]), taken)), { rv: CKR.DEVICE_REMOVED });
+});
+
+test("an object with a label beyond what a reference names is listed with as much of it, without an algorithm, beside the others", () => {
+  const labels = ["short", "L".repeat(1024), "L".repeat(10_000), "€".repeat(400), "\u00ff".repeat(1000)];
+  const { list } = token(5, new Set(), undefined, (index) =>
+    Buffer.from(labels[index] ?? "", index === 4 ? "latin1" : "utf8"),
+  );
+  const { objects } = list({ skip: 0 }) as { objects: { ref: Uint8Array; label: string; algorithm?: string }[] };
+  const cut = (label: string): boolean => label.endsWith("…") && Buffer.byteLength(label) <= 1024 && label.length > 300;
+  assert.deepEqual(
+    objects.map(({ label, algorithm }) => [label.length > 1024 ? "too long" : cut(label) ? "cut" : label, algorithm]),
+    [
+      ["short", "aes-256"],
+      ["L".repeat(1024), "aes-256"],
+      ["cut", undefined],
+      ["cut", undefined],
+      ["cut", "aes-256"],
+    ],
+  );
+  assert.ok(objects.every(({ label }) => !label.includes("\ufffd")));
 });

@@ -2,7 +2,7 @@
 import { USAGES, type Usage } from "@casemate/devices/contract";
 import { fromUtf8 } from "@casemate/foundation/bytes";
 import { CKA, CKO } from "@casemate/protocols/p11-rpc";
-import { encodeKeyRef, type Address } from "../key-ref.ts";
+import { encodeKeyRef, MOST_ID, MOST_LABEL, type Address } from "../key-ref.ts";
 import { isStale } from "../status.ts";
 import type { Handlers, ReplyOf } from "../wire.ts";
 import type { Handle } from "./addon.ts";
@@ -13,6 +13,7 @@ import { byIdAndLabel, indexObjects, MOST_OBJECTS, type Find } from "./object-in
 import { seekPublicHalf } from "./public-half.ts";
 
 const LIST_AT_ONCE = 200;
+const CUT = "…";
 
 /** What the pages of one list come from. */
 interface Listing {
@@ -74,6 +75,13 @@ function text(bytes: Uint8Array): string {
   }
 }
 
+/** As much as a list shows of a label: longer ones are cut, between characters. */
+function shown(label: string): string {
+  if (Buffer.byteLength(label) <= MOST_LABEL) return label;
+  const whole = Buffer.from(label).subarray(0, MOST_LABEL - Buffer.byteLength(CUT));
+  return `${whole.toString("utf8").replace(/\uFFFD+$/u, "")}${CUT}`;
+}
+
 /** Undefined of what was destroyed since the list began. @throws when it is the token, or the login, that is gone. */
 function describedIfThere(lane: Lane, session: Handle, handle: Handle): Described | undefined {
   try {
@@ -103,18 +111,25 @@ function listed(
   );
   const id = attributes.get(CKA.ID) ?? new Uint8Array();
   const label = attributes.get(CKA.LABEL) ?? new Uint8Array();
-  const address: Address = { algorithm: algorithm ?? "hmac-sha256", objectClass: kind, id, label };
+  // Longer than any reference can name: it is listed, and cannot be adopted.
+  const nameable = id.length <= MOST_ID && label.length <= MOST_LABEL;
+  const address: Address = {
+    algorithm: algorithm ?? "hmac-sha256",
+    objectClass: kind,
+    id: id.subarray(0, MOST_ID),
+    label: label.subarray(0, MOST_LABEL),
+  };
   return [
     {
       ref: encodeKeyRef(lane.token, address),
-      label: text(label),
-      id,
-      algorithm,
+      label: shown(text(label)),
+      id: address.id,
+      algorithm: nameable ? algorithm : undefined,
       usages: Object.fromEntries(
         USAGES.map((usage) => [usage, able.has(usage) && support?.usages.includes(usage) === true]),
       ) as Record<Usage, boolean>,
       publicKey:
-        kind === "private" && algorithm !== undefined
+        nameable && kind === "private" && algorithm !== undefined
           ? publicKeyIfThere(lane, session, handle, address, described, find)
           : undefined,
     },

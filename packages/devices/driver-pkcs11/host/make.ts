@@ -1,15 +1,15 @@
 /** New keys, and the end of keys. */
-import { randomBytes } from "node:crypto";
 import { USAGES, type KeyAlgorithm, type Usage } from "@casemate/devices/contract";
-import { toUtf8 } from "@casemate/foundation/bytes";
-import { CasemateError } from "@casemate/foundation/errors";
-import { CKA } from "@casemate/protocols/p11-rpc";
+import { equalBytes, toUtf8 } from "@casemate/foundation/bytes";
+import { CasemateError, isCasemateError } from "@casemate/foundation/errors";
+import { CKA, CKO } from "@casemate/protocols/p11-rpc";
 import { encodeKeyRef } from "../key-ref.ts";
-import { isLost } from "../status.ts";
+import { isLost, isStale } from "../status.ts";
 import type { Handlers } from "../wire.ts";
 import type { Handle } from "./addon.ts";
+import { findObjects, readAttributes } from "./attributes.ts";
 import { withKey } from "./batch.ts";
-import { describe, type Key, type KeyStore } from "./keys.ts";
+import { describe, standingAt, type Key, type KeyStore } from "./keys.ts";
 import type { Lane } from "./lane.ts";
 import type { PublicHalf } from "./public-half.ts";
 import { spkiOf } from "./public-objects.ts";
@@ -24,19 +24,18 @@ import {
   type NewObject,
 } from "./templates.ts";
 
-const ID_BYTES = 16;
-
 export const usageNames = (usages: Readonly<Record<Usage, boolean>>): Usage[] =>
   USAGES.filter((usage) => usages[usage]);
 
-/** Identity and properties of a key to be made. The id is random, so that no two keys of a token share it. */
+/** Identity and properties of a key to be made. The id is random, so that no two keys of a token share it; who asks chose it, and can have it undone. */
 export function newObject(spec: {
+  readonly id: Uint8Array;
   readonly algorithm: KeyAlgorithm;
   readonly usages: Readonly<Record<Usage, boolean>>;
   readonly exportable: boolean;
   readonly label: string;
 }): NewObject {
-  const id = randomBytes(ID_BYTES);
+  const id = Buffer.from(spec.id);
   const label = spec.label === "" ? `casemate-${id.toString("hex").slice(0, 12)}` : spec.label;
   return {
     algorithm: spec.algorithm,
@@ -76,15 +75,43 @@ export function destroyObjects(lane: Lane, session: Handle, ...objects: readonly
   }
 }
 
-/** The reference of a fresh object, by what the token really stored; the object goes again when it could not be found by it. */
+const UNDOABLE = [CKO.PRIVATE_KEY, CKO.SECRET_KEY, CKO.PUBLIC_KEY] as const;
+/** A pair, made twice, and more. */
+const MOST_UNDONE = 16;
+
+/** Takes away what has that id, which is random, so that nothing else has it. @throws ModuleError */
+export function takeBack({ cryptoki }: Lane, session: Handle, id: Uint8Array): void {
+  for (const objectClass of UNDOABLE) {
+    for (const handle of findObjects(cryptoki, session, { CLASS: objectClass, ID: Buffer.from(id) }, MOST_UNDONE)) {
+      // A module that does not search by id must not lose its other keys.
+      const found = readAttributes(cryptoki, session, handle, [CKA.ID]).get(CKA.ID);
+      if (found !== undefined && equalBytes(found, id)) cryptoki.C_DestroyObject(session, handle);
+    }
+  }
+}
+
+/** What `work` makes of fresh objects; they go again when it fails. @throws DEVICE_FAILED when the token does not know them. */
+export function keptIf<T>(lane: Lane, session: Handle, made: readonly Handle[], work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    destroyObjects(lane, session, ...made);
+    if (!isStale(error) && !(isCasemateError(error) && error.code === "NOT_FOUND")) throw error;
+    lane.session.check(); // a token that was taken out knows nothing either
+    throw new CasemateError("DEVICE_FAILED", "the token does not hold the key that it said it made", {
+      hint: "Its maker's log may say why.",
+    });
+  }
+}
+
+/** The reference of a fresh object, by what the token really stored. @throws NOT_FOUND when it cannot be found by it. */
 export function referenceOf(
   lane: Lane,
   keys: KeyStore,
   session: Handle,
-  made: readonly Handle[],
+  handle: Handle,
   object: NewObject,
 ): Uint8Array {
-  const [handle] = made as [Handle];
   const { attributes } = describe(lane, session, handle);
   const ref = encodeKeyRef(lane.token, {
     algorithm: object.algorithm,
@@ -92,37 +119,45 @@ export function referenceOf(
     id: attributes.get(CKA.ID) ?? new Uint8Array(),
     label: attributes.get(CKA.LABEL) ?? new Uint8Array(),
   });
-  try {
-    keys.resolve(ref);
-  } catch (error) {
-    destroyObjects(lane, session, ...made);
-    throw error;
-  }
+  keys.resolve(ref);
   return ref;
 }
 
 export function makeHandlers(
   lane: Lane,
   keys: KeyStore,
-): Pick<Handlers, "generate" | "destroy" | "publicKey" | "forget"> {
+): Pick<Handlers, "generate" | "takeBack" | "destroy" | "publicKey" | "forget"> {
   const { cryptoki, session } = lane;
   return {
     generate: (spec) => {
       checkSpec(lane, spec.algorithm, usageNames(spec.usages));
       const object = newObject(spec);
-      return session.run((open) => {
-        if (!isPair(rowOf(spec.algorithm))) {
-          const handle = generateSecret(lane, open, object);
-          return { ref: referenceOf(lane, keys, open, [handle], object), publicKey: undefined };
-        }
-        const { privateKey, publicKey } = generatePair(lane, open, object);
-        const spki = spkiOf(lane, open, publicKey, spec.algorithm);
-        if (spki === undefined) {
-          destroyObjects(lane, open, privateKey, publicKey);
-          throw new CasemateError("DEVICE_FAILED", "the token does not show the public half of the key that it made");
-        }
-        return { ref: referenceOf(lane, keys, open, [privateKey, publicKey], object), publicKey: spki };
-      });
+      return session.run(
+        (open) => {
+          if (!isPair(rowOf(spec.algorithm))) {
+            const handle = generateSecret(lane, open, object);
+            return keptIf(lane, open, [handle], () => ({
+              ref: referenceOf(lane, keys, open, handle, object),
+              publicKey: undefined,
+            }));
+          }
+          const { privateKey, publicKey } = generatePair(lane, open, object);
+          return keptIf(lane, open, [privateKey, publicKey], () => {
+            const spki = spkiOf(lane, open, publicKey, spec.algorithm);
+            if (spki === undefined)
+              throw new CasemateError(
+                "DEVICE_FAILED",
+                "the token does not show the public half of the key that it made",
+              );
+            return { ref: referenceOf(lane, keys, open, privateKey, object), publicKey: spki };
+          });
+        },
+        (open) => takeBack(lane, open, object.id),
+      );
+    },
+    takeBack: ({ id }) => {
+      session.run((open) => takeBack(lane, open, id));
+      return {};
     },
     publicKey: ({ ref }) => withKey(keys, ref, (key) => ({ bytes: keys.publicHalf(key, "always").spki })),
     destroy: ({ ref }) => {
@@ -132,6 +167,7 @@ export function makeHandlers(
           cryptoki.C_DestroyObject(open, key.handle);
           // That half alone: other keys of the token may have the same id.
           if (half !== undefined) destroyObjects(lane, open, half.handle);
+          mustBeGone(lane, open, key);
         });
       });
       keys.drop(ref);
@@ -142,6 +178,14 @@ export function makeHandlers(
       return {};
     },
   };
+}
+
+/** Whoever hears that the material is gone relies on it. @throws DEVICE_FAILED */
+function mustBeGone({ cryptoki }: Lane, session: Handle, { address }: Key): void {
+  if (findObjects(cryptoki, session, { ...standingAt(address) }, 1).length === 0) return;
+  throw new CasemateError("DEVICE_FAILED", "the token said that it destroyed the key, and still has it", {
+    hint: "Its maker's log may say why; its own tools may destroy it.",
+  });
 }
 
 function halfIfThere(keys: KeyStore, key: Key): PublicHalf | undefined {

@@ -2,6 +2,7 @@
 import { createPublicKey, hash as hashOf, randomBytes, verify } from "node:crypto";
 import type { SignScheme } from "@casemate/devices/contract";
 import { concat, toUtf8 } from "@casemate/foundation/bytes";
+import { CasemateError } from "@casemate/foundation/errors";
 import { CKA, CKK } from "@casemate/protocols/p11-rpc";
 import { DIGEST_INFO, type Hash } from "../algorithms.ts";
 import { NOT_WITH_THIS_KEY, hasRv } from "../status.ts";
@@ -23,6 +24,13 @@ export type Belongs = (spki: Uint8Array) => boolean;
 const DOMAIN = toUtf8("Casemate: which public key belongs to this private key?\0");
 const NONCE_BYTES = 32;
 const MAX_SIGNATURE = 1024;
+/** RSA of 1024 bits, and more. */
+const LEAST_RSA_BYTES = 128;
+/** Two numbers of a curve's order, by key type. */
+const CURVE_SIGNATURES: ReadonlyMap<number, readonly number[]> = new Map<number, readonly number[]>([
+  [CKK.EC, [64, 96, 132]],
+  [CKK.EC_EDWARDS, [64, 114]],
+]);
 
 interface Trial {
   readonly scheme: SignScheme;
@@ -56,6 +64,9 @@ export function proofOf(lane: Lane, session: Handle, { handle, keyType, may }: S
   try {
     cryptoki.C_SignInit(session, { mechanism }, handle);
     const signature = Uint8Array.from(cryptoki.C_Sign(session, Buffer.from(data), Buffer.alloc(MAX_SIGNATURE)));
+    // What is no signature at all says nothing about the key.
+    if (!(CURVE_SIGNATURES.get(keyType)?.includes(signature.length) ?? signature.length >= LEAST_RSA_BYTES))
+      throw new CasemateError("DEVICE_FAILED", `the token gave ${signature.length} bytes as a signature`);
     return (spki) => verifies(spki, hash, message, signature);
   } catch (error) {
     if (!hasRv(error, ...NOT_WITH_THIS_KEY)) throw error;

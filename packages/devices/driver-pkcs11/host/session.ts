@@ -8,9 +8,11 @@ export interface Session {
   /**
    * Runs `work` with an open session. A session that the token ended is replaced and the work repeated once. An error that
    * says nothing, and an object that is not found, become the reason why the token or the login turns out to be gone.
+   * @param undo of a `work` that makes objects: takes away what it left, before it is repeated and after it failed. A module
+   *   may have made them and then say something else.
    * @throws ModuleError, and what `work` throws.
    */
-  run<T>(work: (session: Handle) => T): T;
+  run<T>(work: (session: Handle) => T, undo?: (session: Handle) => void): T;
   /** @throws when token or session do not answer, or the user is not logged in where that is needed. */
   check(): void;
 }
@@ -55,13 +57,14 @@ export function createSession(cryptoki: Cryptoki, slot: Handle, needsLogin: () =
     }
     close(old);
   };
-  const attempt = <T>(work: (session: Handle) => T): T => {
+  const attempt = <T>(work: (session: Handle) => T, undo?: (session: Handle) => void): T => {
     try {
       return work(opened());
     } catch (error) {
       // Some modules leave an operation active after an error; a session that nothing was begun in helps there too.
       if (!sessionEnded(error) && !hasRv(error, CKR.OPERATION_ACTIVE)) throw error;
       replace();
+      undo?.(opened());
       return work(opened());
     }
   };
@@ -72,11 +75,16 @@ export function createSession(cryptoki: Cryptoki, slot: Handle, needsLogin: () =
   };
 
   return {
-    run(work) {
+    run(work, undo) {
       try {
-        return attempt(work);
+        return attempt(work, undo);
       } catch (error) {
         if (!(error instanceof ModuleError) && !isCasemateError(error)) replace();
+        try {
+          undo?.(opened());
+        } catch {
+          // the token is gone, or fails: whoever asked has it undone once it is back
+        }
         if (mayBeGone(error)) {
           try {
             check();

@@ -12,7 +12,7 @@ import { buffer, mustAllow, withKey } from "./batch.ts";
 import { oaepParameter } from "./cipher.ts";
 import { describe, type Key, type KeyStore } from "./keys.ts";
 import type { Lane } from "./lane.ts";
-import { destroyObjects, generateSecret, newObject, referenceOf, usageNames } from "./make.ts";
+import { destroyObjects, generateSecret, keptIf, newObject, referenceOf, takeBack, usageNames } from "./make.ts";
 import { importPublic, spkiOf } from "./public-objects.ts";
 import {
   checkSpec,
@@ -67,8 +67,21 @@ const notThatKey = (what: string): CasemateError =>
 export function wrapHandlers(lane: Lane, keys: KeyStore): Pick<Handlers, "exportKey" | "importKey"> {
   const { cryptoki, session } = lane;
 
-  const wrapInto = (open: Handle, mechanism: Mechanism, wrapping: Handle, key: Handle): Uint8Array =>
-    Uint8Array.from(cryptoki.C_WrapKey(open, mechanism, wrapping, key, Buffer.alloc(MAX_WRAPPED)));
+  /** @throws DEVICE_FAILED for what is no wrapping of that length: a backup that cannot be read is found out too late. */
+  const wrapInto = (
+    open: Handle,
+    mechanism: Mechanism,
+    wrapping: Handle,
+    key: Handle,
+    right: (length: number) => boolean,
+  ): Uint8Array => {
+    const wrapped = cryptoki.C_WrapKey(open, mechanism, wrapping, key, Buffer.alloc(MAX_WRAPPED));
+    if (right(wrapped.length)) return Uint8Array.from(wrapped);
+    throw new CasemateError(
+      "DEVICE_FAILED",
+      `the token gave ${wrapped.length} bytes, which are no wrapping of this key`,
+    );
+  };
 
   const unwrap = (
     open: Handle,
@@ -97,12 +110,13 @@ export function wrapHandlers(lane: Lane, keys: KeyStore): Pick<Handlers, "export
   };
   const kwp = (): Mechanism => ({ mechanism: lane.plan.wrap("aes-kwp") ?? 0 });
 
-  const exportByRsa = (open: Handle, mechanism: number, wrapping: Key, target: Handle): Uint8Array => {
+  const exportByRsa = (open: Handle, mechanism: number, wrapping: Key, target: Key): Uint8Array => {
     const object: NewObject = { ...TEMPORARY, algorithm: "aes-256", usages: ["wrap"], exportable: true };
+    const half = keys.publicHalf(wrapping);
     return between(open, generateSecret(lane, open, object), (aes) =>
       concat(
-        wrapInto(open, oaep(lane, mechanism), keys.publicHalf(wrapping).handle, aes),
-        wrapInto(open, kwp(), aes, target),
+        wrapInto(open, oaep(lane, mechanism), half.handle, aes, (length) => length === half.modulus?.length),
+        wrapInto(open, kwp(), aes, target.handle, rightFor("aes-kwp", target)),
       ),
     );
   };
@@ -138,8 +152,8 @@ export function wrapHandlers(lane: Lane, keys: KeyStore): Pick<Handlers, "export
             throw new CasemateError("NOT_EXPORTABLE", "the key was not made exportable and never leaves the token");
           const bytes = session.run((open) =>
             scheme === "rsa-aes-kwp"
-              ? exportByRsa(open, mechanism, wrapping, target.handle)
-              : wrapInto(open, { mechanism }, wrapping.handle, target.handle),
+              ? exportByRsa(open, mechanism, wrapping, target)
+              : wrapInto(open, { mechanism }, wrapping.handle, target.handle, rightFor(scheme, target)),
           );
           return { bytes };
         }),
@@ -153,15 +167,18 @@ export function wrapHandlers(lane: Lane, keys: KeyStore): Pick<Handlers, "export
         if (scheme !== "rsa-aes-kwp" && (wrapped.length < SMALLEST[scheme] || wrapped.length % 8 !== 0))
           throw new CasemateError("DECRYPT_FAILED", `${wrapped.length} bytes are no ${scheme} wrapping`);
         const object = newObject(request);
-        return session.run((open) => {
-          if (scheme !== "rsa-aes-kwp") {
-            const handle = unwrap(open, { mechanism }, wrapping.handle, wrapped, object);
-            return finish(lane, keys, open, handle, object, contentOf(scheme, wrapped.length));
-          }
-          const size = modulusBytes(wrapping);
-          const handle = importByRsa(open, mechanism, wrapping, wrapped, size, object);
-          return finish(lane, keys, open, handle, object, contentOf("aes-kwp", wrapped.length - size));
-        });
+        return session.run(
+          (open) => {
+            if (scheme !== "rsa-aes-kwp") {
+              const handle = unwrap(open, { mechanism }, wrapping.handle, wrapped, object);
+              return finish(lane, keys, open, handle, object, contentOf(scheme, wrapped.length));
+            }
+            const size = modulusBytes(wrapping);
+            const handle = importByRsa(open, mechanism, wrapping, wrapped, size, object);
+            return finish(lane, keys, open, handle, object, contentOf("aes-kwp", wrapped.length - size));
+          },
+          (open) => takeBack(lane, open, object.id),
+        );
       }),
   };
 }
@@ -177,9 +194,9 @@ function finish(
 ): { ref: Uint8Array; publicKey: Uint8Array | undefined } {
   const { algorithm } = object;
   const made = [handle];
-  try {
+  return keptIf(lane, open, made, () => {
     if (!isSame(lane, open, handle, algorithm, content)) throw notThatKey(algorithm);
-    if (!isPair(rowOf(algorithm))) return { ref: referenceOf(lane, keys, open, made, object), publicKey: undefined };
+    if (!isPair(rowOf(algorithm))) return { ref: referenceOf(lane, keys, open, handle, object), publicKey: undefined };
     const publicKey = spkiOf(lane, open, handle, algorithm);
     if (publicKey === undefined)
       throw new CasemateError(
@@ -188,11 +205,8 @@ function finish(
       );
     const { id: ID, label: LABEL } = object;
     made.push(importPublic(lane, open, algorithm, publicKey, { TOKEN: true, ID, LABEL }));
-    return { ref: referenceOf(lane, keys, open, made, object), publicKey };
-  } catch (error) {
-    destroyObjects(lane, open, ...made);
-    throw error;
-  }
+    return { ref: referenceOf(lane, keys, open, handle, object), publicKey };
+  });
 }
 
 /** Bytes that may be in a wrapping: RFC 3394 adds 8 to whole blocks of 8, RFC 5649 fills the last block up before. */
@@ -204,6 +218,25 @@ interface Content {
 function contentOf(scheme: "aes-kw" | "aes-kwp", wrapped: number): Content {
   const most = wrapped - 8;
   return { least: scheme === "aes-kw" ? most : most - 7, most };
+}
+
+/**
+ * Whether a wrapping of the key may have that length. Of AES keys it is known, of HMAC keys it is at least that of the least
+ * key; a private key is a PrivateKeyInfo (RFC 5958), longer than its modulus or its number.
+ */
+function rightFor(scheme: "aes-kw" | "aes-kwp", { keyType, algorithm, modulusBytes }: Key) {
+  const { size, curve } = rowOf(algorithm);
+  const inner =
+    keyType === CKK.AES
+      ? size
+      : keyType === CKK.GENERIC_SECRET
+        ? SMALLEST_HMAC_BYTES
+        : modulusBytes || (curve?.size ?? 0);
+  return (length: number): boolean => {
+    const { least, most } = contentOf(scheme, length);
+    if (length < SMALLEST[scheme] || length % 8 !== 0 || most < inner) return false;
+    return keyType !== CKK.AES || least <= inner;
+  };
 }
 
 function isSame(lane: Lane, open: Handle, handle: Handle, algorithm: KeyAlgorithm, content: Content): boolean {

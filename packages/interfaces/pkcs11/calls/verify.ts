@@ -4,7 +4,7 @@ import type { Application } from "../application.ts";
 import type { Maybe } from "../context.ts";
 import { Accumulator, type Session, type VerifyOperation } from "../session.ts";
 import { failure } from "../status.ts";
-import { verifyEngine } from "../verify-engine.ts";
+import { verifyEngine, type VerifyEngine } from "../verify-engine.ts";
 import { cancels, keyFor, mechanismRow } from "./init.ts";
 import { collect, fresh, input, part, step, whole } from "./output.ts";
 import type { Calls } from "./types.ts";
@@ -31,6 +31,9 @@ function init(application: Application, handle: number, mechanism: Mechanism, ke
   return [];
 }
 
+const fits = ({ length, halves }: VerifyEngine, given: number): boolean =>
+  halves === true ? given > 0 && given <= length && given % 2 === 0 : given === length;
+
 /** The operation ends whatever comes out. @throws CKR_SIGNATURE_INVALID, CKR_SIGNATURE_LEN_RANGE. */
 function finish(session: Session, operation: VerifyOperation, signature: Uint8Array): Maybe<[]> {
   const decide = (valid: boolean): [] => {
@@ -39,7 +42,7 @@ function finish(session: Session, operation: VerifyOperation, signature: Uint8Ar
     return [];
   };
   return step(session, "verify", () => {
-    if (signature.length !== operation.engine.length) throw failure("SIGNATURE_LEN_RANGE");
+    if (!fits(operation.engine, signature.length)) throw failure("SIGNATURE_LEN_RANGE");
     const data = operation.input.finish();
     operation.engine.check?.(data);
     const valid = operation.engine.verify(data, signature);
