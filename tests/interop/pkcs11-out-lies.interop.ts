@@ -25,6 +25,7 @@ const PLACE = {
   generateKeyPair: 59,
   wrapKey: 60,
   unwrapKey: 61,
+  generateRandom: 64,
 } as const;
 type Mode = "r" | "R" | "K" | "l" | "d";
 
@@ -215,6 +216,20 @@ test(
     }
   },
 );
+
+test("random bytes and data keys that the token did not make are none", { skip }, async (t) => {
+  const module = liar(t);
+  const device = await module.open();
+  const { ref } = await make(device, "aes-256", "encrypt");
+  const zeros = failsWith("DEVICE_FAILED", /zeros as random bytes/);
+  for (const length of [16, 2000]) {
+    module.say("generateRandom", "r", 0, { skipped: length === 16 ? 0 : 1 });
+    await assert.rejects(async () => device.random(length), zeros);
+  }
+  module.say("generateRandom", "r", 0);
+  await assert.rejects(async () => device.dataKeys?.generate(ref, { count: 1, bytes: 32, plaintext: true }), zeros);
+  assert.equal((await device.dataKeys?.generate(ref, { count: 2, bytes: 32, plaintext: true }))?.length, 2);
+});
 
 test("an object that is named twice is one", { skip }, async (t) => {
   const module = liar(t);

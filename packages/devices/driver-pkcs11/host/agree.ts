@@ -23,6 +23,9 @@ const OTHER_ENCODING = [
   CKR.DATA_INVALID,
 ] as const;
 
+/** Bytes of a coordinate, which is what two agree on. */
+const sizeOf = ({ algorithm }: Key): number => rowOf(algorithm).curve?.size ?? 0;
+
 export function agreeHandlers(lane: Lane, keys: KeyStore): Pick<Handlers, "agree"> {
   const { cryptoki, params, session } = lane;
   let wrapped = lane.plan.quirks.wrappedPeerPoint ?? false;
@@ -41,7 +44,7 @@ export function agreeHandlers(lane: Lane, keys: KeyStore): Pick<Handlers, "agree
         { type: CKA.TOKEN, value: false },
         { type: CKA.SENSITIVE, value: false },
         { type: CKA.EXTRACTABLE, value: true },
-        { type: CKA.VALUE_LEN, value: rowOf(key.algorithm).curve?.size ?? 0 },
+        { type: CKA.VALUE_LEN, value: sizeOf(key) },
       ],
     );
 
@@ -74,11 +77,17 @@ export function agreeHandlers(lane: Lane, keys: KeyStore): Pick<Handlers, "agree
           const secret = deriveEitherWay(open, key, point);
           try {
             const value = readAttributes(cryptoki, open, secret, [CKA.VALUE]).get(CKA.VALUE);
-            if (value !== undefined && value.length > 0) return Uint8Array.from(value);
+            if (value === undefined || value.length === 0)
+              throw new CasemateError("NOT_SUPPORTED", "this token does not show what it agreed on");
+            const size = sizeOf(key);
+            if (value.length === size) return Uint8Array.from(value);
+            throw new CasemateError(
+              "DEVICE_FAILED",
+              `the token gave ${value.length} bytes as the shared secret, not ${size}`,
+            );
           } finally {
             destroyObjects(lane, open, secret);
           }
-          throw new CasemateError("NOT_SUPPORTED", "this token does not show what it agreed on");
         });
         return { bytes };
       }),

@@ -10,11 +10,16 @@ import type { Lane } from "./lane.ts";
 const SIZES: readonly number[] = [16, 24, 32, 64];
 /** Some tokens give no more at once. */
 const RANDOM_AT_ONCE = 1024;
+/** So many zeros in a row come by chance once in 2^128. */
+const TELLING = 16;
 
 function randomOf({ cryptoki, session }: Lane, length: number): Buffer {
   const bytes = Buffer.alloc(length);
   for (let at = 0; at < length; at += RANDOM_AT_ONCE)
     session.run((open) => cryptoki.C_GenerateRandom(open, bytes.subarray(at, Math.min(length, at + RANDOM_AT_ONCE))));
+  // A module that says all is well and gave nothing: keys are made of this.
+  if (length >= TELLING && bytes.subarray(-TELLING).every((byte) => byte === 0))
+    throw new CasemateError("DEVICE_FAILED", "the token gave zeros as random bytes");
   return bytes;
 }
 
