@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { chownSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { prepareDataDirectory } from "./data-directory.ts";
+import { foreignOwner, prepareDataDirectory } from "./data-directory.ts";
 
 test("a data directory is made with its missing parents, open to its owner alone", () => {
   const directory = mkdtempSync(join(tmpdir(), "casemate-data-"));
@@ -35,4 +35,14 @@ test("a data directory where none can be made is refused at once", () => {
   });
   assert.equal(signal, null);
   assert.equal(stdout.trim(), "CONFIG_INVALID");
+});
+
+test("root may use a directory of another account, and is told what that account can do", (t) => {
+  const directory = mkdtempSync(join(tmpdir(), "casemate-data-"));
+  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  assert.equal(foreignOwner(directory), undefined);
+  if (process.getuid?.() !== 0) return t.skip("only root can give a directory away");
+  chownSync(directory, 65_534, 65_534);
+  prepareDataDirectory(directory);
+  assert.match(foreignOwner(directory) ?? "", /belongs to another account \(uid 65534\).*chown 0 /);
 });

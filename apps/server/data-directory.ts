@@ -116,6 +116,17 @@ export function prepareDataDirectory(root: string): void {
   }
 }
 
+/**
+ * What to say of a data directory that belongs to somebody else: root may use one, and a container's root often does, over a volume of
+ * another account.
+ */
+export function foreignOwner(root: string): string | undefined {
+  const { uid } = statSync(root);
+  const own = process.getuid?.() ?? uid;
+  if (uid === own) return undefined;
+  return `the data directory ${root} belongs to another account (uid ${uid}), which can take away and replace what is in it; unless that is meant: chown ${own} ${root}`;
+}
+
 export interface Running {
   readonly pid: number;
   /** Base URL of the TCP listener. */

@@ -1,4 +1,4 @@
-import { CasemateError, isCasemateError, type ErrorCode } from "@casemate/foundation/errors";
+import { CasemateError, isCasemateError, shortageOf, type ErrorCode } from "@casemate/foundation/errors";
 
 /** What the system says when a file of the data directory cannot be written at start, by errno. */
 const FAILURES: ReadonlyMap<string, readonly [code: ErrorCode, why: string, hint: string]> = new Map([
@@ -18,11 +18,14 @@ const FAILURES: ReadonlyMap<string, readonly [code: ErrorCode, why: string, hint
   ["EIO", ["STORAGE_FAILED", "the disk failed", "Check the disk and the system log."]],
 ]);
 
-/** What a start threw: a bare error of the system becomes a coded one that names the data directory; everything else passes. */
+/**
+ * What a start threw: a bare error of the system becomes a coded one that names the data directory or says what the system is short of;
+ * everything else passes.
+ */
 export function startFailure(error: unknown, directory: string): unknown {
   if (isCasemateError(error) || !(error instanceof Error) || !("code" in error)) return error;
   const known = FAILURES.get(String(error.code));
-  if (known === undefined) return error;
+  if (known === undefined) return shortageOf(error, "the server cannot start") ?? error;
   const [code, why, hint] = known;
   const path = "path" in error && typeof error.path === "string" ? error.path : directory;
   return new CasemateError(code, `${path} cannot be written: ${why} (${String(error.code)})`, { hint, cause: error });

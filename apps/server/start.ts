@@ -4,7 +4,7 @@ import { systemClock } from "@casemate/foundation/effects";
 import { asCasemateError, CasemateError } from "@casemate/foundation/errors";
 import type { RestServer } from "@casemate/interfaces/rest";
 import type { Announcement } from "./announce.ts";
-import { readRunning, type DataPaths, type Running } from "./data-directory.ts";
+import { foreignOwner, readRunning, type DataPaths, type Running } from "./data-directory.ts";
 import { openDevices, type DeviceSet } from "./devices.ts";
 import { DEFAULT_DEVICE, readDevices, writeDevices } from "./devices-file.ts";
 import { firstRun } from "./first-run.ts";
@@ -158,6 +158,8 @@ function unconfigured(device: string, keys: number): string {
 async function startParts(options: RunOptions, paths: DataPaths, log: Log): Promise<Server> {
   const { version } = manifest;
   const remarks = [...hardenServer()];
+  const foreign = foreignOwner(paths.root);
+  if (foreign !== undefined) remarks.push(foreign);
   chooseRoot(paths, options.root);
   const parts = await openParts(paths, log, options);
   const { keyring, devices, rest: interfaces } = parts;

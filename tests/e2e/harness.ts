@@ -89,10 +89,24 @@ export interface RunningServer {
   stop(signal?: NodeJS.Signals): Promise<number | null>;
 }
 
-/** Starts `casemate up --json` on a free port. Rejects with what it printed when it does not get ready. */
-export async function startServer(data: string, args: readonly string[] = []): Promise<RunningServer> {
+/** The program as a command line; with a limit of descriptors it is the shell that sets it, for itself and what it becomes. */
+function commandLine(args: readonly string[], descriptors: number | undefined): readonly [string, string[]] {
+  const words = [PROGRAM, ...args];
+  if (descriptors === undefined) return [process.execPath, words];
+  return ["sh", ["-c", `ulimit -n ${descriptors}; exec "$@"`, "sh", process.execPath, ...words]];
+}
+
+/**
+ * Starts `casemate up --json` on a free port, with so many descriptors at most. Rejects with what it printed when it does not get ready.
+ */
+export async function startServer(
+  data: string,
+  args: readonly string[] = [],
+  descriptors?: number,
+): Promise<RunningServer> {
   const begun = performance.now();
-  const child = spawn(process.execPath, [PROGRAM, "up", "--json", "--listen", "127.0.0.1:0", ...args], {
+  const [command, words] = commandLine(["up", "--json", "--listen", "127.0.0.1:0", ...args], descriptors);
+  const child = spawn(command, words, {
     stdio: ["ignore", "pipe", "pipe"],
     env: environment({ CASEMATE_DATA: data }),
   });

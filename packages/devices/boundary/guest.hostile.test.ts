@@ -11,7 +11,7 @@ const boot = prepareGuest(options);
 
 /** A running guest, its raw channel, and its answers. */
 async function raw(t: TestContext) {
-  const child = spawnGuest(options, boot);
+  const child = await spawnGuest(options, boot);
   t.after(() => child.kill("SIGKILL"));
   const exited = once(child, "exit") as Promise<[number | null, string | null]>;
   const socket = child.stdio[3] as Duplex;

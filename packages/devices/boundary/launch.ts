@@ -1,16 +1,16 @@
-import { spawn, type ChildProcess } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
 import { availableParallelism } from "node:os";
 import { basename, dirname } from "node:path";
 import type { Duplex, Readable } from "node:stream";
 import type { IsolationStep } from "@casemate/devices/contract";
 import { CasemateError, asCasemateError } from "@casemate/foundation/errors";
-import { startPrelude } from "@casemate/foundation/ffi";
 import { BOOT_SCRIPT, type BootMessage } from "./boot.ts";
 import { bundle } from "./bundle.ts";
 import { createChannel } from "./channel.ts";
 import { HELLO } from "./frames.ts";
 import { decodeHello } from "./hello.ts";
 import { inspectFromOutside } from "./outside.ts";
+import { startProcess } from "./start-process.ts";
 import type { BoundaryProcess, LaunchOptions } from "./types.ts";
 
 const CHANNEL_FD = 3;
@@ -48,17 +48,14 @@ export function prepareGuest(options: LaunchOptions): string {
   return JSON.stringify(message);
 }
 
-/** Starts the process, with its output captured and its descriptors in place, and gives it the boot message. */
-export function spawnGuest(options: LaunchOptions, boot: string): ChildProcess {
+/** Starts the process, with its output captured and its descriptors in place, and gives it the boot message. @throws UNAVAILABLE, DEVICE_FAILED. */
+export async function spawnGuest(options: LaunchOptions, boot: string): Promise<ChildProcess> {
   const descriptors = options.descriptors ?? [];
-  const prelude = startPrelude();
-  const args = nodeArguments(options);
-  const firstForeign = CHANNEL_FD + 1 + descriptors.length;
-  const child = spawn(process.execPath, prelude.available ? prelude.argumentsFor(firstForeign, args) : args, {
+  const child = await startProcess({
+    args: nodeArguments(options),
+    firstForeign: CHANNEL_FD + 1 + descriptors.length,
     // Slow operations use every core through libuv's pool; nothing else of the environment is passed on.
     env: { UV_THREADPOOL_SIZE: String(Math.max(2, availableParallelism())) },
-    cwd: "/",
-    detached: true, // a session of its own: Ctrl-C in a terminal reaches the server, which then ends its guests in order
     stdio: ["pipe", "pipe", "pipe", "pipe", ...descriptors],
   });
   child.stdin?.on("error", () => undefined); // the exit code tells more
@@ -86,14 +83,15 @@ export function describeExit(code: number | null, signal: string | null): string
 
 /**
  * Starts a guest in a process with nothing allowed and waits for its isolation report.
- * @throws CasemateError DEVICE_FAILED when the process ends or breaks the channel before that, TIMEOUT when it says nothing.
+ * @throws CasemateError DEVICE_FAILED when the process ends or breaks the channel before that, TIMEOUT when it says nothing, UNAVAILABLE when
+ * the system starts none at present.
  */
 export async function launchBoundary(options: LaunchOptions): Promise<BoundaryProcess> {
   return launchPrepared(options, prepareGuest(options));
 }
 
 export async function launchPrepared(options: LaunchOptions, boot: string): Promise<BoundaryProcess> {
-  const child = spawnGuest(options, boot);
+  const child = await spawnGuest(options, boot);
   const log = options.log ?? (() => undefined);
   const lastLines: string[] = [];
   const keep = (line: string): void => {
@@ -158,7 +156,6 @@ export function watchExit(
   child: ChildProcess,
 ): Promise<{ readonly code: number | null; readonly signal: string | null }> {
   return new Promise((resolve) => {
-    child.once("error", () => resolve({ code: null, signal: "spawn failed" }));
     child.once("exit", (code, signal) => resolve({ code, signal }));
   });
 }

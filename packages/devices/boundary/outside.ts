@@ -17,8 +17,11 @@ function memoryIsClosed(pid: number): IsolationStep {
       detail:
         process.getuid?.() === 0 ? "tried; the server runs as root, which reads every process" : "tried; readable",
     };
-  } catch {
-    return { step, holds: true, detail: "tried; the kernel refuses" };
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "EACCES" || code === "EPERM") return { step, holds: true, detail: "tried; the kernel refuses" };
+    // A server without a free descriptor has been refused nothing.
+    return { step, holds: false, detail: `not found out (${code})` };
   }
 }
 

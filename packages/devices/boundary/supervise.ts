@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { CasemateError, asCasemateError } from "@casemate/foundation/errors";
 import { launchPrepared, prepareGuest } from "./launch.ts";
+import { startShortage } from "./start-process.ts";
 import type { BoundaryProcess, Channel, SupervisedBoundary, SuperviseOptions } from "./types.ts";
 
 const BACKOFF_MS = { first: 20, most: 1_000 };
@@ -11,11 +12,13 @@ const MAX_FAILED_STARTS = 8;
 
 type State =
   | { readonly at: "running"; readonly process: BoundaryProcess }
-  | { readonly at: "restarting"; readonly ready: PromiseWithResolvers<BoundaryProcess> }
+  /** `short`: what the system lacks for a new process; whoever asks is told so at once. */
+  | { readonly at: "restarting"; readonly ready: PromiseWithResolvers<BoundaryProcess>; readonly short?: CasemateError }
   | { readonly at: "failed" | "stopped"; readonly reason: CasemateError };
 
 /**
- * Keeps a boundary process alive: restarts it with exponential back-off and gives up after eight failed starts in a row.
+ * Keeps a boundary process alive: restarts it with exponential back-off and gives up after eight failed starts in a row. Starts for which
+ * the system has no descriptors, processes or memory are no fault of the process: they do not count, and it is tried as long as that lasts.
  * @throws CasemateError of the first start, which is not repeated.
  */
 export async function superviseBoundary(options: SuperviseOptions): Promise<SupervisedBoundary> {
@@ -45,14 +48,37 @@ export async function superviseBoundary(options: SuperviseOptions): Promise<Supe
 
   let state: State = { at: "running", process: await start() };
 
+  const awaitRestart = (short?: CasemateError): void => {
+    const ready = Promise.withResolvers<BoundaryProcess>();
+    ready.promise.catch(() => undefined); // nobody may be waiting
+    state = short === undefined ? { at: "restarting", ready } : { at: "restarting", ready, short };
+  };
+
+  /** Nobody waits for what may last for hours. */
+  const tellShortage = (short: CasemateError): void => {
+    if (state.at !== "restarting") return;
+    const { ready } = state;
+    awaitRestart(short);
+    ready.reject(short);
+  };
+
   const restart = async (waitFirst: number): Promise<BoundaryProcess> => {
     let delay = waitFirst;
+    /** A shortage of hours has one line in the log. */
+    let said: string | undefined;
     for (let failed = 0; ; delay = Math.min(delay * 2, backoff.most)) {
       await sleep(delay, undefined, { signal: stopping.signal });
       try {
         return await start();
-      } catch (cause) {
-        options.log?.(`restart failed: ${asCasemateError(cause).message}`);
+      } catch (error) {
+        const short = startShortage(error);
+        const cause = short ?? asCasemateError(error);
+        if (short === undefined || short.message !== said) options.log?.(`restart failed: ${cause.message}`);
+        said = cause.message;
+        if (short !== undefined && !stopping.signal.aborted) {
+          tellShortage(short);
+          continue;
+        }
         if (++failed < MAX_FAILED_STARTS && !stopping.signal.aborted) continue;
         throw new CasemateError("DEVICE_ABSENT", `the device's process failed to start ${failed} times in a row`, {
           cause,
@@ -62,6 +88,9 @@ export async function superviseBoundary(options: SuperviseOptions): Promise<Supe
     }
   };
 
+  const waiting = (): PromiseWithResolvers<BoundaryProcess> | undefined =>
+    state.at === "restarting" ? state.ready : undefined;
+
   const watch = async (): Promise<void> => {
     let delay = backoff.first;
     while (state.at === "running") {
@@ -69,24 +98,27 @@ export async function superviseBoundary(options: SuperviseOptions): Promise<Supe
       const exit = await state.process.exited;
       if (stopping.signal.aborted) return;
       restarts++;
-      const ready = Promise.withResolvers<BoundaryProcess>();
-      ready.promise.catch(() => undefined); // nobody may be waiting
-      state = { at: "restarting", ready };
+      awaitRestart();
       options.onExit?.(exit);
       delay = performance.now() - started >= STABLE_MS ? backoff.first : delay;
       try {
         const process = await restart(delay);
+        waiting()?.resolve(process);
         state = { at: "running", process };
-        ready.resolve(process);
       } catch (error) {
         const reason = stopping.signal.aborted ? stopped() : asCasemateError(error);
+        waiting()?.reject(reason);
         state = { at: stopping.signal.aborted ? "stopped" : "failed", reason };
-        ready.reject(reason);
       }
       delay = Math.min(delay * 2, backoff.most);
     }
   };
   const watching = watch();
+
+  const reason = (): CasemateError | undefined => {
+    if (state.at === "restarting") return state.short;
+    return state.at === "running" ? undefined : state.reason;
+  };
 
   const channel: Channel = {
     get inFlight() {
@@ -97,11 +129,11 @@ export async function superviseBoundary(options: SuperviseOptions): Promise<Supe
     },
     request(op, body, requestOptions) {
       if (state.at === "running") return state.process.channel.request(op, body, requestOptions);
-      if (state.at === "restarting")
+      if (state.at === "restarting" && state.short === undefined)
         return waitFor(state.ready.promise, requestOptions?.timeoutMs).then((process) =>
           process.channel.request(op, body, requestOptions),
         );
-      return Promise.reject(state.reason);
+      return Promise.reject(reason());
     },
   };
 
@@ -112,6 +144,9 @@ export async function superviseBoundary(options: SuperviseOptions): Promise<Supe
     },
     get state() {
       return state.at;
+    },
+    get reason() {
+      return reason();
     },
     get restarts() {
       return restarts;

@@ -1,5 +1,6 @@
 /** The host's half of a boundary process, as drivers and the composition root see it. */
 import type { IsolationStep } from "@casemate/devices/contract";
+import type { CasemateError } from "@casemate/foundation/errors";
 
 export interface RequestOptions {
   readonly timeoutMs?: number;
@@ -51,12 +52,15 @@ export interface SuperviseOptions extends LaunchOptions {
 export interface SupervisedBoundary {
   /**
    * Survives restarts. What was in flight when the process ended rejects DEVICE_RESTARTED; while a new process starts,
-   * requests wait; after the supervisor gave up or was stopped they reject DEVICE_ABSENT. Notifications come from every process in turn.
+   * requests wait; while the system has nothing to start one with they reject UNAVAILABLE, and after the supervisor gave up or was stopped
+   * DEVICE_ABSENT. Notifications come from every process in turn.
    */
   readonly channel: Channel;
   /** The process that answers now; undefined between two. */
   readonly current: BoundaryProcess | undefined;
   readonly state: "running" | "restarting" | "failed" | "stopped";
+  /** With what requests are refused now; undefined when they are answered, or wait. */
+  readonly reason: CasemateError | undefined;
   /** Unasked ends so far. */
   readonly restarts: number;
   stop(): Promise<void>;

@@ -1,11 +1,10 @@
 // A supervised process for code that must load foreign native libraries: what a crash or a stall needs, without confinement.
-import { spawn } from "node:child_process";
 import type { Duplex, Readable } from "node:stream";
 import { CasemateError, asCasemateError } from "@casemate/foundation/errors";
-import { startPrelude } from "@casemate/foundation/ffi";
 import { createChannel, type OwnedChannel } from "./channel.ts";
 import { HELLO } from "./frames.ts";
 import { captureLines, describeExit, watchExit } from "./launch.ts";
+import { startProcess } from "./start-process.ts";
 import type { Channel } from "./types.ts";
 
 const FIRST_CHANNEL_FD = 3;
@@ -37,16 +36,13 @@ export interface UnconfinedProcess {
 /**
  * Starts `entry` in a process of its own: own session, no foreign descriptors, ended with its parent, nothing else
  * forbidden. Resolves when every channel has said hello.
- * @throws CasemateError DEVICE_FAILED when the process ends first, TIMEOUT when it says nothing.
+ * @throws CasemateError DEVICE_FAILED when the process ends first, TIMEOUT when it says nothing, UNAVAILABLE when the system starts none at present.
  */
 export async function launchUnconfined(options: UnconfinedOptions): Promise<UnconfinedProcess> {
-  const prelude = startPrelude();
-  const args = ["--no-warnings", "--disable-sigusr1", options.entry, String(options.channels)];
-  const firstForeign = FIRST_CHANNEL_FD + options.channels;
-  const child = spawn(process.execPath, prelude.available ? prelude.argumentsFor(firstForeign, args) : args, {
-    env: { ...options.environment },
-    cwd: "/",
-    detached: true,
+  const child = await startProcess({
+    args: ["--no-warnings", "--disable-sigusr1", options.entry, String(options.channels)],
+    firstForeign: FIRST_CHANNEL_FD + options.channels,
+    env: options.environment,
     stdio: ["ignore", "pipe", "pipe", ...Array.from({ length: options.channels }, () => "pipe" as const)],
   });
   const lastLines: string[] = [];

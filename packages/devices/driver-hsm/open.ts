@@ -3,7 +3,7 @@ import { promisify } from "node:util";
 import { superviseBoundary, type BoundaryProcess } from "@casemate/devices/boundary";
 import type { AlgorithmSupport, Device, DeviceEvent, DeviceIdentity, DeviceState } from "@casemate/devices/contract";
 import { decode } from "@casemate/foundation/codec";
-import { CasemateError } from "@casemate/foundation/errors";
+import { CasemateError, withHint } from "@casemate/foundation/errors";
 import { ALGORITHMS, KEY_ALGORITHM_NAMES, LIMITS, NOTICES, type WireState } from "@casemate/protocols/hsm";
 import { createCall, type Call } from "./calls.ts";
 import * as facets from "./facets.ts";
@@ -49,7 +49,7 @@ const contractState = (state: WireState): DeviceState => (state === "starting" ?
 
 /**
  * Starts a virtual HSM in its boundary process and keeps it running.
- * @throws CONFIG_INVALID for an unusable or missing key file; STORAGE_FULL for a new device without room; DEVICE_FAILED, TIMEOUT when the process does not start.
+ * @throws CONFIG_INVALID for an unusable or missing key file; STORAGE_FULL for a new device without room; DEVICE_FAILED, TIMEOUT, UNAVAILABLE when the process does not start.
  */
 export async function openVirtualHsm(options: VirtualHsmOptions): Promise<Device> {
   const states = await openStateDirectory(options.stateDirectory);
@@ -162,7 +162,8 @@ export async function openVirtualHsm(options: VirtualHsmOptions): Promise<Device
     async status() {
       const counters = { restarts: supervised.restarts, inFlight: supervised.channel.inFlight };
       if (supervised.state !== "running") {
-        const detail = `the device's process is ${supervised.state}`;
+        const { reason } = supervised;
+        const detail = reason === undefined ? `the device's process is ${supervised.state}` : withHint(reason);
         return { state: "absent", detail, counters, notes: [], rootOfTrust: options.root.kind };
       }
       const status = await call("status", {});

@@ -37,7 +37,7 @@ export interface SessionKeyProcess {
   /**
    * One request. The first that makes a key starts the process.
    * @throws NOT_FOUND for a key that is not there (any more), DEVICE_RESTARTED for what was under way when the process ended,
-   * DEVICE_FAILED, TIMEOUT when it does not start or answer.
+   * DEVICE_FAILED, TIMEOUT when it does not start or answer, UNAVAILABLE when the system starts none at present.
    */
   call<N extends OperationName>(name: N, request: RequestOf<N>): Promise<ReplyOf<N>>;
   /** Called when a process ended unasked: its keys are gone. */

@@ -7,3 +7,4 @@ export {
   withHint,
   type ErrorOptions,
 } from "./casemate-error.ts";
+export { shortageOf } from "./shortage.ts";

@@ -1,5 +1,5 @@
 // The way in from other machines: TLS 1.3, an API token first, then p11-kit's RPC as on the socket.
-import type { Server } from "node:net";
+import type { Server, Socket } from "node:net";
 import { createServer, type TLSSocket } from "node:tls";
 import { CasemateError, isCasemateError } from "@casemate/foundation/errors";
 import type { Ports } from "./context.ts";
@@ -13,6 +13,8 @@ export interface RemoteOptions {
   readonly key: string | Buffer;
   /** PEM, with the chain. */
   readonly cert: string | Buffer;
+  /** Milliseconds that a connection has for TLS, and then for its token; the default is ten seconds. */
+  readonly waitMs?: number;
 }
 
 export interface RemoteDoor {
@@ -25,13 +27,13 @@ const MAX_GREETING = 300;
 const WAIT_MS = 10_000;
 
 /** The socket belongs to the account; from elsewhere a token says that somebody may come in at all. PINs are asked for all the same. */
-function greet(socket: TLSSocket, ports: Ports, welcome: (socket: TLSSocket) => void): void {
+function greet(socket: TLSSocket, ports: Ports, waitMs: number, welcome: (socket: TLSSocket) => void): void {
   let text = "";
   const refuse = (why: string): void => {
     ports.log.warn({ from: socket.remoteAddress, why }, "pkcs11: refused a connection from elsewhere");
     socket.end("refused\n");
   };
-  const timer = setTimeout(() => socket.destroy(), WAIT_MS);
+  const timer = setTimeout(() => socket.destroy(), waitMs);
   const done = (): void => {
     clearTimeout(timer);
     socket.off("data", receive);
@@ -64,15 +66,19 @@ export async function openRemote(
   welcome: (socket: TLSSocket) => void,
   limit: (server: Server) => void,
 ): Promise<RemoteDoor> {
-  const { key, cert, host, port } = options;
-  const held = new Set<TLSSocket>();
-  const server = createServer({ key, cert, minVersion: "TLSv1.3" }, (socket) => {
-    held.add(socket);
-    socket.once("close", () => held.delete(socket));
-    greet(socket, ports, welcome);
+  const { key, cert, host, port, waitMs = WAIT_MS } = options;
+  const held = new Set<Socket>();
+  const server = createServer({ key, cert, minVersion: "TLSv1.3", handshakeTimeout: waitMs }, (socket) => {
+    greet(socket, ports, waitMs, welcome);
   });
   limit(server);
-  server.on("tlsClientError", () => undefined);
+  // The connection below TLS: the end does not wait for who never begins it.
+  server.on("connection", (socket: Socket) => {
+    held.add(socket);
+    socket.once("close", () => held.delete(socket));
+  });
+  // Node leaves the connection open, also after the time for the handshake.
+  server.on("tlsClientError", (_error, socket) => socket.destroy());
   await new Promise<void>((resolve, reject) => {
     server.once("error", (cause) =>
       reject(new CasemateError("CONFIG_INVALID", `cannot listen on ${host}:${port}: ${cause.message}`, { cause })),

@@ -1,5 +1,5 @@
 // Casemate as a PKCS#11 token: a server of p11-kit's RPC protocol on a unix socket.
-import { chmodSync, rmSync } from "node:fs";
+import { chmodSync, lstatSync, rmSync } from "node:fs";
 import { connect, createServer, type Server, type Socket } from "node:net";
 import { CasemateError, isCasemateError } from "@casemate/foundation/errors";
 import { systemClock, systemRandom, type Clock, type Random } from "@casemate/foundation/effects";
@@ -54,8 +54,15 @@ const UNFINISHED_MS = 60_000;
 /** Applications that start at once: a full queue refuses a unix socket at once instead of letting it wait. */
 const BACKLOG = 4096;
 
-/** Removes a socket that nobody listens on. @throws STORAGE_IN_USE when somebody does. */
+/** Removes a socket that nobody listens on. @throws STORAGE_IN_USE when somebody does, CONFIG_INVALID for anything that is no socket. */
 async function clearSocket(path: string): Promise<void> {
+  const found = lstatSync(path, { throwIfNoEntry: false });
+  if (found === undefined) return;
+  if (!found.isSocket()) {
+    throw new CasemateError("CONFIG_INVALID", `${path} is there and is no socket`, {
+      hint: "Move it away: PKCS#11 is served at this path.",
+    });
+  }
   const alive = await new Promise<boolean>((resolve) => {
     const probe = connect(path);
     probe.once("connect", () => {

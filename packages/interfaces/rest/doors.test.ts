@@ -129,7 +129,10 @@ test("the Unix socket is for its owner alone; a left-over is replaced, a living 
   assert.equal((await get({ socketPath: path })).status, 200);
   const file = `${path}.txt`;
   writeFileSync(file, "precious");
-  await assert.rejects(server.rest.listen({ kind: "unix", path: file }), { code: "CONFIG_INVALID" });
+  await assert.rejects(server.rest.listen({ kind: "unix", path: file }), {
+    code: "CONFIG_INVALID",
+    hint: /Move it away/,
+  });
   assert.ok(existsSync(file));
 });
 

@@ -324,11 +324,17 @@ function unlessWithoutIpv6(error: CasemateError): void {
 async function removeStaleSocket(path: string): Promise<void> {
   const found = lstatSync(path, { throwIfNoEntry: false });
   if (found === undefined) return;
-  if (!found.isSocket()) throw new CasemateError("CONFIG_INVALID", `${path} is there and is no socket`);
+  if (!found.isSocket())
+    throw new CasemateError("CONFIG_INVALID", `${path} is there and is no socket`, {
+      hint: "Move it away: the REST interface is served at this path.",
+    });
   const alive = await new Promise<boolean>((resolve) => {
     const probe = connect(path, () => resolve(true)).on("error", () => resolve(false));
     probe.once("connect", () => probe.destroy());
   });
-  if (alive) throw new CasemateError("CONFIG_INVALID", `another program serves ${path}`);
+  if (alive)
+    throw new CasemateError("CONFIG_INVALID", `another program serves ${path}`, {
+      hint: "End that program, or use another data directory.",
+    });
   unlinkSync(path);
 }

@@ -153,6 +153,54 @@ test("while records are missing nothing is changed, and what happened unrecorded
   assert.match(String(gap?.details?.["unrecorded0"]), /^key\.rotate key\/a ok/);
 });
 
+test("a change without room for its record is refused before it is made, of objects as of keys; uses and reads go on", async () => {
+  await using f = await fragile();
+  const { keyring, admin } = f.t;
+  const { objects } = keyring;
+  await keyring.createKey(admin, { name: "a", algorithm: "ed25519" });
+  const object = { tokenLabel: "t", class: 0, label: "before", ckaId: "", attributes: new Uint8Array(3) };
+  const { id } = await objects.create(admin, object);
+  f.t.audit.refuseRoom(new CasemateError("STORAGE_FULL", "the disk is full"));
+  const commits = f.store.commits;
+  const calls = f.t.device.calls.length;
+  const full = failing("STORAGE_FULL");
+  await assert.rejects(objects.create(admin, object), full);
+  await assert.rejects(objects.update(admin, id, { label: "after" }), full);
+  await assert.rejects(objects.remove(admin, id), full);
+  await assert.rejects(keyring.createKey(admin, { name: "b", algorithm: "ed25519" }), full);
+  await assert.rejects(keyring.rotateKey(admin, "a"), full);
+  await assert.rejects(keyring.createToken(admin, { principal: "someone", roles: ["user"] }), full);
+  assert.deepEqual([f.store.commits, f.t.device.calls.length], [commits, calls]);
+  await keyring.sign(admin, "a", { kind: "message", inputs: [input] });
+  f.t.audit.refuseRoom(undefined);
+  await f.t.reopen();
+  const { items } = await f.t.keyring.objects.find(f.t.admin, {});
+  assert.deepEqual(
+    items.map(({ label }) => label),
+    ["before"],
+  );
+});
+
+test("the record of a change that was made may take the room that was made sure of, a refusal's may not", async () => {
+  await using f = await fragile();
+  const { keyring, admin } = f.t;
+  const before = f.t.audit.entries.length;
+  await keyring.createKey(admin, { name: "a", algorithm: "ed25519" });
+  await assert.rejects(keyring.createKey(admin, { name: "a", algorithm: "ed25519" }), failing("ALREADY_EXISTS"));
+  await keyring.sign(admin, "a", { kind: "message", inputs: [input] });
+  f.t.device.failNext("keys.destroy", new CasemateError("TIMEOUT", "no answer"));
+  await assert.rejects(keyring.destroyKey(admin, "a", { now: true }), failing("TIMEOUT"));
+  assert.deepEqual(
+    f.t.audit.entries.slice(before).map((entry) => [entry.action, entry.outcome, f.t.audit.reserved.has(entry)]),
+    [
+      ["key.create", "ok", true],
+      ["key.create", "ALREADY_EXISTS", false],
+      ["key.sign", "ok", false],
+      ["key.destroy-now", "TIMEOUT", true],
+    ],
+  );
+});
+
 test("a start on a full disk lets readers in", async () => {
   await using f = await fragile();
   await f.t.keyring.createKey(f.t.admin, { name: "a", algorithm: "ed25519" });

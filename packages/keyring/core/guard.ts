@@ -72,6 +72,18 @@ const USES: ReadonlySet<Action> = new Set<Action>([
   "random",
 ]);
 
+/** The rest that leaves nothing in the database: its record needs no room that is made sure of before. */
+const CHANGES_NOTHING: ReadonlySet<Action> = new Set<Action>([
+  ...USES,
+  "key.wrap",
+  "key.export",
+  "session-key.create",
+  "session-key.read",
+  "device.unlock",
+  "device.lock",
+  "audit.checkpoint",
+]);
+
 const seriesOf = (action: Action, outcome: string): string =>
   `casemate_operations_total{action="${action}",outcome="${outcome}"}`;
 
@@ -252,7 +264,11 @@ export class Guard {
       const answered = WHILE_SEALED.has(action) && !(action === "device.unlock" && this.finding !== undefined);
       if (!answered) throw refusalOf(this.#sealed);
     }
-    const room = (): Promise<void> | undefined => (READS.has(action) ? undefined : this.#parts.recorder.ready());
+    const { recorder } = this.#parts;
+    const room = (): Promise<void> | undefined => {
+      if (READS.has(action)) return undefined;
+      return CHANGES_NOTHING.has(action) ? recorder.ready() : recorder.readyForChange();
+    };
     const token = this.#parts.stillValid(caller);
     return token === undefined ? room() : token.then(room);
   }
@@ -297,7 +313,9 @@ export class Guard {
     const { recorder, relaxedSources } = this.#parts;
     // A refusal is evidence: it is always on the disk before it is told.
     const relaxed = outcome === "ok" && USES.has(action) && relaxedSources.has(caller.source);
-    const durability = relaxed ? "relaxed" : "durable";
+    // What failed half-way may have been committed, too.
+    const changed = !CHANGES_NOTHING.has(action) && (outcome === "ok" || note.details?.["generation"] !== undefined);
+    const durability = relaxed ? "relaxed" : changed ? "reserved" : "durable";
     return READS.has(action)
       ? recorder.appendIfRoom(entry, durability, this.#underWay)
       : recorder.append(entry, durability, this.#underWay);

@@ -51,9 +51,10 @@ export interface AuditHead {
 
 /**
  * When a record counts as kept: `durable` once it is on the disk, `relaxed` once the kernel has it. A killed process
- * loses neither; a power cut may lose relaxed records of the last moments, never one before a kept one.
+ * loses neither; a power cut may lose relaxed records of the last moments, never one before a kept one. `reserved` is durable
+ * and may take the room that `room` has made sure of.
  */
-export type Durability = "durable" | "relaxed";
+export type Durability = "durable" | "relaxed" | "reserved";
 
 export interface AuditLog {
   /**
@@ -61,6 +62,10 @@ export interface AuditLog {
    * wait a moment for each other. @throws STORAGE_FULL, STORAGE_FAILED; nothing is acknowledged then.
    */
   append(entry: AuditEntry, durability?: Durability, following?: number): Promise<number>;
+  /**
+   * Makes sure of room for the records of changes before these are made; undefined when it is there. @throws STORAGE_FULL, STORAGE_FAILED.
+   */
+  room(): Promise<void> | undefined;
   /** Newest durable record. */
   readonly head: AuditHead;
   /** What there was when it was opened: records, and those that the newest kept checkpoint covers. */

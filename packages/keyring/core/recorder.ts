@@ -21,9 +21,15 @@ export class Recorder {
     this.#metrics = metrics;
   }
 
-  /** To be awaited before a change: closes an open gap or throws. undefined when there is none. @throws STORAGE_FULL, STORAGE_FAILED. */
+  /** To be awaited before a use: closes an open gap or throws. undefined when there is none. @throws STORAGE_FULL, STORAGE_FAILED. */
   ready(): Promise<void> | undefined {
     return this.#lost === 0 ? undefined : this.#closeGap();
+  }
+
+  /** The same before a change, which is made before it is recorded: its record must have room, whatever fills the disk meanwhile. */
+  readyForChange(): Promise<void> | undefined {
+    const closing = this.ready();
+    return closing === undefined ? this.#audit.room() : closing.then(() => this.#audit.room());
   }
 
   /** @throws STORAGE_FULL, STORAGE_FAILED; nothing may be acknowledged then. */

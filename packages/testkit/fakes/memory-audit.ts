@@ -6,9 +6,13 @@ export interface MemoryAudit extends AuditLog {
   readonly entries: readonly AuditEntry[];
   /** Entries whose answer did not wait for the disk. */
   readonly relaxed: ReadonlySet<AuditEntry>;
+  /** Entries that might have taken the room that was made sure of. */
+  readonly reserved: ReadonlySet<AuditEntry>;
   readonly signer: CheckpointSigner | undefined;
   /** Until called with undefined, every append fails with this. */
   failWith(error: CasemateError | undefined): void;
+  /** Until called with undefined, there is no room for the records of changes. */
+  refuseRoom(error: CasemateError | undefined): void;
   /** Forgets the newest records, as a rolled-back log would. */
   cut(size: number): void;
 }
@@ -18,19 +22,26 @@ export function memoryAudit(): MemoryAudit {
   const entries: AuditEntry[] = [];
   const views: AuditRecordView[] = [];
   const relaxed = new Set<AuditEntry>();
+  const reserved = new Set<AuditEntry>();
   let failure: CasemateError | undefined;
+  let noRoom: CasemateError | undefined;
   let signer: CheckpointSigner | undefined;
   const hashAt = (size: number): string => views[size - 1]?.hash ?? "0".repeat(64);
   const absent = () => Promise.reject(new Error("the memory audit makes no proofs"));
   return {
     entries,
     relaxed,
+    reserved,
     get signer() {
       return signer;
     },
     failWith(error) {
       failure = error;
     },
+    refuseRoom(error) {
+      noRoom = error;
+    },
+    room: () => (noRoom === undefined ? undefined : Promise.reject(noRoom)),
     cut(size) {
       entries.length = size;
       views.length = size;
@@ -38,6 +49,7 @@ export function memoryAudit(): MemoryAudit {
     async append(entry, durability) {
       if (failure !== undefined) throw failure;
       if (durability === "relaxed") relaxed.add(entry);
+      if (durability === "reserved") reserved.add(entry);
       const index = views.length;
       const hash = createHash("sha256").update(hashAt(index)).update(JSON.stringify(entry)).digest("hex");
       const { principal, source, action, resource, outcome, count, details = {} } = entry;

@@ -19,6 +19,8 @@ export const AUDIT_LIMITS = {
   detailCharacters: 256,
   /** A line longer than this was not written by Casemate: the fields above, every character escaped, fit. */
   lineBytes: 131_072,
+  /** Kept on the disk for the records of changes that are made already: some thirty of them. */
+  reserveBytes: 16_384,
   /** Records between two saved points; start-up verifies at most about these. */
   recordsPerSave: 16_384,
   /** Bytes read at once when scanning. */

@@ -14,6 +14,7 @@ import { consistencyPath, inclusionPath } from "./merkle.ts";
 import { AuditReader, type RecordQuery } from "./reader.ts";
 import { EMPTY_HASH, recordLeaf } from "./record.ts";
 import { recoverLog, type RecoveredLog } from "./recovery.ts";
+import { Reserve } from "./reserve.ts";
 import { tampered } from "./segment.ts";
 import { KEYS_FILE } from "./sidecars.ts";
 import { storageError } from "./storage-error.ts";
@@ -63,6 +64,7 @@ class AuditLogInDirectory implements FileAuditLog {
   readonly #checkpointer: Checkpointer;
   readonly #recovered: RecoveredLog;
   readonly #files: AuditFiles;
+  readonly #reserve: Reserve;
   readonly #ending = new AbortController();
 
   constructor(
@@ -71,8 +73,10 @@ class AuditLogInDirectory implements FileAuditLog {
     writer: AuditWriter,
     reader: AuditReader,
     checkpointer: Checkpointer,
+    reserve: Reserve,
   ) {
     this.#files = files;
+    this.#reserve = reserve;
     const { cutBytes, remade, verifiedFrom } = recovered;
     this.recovery = { cutBytes, remade, verifiedFrom, ...(checkpointer.aside ? { aside: ASIDE_FILE } : {}) };
     this.#recovered = recovered;
@@ -93,7 +97,17 @@ class AuditLogInDirectory implements FileAuditLog {
     if (entry.source === OWN_SOURCE) {
       return Promise.reject(new CasemateError("BAD_REQUEST", `the source ${OWN_SOURCE} is the log's own`));
     }
-    return this.#writer.append(entry, durability, following);
+    const written = this.#writer.append(entry, durability, following);
+    return durability === "reserved" ? written.catch((error: unknown) => this.#intoReserve(entry, error)) : written;
+  }
+
+  async #intoReserve(entry: AuditEntry, error: unknown): Promise<number> {
+    if (storageError(error).code !== "STORAGE_FULL" || !(await this.#reserve.release())) throw error;
+    return this.#writer.append(entry);
+  }
+
+  room(): Promise<void> | undefined {
+    return this.#reserve.ready();
   }
 
   // Whoever reads sees everything acknowledged before, so that is synced first.
@@ -243,7 +257,8 @@ async function openLog(files: AuditFiles, options: OpenAuditOptions): Promise<Fi
     everyRecords: options.recordsPerCheckpoint ?? AUDIT_LIMITS.recordsPerCheckpoint,
     everyMs: options.checkpointIntervalMs ?? AUDIT_LIMITS.checkpointIntervalMs,
   });
-  const log = new AuditLogInDirectory(found, files, writer, new AuditReader(files, () => writer.end), checkpointer);
+  const reader = new AuditReader(files, () => writer.end);
+  const log = new AuditLogInDirectory(found, files, writer, reader, checkpointer, new Reserve(files, random));
   await checkpointer.requireKept();
   if (options.expected !== undefined && !(await log.contains(options.expected))) {
     const { size } = options.expected;

@@ -49,6 +49,7 @@ export class MemoryFiles implements AuditFiles {
   }
 
   remove(name: string): Promise<void> {
+    this.room += this.content.get(name)?.length ?? 0;
     this.content.delete(name);
     return Promise.resolve();
   }

@@ -55,7 +55,7 @@ export function recordSchedule(
   done: readonly string[],
 ): Promise<void> {
   core.metrics.add(`casemate_schedule_total{outcome="${outcome}"}`);
-  return core.recorder.append({
+  const entry = {
     principal: "casemate",
     source: "schedule",
     action: "schedule",
@@ -63,7 +63,8 @@ export function recordSchedule(
     outcome,
     count: 1,
     details: { ...note.details, done: done.join(",") },
-  });
+  };
+  return core.recorder.append(entry, "reserved");
 }
 
 /** A change of one key that is saved as a whole. */

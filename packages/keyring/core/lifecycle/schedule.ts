@@ -38,7 +38,7 @@ export class Schedule {
 
   async #run(): Promise<void> {
     if (this.#core.guard.sealed) return;
-    await this.#core.recorder.ready();
+    await this.#core.recorder.readyForChange();
     await this.#due(this.#core.clock.now());
     await this.#core.counters.flush();
     await flushTokens(this.#core, TOKEN_USE_MS);

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -15,8 +15,8 @@ class SmallDisk implements Disposable {
   readonly path = mkdtempSync(join(tmpdir(), "casemate-full-"));
   readonly mounted: boolean;
 
-  constructor() {
-    const run = spawnSync("mount", ["-t", "tmpfs", "-o", "size=4m", "tmpfs", this.path]);
+  constructor(size = "4m") {
+    const run = spawnSync("mount", ["-t", "tmpfs", "-o", `size=${size}`, "tmpfs", this.path]);
     this.mounted = run.status === 0;
   }
 
@@ -94,3 +94,53 @@ test("on a full disk changes and signatures are refused, reads and verification 
   assert.ok(own.items.some((record) => record.action === "audit.gap" && record.outcome === "STORAGE_FULL"));
   await keyring.close();
 });
+
+/** Large objects before the disk is full: after enough of them the database writes into files that have their size already. */
+const FIRST = [
+  ["the database", 0],
+  ["the log", 70],
+] as const;
+
+for (const [what, large] of FIRST) {
+  test(`objects that were refused on a full disk, where ${what} finds no room first, are not there after a crash, and each that is there is on record`, async (t) => {
+    using disk = new SmallDisk("16m");
+    if (!disk.mounted) return t.skip("a tmpfs cannot be mounted here");
+    using elsewhere = new SmallDisk("16m");
+    const device = softwareDevice();
+    const open = async (data: string): Promise<OpenKeyring> =>
+      openKeyring({
+        store: await openSqliteStore(data),
+        audit: await openAudit({ directory: join(data, "audit"), clock: systemClock }),
+        policy: await createPolicyEngine(),
+        devices: new Map([["hsm-1", device]]),
+      });
+    const object = { tokenLabel: "t", class: 0, label: "o", ckaId: "" };
+    const data = join(disk.path, "data");
+    const keyring = await open(data);
+    const { token } = await keyring.bootstrapAdmin();
+    const admin = await keyring.authenticate(token, "test");
+    const ids: string[] = [];
+    const create = async (bytes: number): Promise<void> => {
+      ids.push((await keyring.objects.create(admin, { ...object, attributes: new Uint8Array(bytes) })).id);
+    };
+    for (let n = 0; n < large; n++) await create(60_000);
+    await create(20);
+    disk.fill();
+    await assert.rejects(async () => {
+      for (let n = 0; n < 500; n++) await create(20);
+    }, full);
+
+    // What a killed server leaves.
+    const left = join(elsewhere.path, "data");
+    cpSync(data, left, { recursive: true });
+    const after = await open(left);
+    const { items } = await after.objects.find(await after.authenticate(token, "test"), { limit: 1000 });
+    assert.deepEqual(items.map(({ id }) => id).toSorted(), ids.toSorted());
+    const records = await after.auditRecords(admin, { outcome: "ok", limit: 1000 });
+    const recorded = records.items.filter(({ action }) => action === "object.write").map(({ resource }) => resource);
+    assert.deepEqual(recorded.toSorted(), ids.map((id) => `object/${id}`).toSorted());
+    await after.close();
+    disk.free();
+    await keyring.close();
+  });
+}
