@@ -35,7 +35,7 @@ export class Connection {
   #state: State;
   #running: Promise<void> = Promise.resolve();
   readonly #pins: PinTries;
-  readonly #unanswered = new Unanswered();
+  readonly #unanswered: Unanswered;
   #current: UnconfinedProcess | undefined;
   #last: Pick<Host, "facts" | "plan"> | undefined;
   /** Why the process that ends was given up. */
@@ -47,6 +47,7 @@ export class Connection {
 
   private constructor(options: ConnectionOptions) {
     this.#options = options;
+    this.#unanswered = new Unanswered(options.log);
     this.#pins = new PinTries(options.pin, options.pinMayChange === true);
     this.#state = { at: "connecting", settled: Promise.withResolvers() };
   }
@@ -117,9 +118,23 @@ export class Connection {
       : this.#ready(limitMs).then(({ lanes }) => lanes.call(name, request, limitMs, lane));
   }
 
-  /** Runs what makes a key of that id; the token is made to forget it where no answer comes. */
-  making<T>(make: (id: Uint8Array) => Promise<T>): Promise<T> {
-    return this.#unanswered.making(make);
+  /** Runs what makes a key of that id; the token is made to forget it where no answer comes. @throws what `call` throws. */
+  async making<T>(make: (id: Uint8Array) => Promise<T>): Promise<T> {
+    // What never gets to a token is not to be sought there.
+    if (this.#state.at !== "up") await this.#ready(this.#options.limits.useMs);
+    try {
+      return await this.#unanswered.making(make);
+    } catch (error) {
+      // A second chance where the vendor host could not undo it; what ends the connection is seen to at the next one.
+      if (this.#state.at === "up" && this.#unanswered.any)
+        await this.#takeBack(this.#state.host).catch(() => undefined);
+      throw error;
+    }
+  }
+
+  #takeBack({ lanes }: Host): Promise<void> {
+    const { connectMs } = this.#options.limits;
+    return this.#unanswered.takeBack(async (id) => (await lanes.call("takeBack", { id }, connectMs, 0)).objects);
   }
 
   /** The same on every thread but the first. */
@@ -139,13 +154,12 @@ export class Connection {
     const host = await this.#lockable();
     if (this.#state.at === "up") return;
     const { keeper, limits } = this.#options;
+    let kept: Uint8Array | undefined;
     try {
       if (keeper === undefined) await host.lanes.call("unlock", { sealed }, limits.connectMs, 0);
       else {
         const request = { sealed, recipient: await keeper.recipient(), label: keeper.label };
-        const { pin } = await host.lanes.call("unlockKeeping", request, limits.connectMs, 0);
-        await keeper.keep(pin.slice());
-        this.#pins.forget();
+        kept = (await host.lanes.call("unlockKeeping", request, limits.connectMs, 0)).pin.slice();
       }
     } catch (error) {
       const reason = asCasemateError(error);
@@ -153,7 +167,14 @@ export class Connection {
       throw reason;
     }
     this.#pins.unlockedByPerson();
-    await this.#begin(host);
+    try {
+      if (kept !== undefined) await keeper?.keep(kept).then(() => this.#pins.kept());
+      await this.#begin(host);
+    } catch (error) {
+      // It is logged in, and would take any PIN for the right one.
+      this.#end(host.process, asCasemateError(error));
+      throw error;
+    }
   }
 
   /**
@@ -308,7 +329,7 @@ export class Connection {
     await Promise.all(
       others.map((lane) => host.lanes.call("attach", { addon, module, token, slot, plan }, limits.connectMs, lane)),
     );
-    await this.#unanswered.takeBack((id) => host.lanes.call("takeBack", { id }, limits.connectMs, 0));
+    await this.#takeBack(host);
     host.lanes.use(threads);
     host.plan = createPlan(plan);
     this.#last = host;

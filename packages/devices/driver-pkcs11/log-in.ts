@@ -7,8 +7,6 @@ import type { ReplyOf } from "./wire.ts";
 
 /** Errors of a login that trying again makes worse. */
 export const PIN_ERRORS: ReadonlySet<ErrorCode> = new Set<ErrorCode>(["PIN_WRONG", "PIN_LOCKED"]);
-/** Errors that do not say whether the PIN was right: the token may have counted it as wrong. */
-const UNSAID: ReadonlySet<ErrorCode> = new Set<ErrorCode>(["DEVICE_RESTARTED", "TIMEOUT", "DEVICE_FAILED"]);
 
 /** Why the token stays locked; undefined when it is open. @throws what trying again may mend. */
 export async function logIn(
@@ -25,7 +23,8 @@ export async function logIn(
     try {
       await lanes.call("unlock", { sealed }, limitMs, 0);
     } catch (error) {
-      if (isCasemateError(error) && UNSAID.has(error.code)) pins.unsaid(pin, error);
+      // Whatever else it is, it does not say whether the PIN was right: the token may have counted it as wrong.
+      if (isCasemateError(error) && !PIN_ERRORS.has(error.code)) pins.unsaid(pin, error);
       throw error;
     }
     pins.taken(pin);

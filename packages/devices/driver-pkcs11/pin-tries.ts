@@ -39,6 +39,8 @@ export class PinTries {
   /** The one that the token took: it is right, whatever comes later. */
   #taken: string | undefined;
   #unsaid = { print: "", times: 0, last: "" };
+  /** Whether the source has what a person unlocked the token with. */
+  #trusted = false;
 
   /** @param rereads whether the source may answer another PIN later, as a file that was corrected does. */
   constructor(source: PinSource | undefined, rereads: boolean) {
@@ -68,6 +70,8 @@ export class PinTries {
       return error;
     }
     if (pin === undefined) return locked("the token waits for its PIN", BY_HAND);
+    if (this.#trusted) this.#taken = this.#print(pin);
+    this.#trusted = false;
     const { times, last } = this.#unsaid;
     const hopeless = times >= MOST_UNSAID && this.#print(pin) === this.#unsaid.print;
     if (this.#refused?.equals(pin) !== true && !hopeless) return pin;
@@ -120,6 +124,12 @@ export class PinTries {
     } catch {
       return false;
     }
+  }
+
+  /** The token took a person's PIN, and the source has it now. */
+  kept(): void {
+    this.forget();
+    this.#trusted = true;
   }
 
   forget(): void {

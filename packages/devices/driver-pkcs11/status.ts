@@ -1,5 +1,5 @@
 // Implements: OASIS PKCS #11 v3.0 §5.1 (function return values), as this driver's errors.
-import { CasemateError, type ErrorCode } from "@casemate/foundation/errors";
+import { CasemateError, isCasemateError, type ErrorCode } from "@casemate/foundation/errors";
 import { CKR } from "@casemate/protocols/p11-rpc";
 
 /** A call into the module that did not return CKR_OK. */
@@ -156,11 +156,25 @@ export const STALE: readonly number[] = [
 
 const rvOf = (error: unknown): number | undefined => (error instanceof ModuleError ? error.rv : undefined);
 
+/** Return values of a module that made no key: it refused what it was given before that. */
+const REFUSED: ReadonlySet<number> = new Set([
+  CKR.WRAPPED_KEY_INVALID,
+  CKR.WRAPPED_KEY_LEN_RANGE,
+  CKR.UNWRAPPING_KEY_SIZE_RANGE,
+  CKR.UNWRAPPING_KEY_TYPE_INCONSISTENT,
+  CKR.ENCRYPTED_DATA_INVALID,
+  CKR.ENCRYPTED_DATA_LEN_RANGE,
+  CKR.KEY_FUNCTION_NOT_PERMITTED,
+  CKR.KEY_TYPE_INCONSISTENT,
+  CKR.MECHANISM_INVALID,
+  CKR.MECHANISM_PARAM_INVALID,
+  CKR.FUNCTION_NOT_SUPPORTED,
+]);
+
 /** Return values that say nothing about the ciphertext at a decryption: all others must look the same there, whatever was wrong with it. */
 export const NOT_OF_THE_CIPHERTEXT: readonly number[] = [
   CKR.HOST_MEMORY,
   CKR.DEVICE_MEMORY,
-  CKR.BUFFER_TOO_SMALL,
   CKR.OPERATION_ACTIVE,
   CKR.OPERATION_NOT_INITIALIZED,
   CKR.FUNCTION_CANCELED,
@@ -193,6 +207,9 @@ export const isLost = (error: unknown): boolean => LOST.has(rvOf(error) ?? -1);
 export const sessionEnded = (error: unknown): boolean => SESSION_ENDED.has(rvOf(error) ?? -1);
 export const isVague = (error: unknown): boolean => VAGUE.has(rvOf(error) ?? -1);
 export const isStale = (error: unknown): boolean => STALE.includes(rvOf(error) ?? -1);
+/** Of a making that failed; the error may be this driver's already. */
+export const saysNoneWasMade = (error: unknown): boolean =>
+  REFUSED.has(rvOf(isCasemateError(error) ? error.cause : error) ?? -1);
 export const hasRv = (error: unknown, ...values: readonly number[]): boolean => values.includes(rvOf(error) ?? -1);
 
 /** The driver's error for a module's; any other error as it is. `as` replaces the meaning where the call tells more than the value. */

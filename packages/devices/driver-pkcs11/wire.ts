@@ -133,7 +133,7 @@ export const OPERATIONS = {
     struct("kept", SPEC, { pin: bytes(u16, 1024) }),
   ),
   /** Destroys what `generate` or `importKey` with that id left, of which no answer came. */
-  takeBack: operation(73, struct("take back", SPEC, { id: keyId }), empty),
+  takeBack: operation(73, struct("take back", SPEC, { id: keyId }), struct("taken", SPEC, { objects: u32 })),
 } as const;
 
 export type OperationName = keyof typeof OPERATIONS;

@@ -40,6 +40,8 @@ interface Way {
   sealed(length: number): number;
   /** Whether a ciphertext of that many bytes may hold so many. */
   opens(length: number, plain: number): boolean;
+  /** What else there is in the ciphertext hangs on what is inside: a module that does not look at it tells by the length what it should not. */
+  readonly padded?: true;
   mechanism(iv: Buffer, context: Uint8Array): Mechanism;
 }
 
@@ -91,6 +93,7 @@ function aesWay(lane: Lane, scheme: CipherScheme, mechanism: number): Way {
       possible: (length) => length > 0 && length % BLOCK === 0,
       sealed: (length) => length + BLOCK - (length % BLOCK),
       opens: (length, plain) => plain < length && plain >= length - BLOCK,
+      padded: true,
       mechanism: (iv) => ({ mechanism, parameter: iv }),
     };
   return {
@@ -134,6 +137,7 @@ function oaepWay(lane: Lane, mechanism: number, { hash, labels }: Oaep, modulusB
     possible: (length) => length === modulusBytes,
     sealed: () => modulusBytes,
     opens: (_length, plain) => plain <= most,
+    padded: true,
     mechanism(_iv, context) {
       if (context.length > 0 && !labels)
         throw new CasemateError("NOT_SUPPORTED", "RSA-OAEP of this token takes no label", {
@@ -196,17 +200,21 @@ export function cipherHandlers(lane: Lane, keys: KeyStore): Pick<Handlers, "encr
     const mechanism = way.mechanism(Buffer.from(data.subarray(0, way.ivBytes)), context);
     const body = buffer(data.subarray(way.ivBytes));
     const out = Buffer.alloc(body.length + GROWTH);
-    const plain = session.run((open) => {
-      cryptoki.C_DecryptInit(open, mechanism, key.handle);
-      return Uint8Array.from(cryptoki.C_Decrypt(open, body, out));
-    });
-    out.fill(0);
-    if (way.opens(body.length, plain.length)) return plain;
-    plain.fill(0);
-    throw new CasemateError(
-      "DEVICE_FAILED",
-      `the token gave ${plain.length} bytes as the plaintext of a ciphertext of ${body.length}`,
-    );
+    try {
+      const plain = session.run((open) => {
+        cryptoki.C_DecryptInit(open, mechanism, key.handle);
+        return Uint8Array.from(cryptoki.C_Decrypt(open, body, out));
+      });
+      if (way.opens(body.length, plain.length)) return plain;
+      plain.fill(0);
+      if (way.padded === true) throw failed();
+      throw new CasemateError(
+        "DEVICE_FAILED",
+        `the token gave ${plain.length} bytes as the plaintext of a ciphertext of ${body.length}`,
+      );
+    } finally {
+      out.fill(0);
+    }
   };
 
   return {

@@ -4,7 +4,7 @@ import { isAbsolute } from "node:path";
 import { CasemateError } from "@casemate/foundation/errors";
 import { CKF, CKR, CKU } from "@casemate/protocols/p11-rpc";
 import { createPlan, type PlanFields } from "../plan.ts";
-import { explained, hasRv, isVague, sessionEnded, type ModuleError } from "../status.ts";
+import { explained, hasRv, isVague, type ModuleError } from "../status.ts";
 import type { ReplyOf, RequestOf } from "../wire.ts";
 import { findModule } from "./find-module.ts";
 import { loadAddon, type Cryptoki, type Handle, type TokenInfo } from "./addon.ts";
@@ -183,20 +183,19 @@ const WARNINGS: Readonly<Record<ReplyOf<"connect">["pin"], string>> = {
   unset: "The token has no user PIN yet; initialise it with its own tools.",
 };
 
-/** `pin` becomes a string, which pkcs11js wants and which cannot be wiped: the garbage collector takes it. */
-export function login({ cryptoki, session }: Lane, slot: bigint, pin: Uint8Array): void {
-  // Not asked why it failed, which is what the session does of itself: whoever was refused is not logged in.
+/** @param proof whether the PIN must have been right, and not only somebody logged in. `pin` becomes a string, which pkcs11js wants and which cannot be wiped: the garbage collector takes it. */
+export function login({ cryptoki, session }: Lane, slot: bigint, pin: Uint8Array, proof = false): void {
+  // Once, whatever comes out, and not asked why: the session would repeat it, and whoever was refused is not logged in.
   const failure = session.run((open): unknown => {
     try {
       cryptoki.C_Login(open, CKU.USER, Buffer.from(pin.buffer, pin.byteOffset, pin.length).toString("utf8"));
       return undefined;
     } catch (error) {
-      if (sessionEnded(error)) throw error;
       return error;
     }
   });
   if (failure === undefined) return;
-  if (hasRv(failure, CKR.USER_ALREADY_LOGGED_IN) && isLoggedIn(session)) return;
+  if (!proof && hasRv(failure, CKR.USER_ALREADY_LOGGED_IN) && isLoggedIn(session)) return;
   if (!hasRv(failure, CKR.PIN_INCORRECT, CKR.PIN_INVALID, CKR.PIN_LEN_RANGE)) throw failure;
   const { message, details, cause } = explained(failure) as CasemateError;
   const left = triesLeft(cryptoki, slot);

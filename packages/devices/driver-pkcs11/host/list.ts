@@ -1,4 +1,5 @@
 /** What is in the token already, page by page. */
+import { createHash } from "node:crypto";
 import { USAGES, type Usage } from "@casemate/devices/contract";
 import { fromUtf8 } from "@casemate/foundation/bytes";
 import { CKA, CKO } from "@casemate/protocols/p11-rpc";
@@ -111,13 +112,13 @@ function listed(
   );
   const id = attributes.get(CKA.ID) ?? new Uint8Array();
   const label = attributes.get(CKA.LABEL) ?? new Uint8Array();
-  // Longer than any reference can name: it is listed, and cannot be adopted.
+  // Longer than any reference can name: it is listed, under one of its own that leads nowhere, and cannot be adopted.
   const nameable = id.length <= MOST_ID && label.length <= MOST_LABEL;
   const address: Address = {
     algorithm: algorithm ?? "hmac-sha256",
     objectClass: kind,
     id: id.subarray(0, MOST_ID),
-    label: label.subarray(0, MOST_LABEL),
+    label: nameable ? label : createHash("sha256").update(id).update(label).digest(),
   };
   return [
     {

@@ -2,9 +2,9 @@
 import { USAGES, type KeyAlgorithm, type Usage } from "@casemate/devices/contract";
 import { equalBytes, toUtf8 } from "@casemate/foundation/bytes";
 import { CasemateError, isCasemateError } from "@casemate/foundation/errors";
-import { CKA, CKO } from "@casemate/protocols/p11-rpc";
+import { CKA } from "@casemate/protocols/p11-rpc";
 import { encodeKeyRef } from "../key-ref.ts";
-import { isLost, isStale } from "../status.ts";
+import { isLost, isStale, saysNoneWasMade, sessionEnded } from "../status.ts";
 import type { Handlers } from "../wire.ts";
 import type { Handle } from "./addon.ts";
 import { findObjects, readAttributes } from "./attributes.ts";
@@ -13,6 +13,7 @@ import { describe, standingAt, type Key, type KeyStore } from "./keys.ts";
 import type { Lane } from "./lane.ts";
 import type { PublicHalf } from "./public-half.ts";
 import { spkiOf } from "./public-objects.ts";
+import type { Undo } from "./session.ts";
 import {
   checkSpec,
   isPair,
@@ -75,20 +76,26 @@ export function destroyObjects(lane: Lane, session: Handle, ...objects: readonly
   }
 }
 
-const UNDOABLE = [CKO.PRIVATE_KEY, CKO.SECRET_KEY, CKO.PUBLIC_KEY] as const;
-/** A pair, made twice, and more. */
-const MOST_UNDONE = 16;
+/** Of a module that does not search by id, that many are looked at. */
+const MOST_LOOKED_AT = 1000;
 
-/** Takes away what has that id, which is random, so that nothing else has it. @throws ModuleError */
-export function takeBack({ cryptoki }: Lane, session: Handle, id: Uint8Array): void {
-  for (const objectClass of UNDOABLE) {
-    for (const handle of findObjects(cryptoki, session, { CLASS: objectClass, ID: Buffer.from(id) }, MOST_UNDONE)) {
-      // A module that does not search by id must not lose its other keys.
-      const found = readAttributes(cryptoki, session, handle, [CKA.ID]).get(CKA.ID);
-      if (found !== undefined && equalBytes(found, id)) cryptoki.C_DestroyObject(session, handle);
-    }
-  }
+/** Takes away what has that id, which is random, so that nothing else has it; answers how many objects. @throws ModuleError */
+export function takeBack({ cryptoki }: Lane, session: Handle, id: Uint8Array): number {
+  // A module that does not search by id must not lose its other keys.
+  const made = findObjects(cryptoki, session, { ID: Buffer.from(id) }, MOST_LOOKED_AT).filter((handle) => {
+    const found = readAttributes(cryptoki, session, handle, [CKA.ID]).get(CKA.ID);
+    return found !== undefined && equalBytes(found, id);
+  });
+  for (const handle of made) cryptoki.C_DestroyObject(session, handle);
+  return made.length;
 }
+
+/** Undoes the making of a key of that id, unless the token said that it made none. */
+export const undoing =
+  (lane: Lane, id: Uint8Array): Undo =>
+  (session, error) => {
+    if (!saysNoneWasMade(error)) takeBack(lane, session, id);
+  };
 
 /** What `work` makes of fresh objects; they go again when it fails. @throws DEVICE_FAILED when the token does not know them. */
 export function keptIf<T>(lane: Lane, session: Handle, made: readonly Handle[], work: () => T): T {
@@ -152,19 +159,26 @@ export function makeHandlers(
             return { ref: referenceOf(lane, keys, open, privateKey, object), publicKey: spki };
           });
         },
-        (open) => takeBack(lane, open, object.id),
+        undoing(lane, object.id),
       );
     },
-    takeBack: ({ id }) => {
-      session.run((open) => takeBack(lane, open, id));
-      return {};
-    },
+    takeBack: ({ id }) => ({ objects: session.run((open) => takeBack(lane, open, id)) }),
     publicKey: ({ ref }) => withKey(keys, ref, (key) => ({ bytes: keys.publicHalf(key, "always").spki })),
     destroy: ({ ref }) => {
       withKey(keys, ref, (key) => {
         const half = key.address.objectClass === "private" ? halfIfThere(keys, key) : undefined;
+        let asked = false;
         session.run((open) => {
-          cryptoki.C_DestroyObject(open, key.handle);
+          try {
+            cryptoki.C_DestroyObject(open, key.handle);
+          } catch (error) {
+            // The token did it the first time, and ended the session. What stands there by now is somebody else's.
+            if (!asked || !isStale(error)) {
+              asked ||= sessionEnded(error);
+              throw error;
+            }
+          }
+          asked = true;
           // That half alone: other keys of the token may have the same id.
           if (half !== undefined) destroyObjects(lane, open, half.handle);
           mustBeGone(lane, open, key);
@@ -180,9 +194,13 @@ export function makeHandlers(
   };
 }
 
-/** Whoever hears that the material is gone relies on it. @throws DEVICE_FAILED */
-function mustBeGone({ cryptoki }: Lane, session: Handle, { address }: Key): void {
-  if (findObjects(cryptoki, session, { ...standingAt(address) }, 1).length === 0) return;
+/** Keys of one id and label that are looked through. */
+const MOST_NAMESAKES = 64;
+
+/** Whoever hears that the material is gone relies on it. A key of somebody else's may have the same id and label. @throws DEVICE_FAILED */
+function mustBeGone({ cryptoki }: Lane, session: Handle, { handle, address }: Key): void {
+  const there = findObjects(cryptoki, session, { ...standingAt(address) }, MOST_NAMESAKES);
+  if (!there.some((other) => other.equals(handle))) return;
   throw new CasemateError("DEVICE_FAILED", "the token said that it destroyed the key, and still has it", {
     hint: "Its maker's log may say why; its own tools may destroy it.",
   });

@@ -26,11 +26,15 @@ const NONCE_BYTES = 32;
 const MAX_SIGNATURE = 1024;
 /** RSA of 1024 bits, and more. */
 const LEAST_RSA_BYTES = 128;
-/** Two numbers of a curve's order, by key type. */
-const CURVE_SIGNATURES: ReadonlyMap<number, readonly number[]> = new Map<number, readonly number[]>([
-  [CKK.EC, [64, 96, 132]],
-  [CKK.EC_EDWARDS, [64, 114]],
-]);
+/** Two numbers of a curve's order. */
+const EC_BYTES: readonly number[] = [64, 96, 132];
+const EDWARDS_BYTES: readonly number[] = [64, 114];
+
+/** What is none says nothing about the key. */
+function isSignature(keyType: number, { length }: Uint8Array): boolean {
+  if (keyType === CKK.RSA) return length >= LEAST_RSA_BYTES;
+  return (keyType === CKK.EC ? EC_BYTES : EDWARDS_BYTES).includes(length);
+}
 
 interface Trial {
   readonly scheme: SignScheme;
@@ -64,8 +68,7 @@ export function proofOf(lane: Lane, session: Handle, { handle, keyType, may }: S
   try {
     cryptoki.C_SignInit(session, { mechanism }, handle);
     const signature = Uint8Array.from(cryptoki.C_Sign(session, Buffer.from(data), Buffer.alloc(MAX_SIGNATURE)));
-    // What is no signature at all says nothing about the key.
-    if (!(CURVE_SIGNATURES.get(keyType)?.includes(signature.length) ?? signature.length >= LEAST_RSA_BYTES))
+    if (!isSignature(keyType, signature))
       throw new CasemateError("DEVICE_FAILED", `the token gave ${signature.length} bytes as a signature`);
     return (spki) => verifies(spki, hash, message, signature);
   } catch (error) {

@@ -68,7 +68,7 @@ function handlersOf(): (name: OperationName) => (request: never) => unknown {
     unlockKeeping: ({ sealed, recipient, label }) => {
       using pin = pins.open(sealed);
       const kept = encryptPin(recipient, label, pin);
-      login(connected(), slot, pin.reveal());
+      login(connected(), slot, pin.reveal(), true);
       return { pin: kept };
     },
     probe: () => probe(connected()),

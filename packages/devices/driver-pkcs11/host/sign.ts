@@ -114,7 +114,7 @@ function wayOf(lane: Lane, keys: KeyStore, key: Key, scheme: SignScheme, kind: I
   return {
     mechanism,
     block: hashing ? (input) => input : ecBlock(row.hash, kind, size),
-    outward: toDer,
+    outward: (signature) => toDer(ofLength(2 * size, "an ECDSA signature")(signature)),
     inward: (signature) => fromDer(signature, size),
   };
 }

@@ -12,7 +12,7 @@ import { buffer, mustAllow, withKey } from "./batch.ts";
 import { oaepParameter } from "./cipher.ts";
 import { describe, type Key, type KeyStore } from "./keys.ts";
 import type { Lane } from "./lane.ts";
-import { destroyObjects, generateSecret, keptIf, newObject, referenceOf, takeBack, usageNames } from "./make.ts";
+import { destroyObjects, generateSecret, keptIf, newObject, referenceOf, undoing, usageNames } from "./make.ts";
 import { importPublic, spkiOf } from "./public-objects.ts";
 import {
   checkSpec,
@@ -177,7 +177,7 @@ export function wrapHandlers(lane: Lane, keys: KeyStore): Pick<Handlers, "export
             const handle = importByRsa(open, mechanism, wrapping, wrapped, size, object);
             return finish(lane, keys, open, handle, object, contentOf("aes-kwp", wrapped.length - size));
           },
-          (open) => takeBack(lane, open, object.id),
+          undoing(lane, object.id),
         );
       }),
   };
