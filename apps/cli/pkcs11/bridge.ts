@@ -141,7 +141,8 @@ export class Bridge {
         this.#near.output.write(body);
         this.#near.output.uncork();
       }
-    } catch {
+    } catch (error) {
+      this.#complain(`what the server sent is no answer: ${error instanceof Error ? error.message : String(error)}`);
       this.#lost(far);
     }
   }

@@ -47,6 +47,25 @@ export function remoteAddress(address: string): { readonly host: string; readonl
   return { host: url.hostname.replace(/^\[|\]$/g, ""), port: Number(url.port) };
 }
 
+/** OpenSSL's words for a certificate that nobody vouches for. */
+const NOT_VOUCHED_FOR: ReadonlySet<string> = new Set([
+  "DEPTH_ZERO_SELF_SIGNED_CERT",
+  "SELF_SIGNED_CERT_IN_CHAIN",
+  "UNABLE_TO_GET_ISSUER_CERT",
+  "UNABLE_TO_GET_ISSUER_CERT_LOCALLY",
+  "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
+]);
+
+function inWords(error: Error, address: string, caFile: string | undefined): Error {
+  if (!("code" in error) || !NOT_VOUCHED_FOR.has(String(error.code))) return error;
+  const wanted =
+    caFile === undefined ? "signed by no authority of this machine" : `neither the one in ${caFile} nor signed by it`;
+  return new Error(
+    `the certificate of ${address} is ${wanted} (${String(error.code)}): name the server's own by --ca-file, after making sure that it is the server's`,
+    { cause: error },
+  );
+}
+
 /** A server elsewhere: TLS 1.3, its certificate checked, an API token first. */
 export function remoteFar(session: Session, address: string): () => Promise<Far> {
   const { host, port } = remoteAddress(address);
@@ -63,12 +82,13 @@ export function remoteFar(session: Session, address: string): () => Promise<Far>
         clearTimeout(timer);
         reject(new Error("the server closed the connection before it answered"));
       };
-      stream.once("error", reject);
+      const failed = (error: Error): void => reject(inWords(error, address, caFile));
+      stream.once("error", failed);
       stream.once("close", closed);
       stream.once("secureConnect", () => stream.write(`${GREETING} ${token}\n`));
       stream.once("data", (answer: Buffer) => {
         clearTimeout(timer);
-        stream.off("error", reject);
+        stream.off("error", failed);
         stream.off("close", closed);
         if (answer.toString("latin1") === "ok\n") resolve({ stream, close: () => stream.destroy() });
         else {

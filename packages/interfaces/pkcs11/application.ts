@@ -42,6 +42,8 @@ export interface Shared {
   readonly unfinishedMs: number;
   /** The interface's own caller, for what is public; undefined when it was given no token. */
   service(): Promise<Caller | undefined>;
+  /** Ends all sessions with a token that was removed, of every application. */
+  removed(slot: number): void;
   /** Open sessions of all applications by slot. */
   readonly sessionCounts: Map<number, number>;
   /** Session objects live as long as this process; their ids never repeat in it. */

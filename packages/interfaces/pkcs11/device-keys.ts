@@ -9,7 +9,7 @@ import type { Application } from "./application.ts";
 import type { TokenObject } from "./catalogue.ts";
 import { curveByParams } from "./curves.ts";
 import { HIDDEN_PUBLIC, INTERNAL, keepAttribute, MADE_HERE, type Half } from "./key-object.ts";
-import type { Seal } from "./session-keyring.ts";
+import { named, type Seal } from "./session-keyring.ts";
 import type { Slot } from "./slots.ts";
 import { failure } from "./status.ts";
 import { USAGES } from "./unsaid.ts";
@@ -234,7 +234,8 @@ export async function generateInDevice(
 ): Promise<readonly TokenObject[]> {
   const create = request(slot, algorithm, secret, publicHalf);
   const key = await unique(nameFrom(secret.has(CKA.LABEL) || publicHalf === undefined ? secret : publicHalf), (name) =>
-    application.ports.keyring.createKey(caller, { ...create, name }),
+    // The device was removed: no object was named that could be missing.
+    named(application.ports.keyring.createKey(caller, { ...create, name }), { NOT_FOUND: "DEVICE_REMOVED" }),
   );
   return application.shared.catalogue.refreshKey(caller, key);
 }

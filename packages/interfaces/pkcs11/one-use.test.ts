@@ -211,6 +211,8 @@ test("an answer is no larger than a question, though an attribute is asked for m
       Array.from({ length: times }, () => ({ type: CKA.VALUE, capacity: 1024 * 1024 })),
     );
   assert.equal(await ask(16), CKR.OK);
+  // The values alone would fit, what stands around them would not: a bridge would not take such an answer.
+  assert.equal(await ask(17), CKR.HOST_MEMORY);
   assert.equal(await ask(1024), CKR.HOST_MEMORY);
 });
 

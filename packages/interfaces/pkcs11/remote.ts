@@ -2,6 +2,7 @@
 import type { Server, Socket } from "node:net";
 import { createServer, type TLSSocket } from "node:tls";
 import { CasemateError, isCasemateError } from "@casemate/foundation/errors";
+import type { Caller } from "@casemate/keyring/core";
 import type { Ports } from "./context.ts";
 
 /** Where to listen for bridges of other machines. */
@@ -46,7 +47,8 @@ function greet(socket: TLSSocket, ports: Ports, waitMs: number, welcome: (socket
     if (token === undefined) return refuse("no greeting");
     socket.pause();
     ports.keyring.authenticate(token, "pkcs11").then(
-      () => {
+      (caller) => {
+        endWith(caller, socket, ports);
         socket.write("ok\n");
         welcome(socket);
         socket.resume();
@@ -57,6 +59,31 @@ function greet(socket: TLSSocket, ports: Ports, waitMs: number, welcome: (socket
   socket.on("data", receive);
   socket.on("error", () => undefined);
   socket.once("close", done);
+}
+
+/** Longest time that a timer takes. */
+const MOST_MS = 2 ** 31 - 1;
+
+/** A connection ends with the token that it came in by, whoever is logged in over it: it was let in by that alone. */
+function endWith({ token, expiresAt }: Caller, socket: TLSSocket, { keyring, clock, log }: Ports): void {
+  const end = (why: string): void => {
+    log.info({ from: socket.remoteAddress, why }, "pkcs11: closed a connection from elsewhere");
+    socket.destroy();
+  };
+  let timer: NodeJS.Timeout | undefined;
+  const wait = (): void => {
+    const left = (expiresAt ?? 0) - clock.now();
+    if (left <= 0) end("its token is over");
+    else timer = setTimeout(wait, Math.min(left, MOST_MS)).unref();
+  };
+  const unsubscribe = keyring.subscribe((change) => {
+    if (change.what === "token" && change.name === token) end("its token was revoked");
+  });
+  socket.once("close", () => {
+    clearTimeout(timer);
+    unsubscribe();
+  });
+  if (expiresAt !== undefined) wait();
 }
 
 /** @throws CONFIG_INVALID. */

@@ -138,6 +138,7 @@ export async function createPkcs11Server(options: Pkcs11ServerOptions): Promise<
     random: options.random ?? systemRandom,
   };
   let uid = 0;
+  const connections = new Set<Connection>();
   const shared: Shared = {
     ports,
     slots: new Slots(),
@@ -149,12 +150,14 @@ export async function createPkcs11Server(options: Pkcs11ServerOptions): Promise<
     kept: { bytes: 0 },
     unfinishedMs: options.unfinishedMs ?? UNFINISHED_MS,
     service,
+    removed(slot) {
+      for (const { application } of connections) application.closeAll(slot);
+    },
     sessionCounts: new Map(),
     nextUid: () => `session/${++uid}`,
   };
   await restoreTokens(shared);
   await shared.pins.restore();
-  const connections = new Set<Connection>();
   const unsubscribe = keyring.subscribe((change) => {
     for (const { application } of connections) application.changed(change);
   });

@@ -47,20 +47,28 @@ function version(text: string): Version {
 /** Numbers below are those of the keyring and of devices, so that a device that is added moves no token that was made. */
 const FIRST_MADE = 1024;
 
+/** What is left in a slot whose device was removed. */
+const withoutToken = (device: DeviceView | undefined): DeviceView | undefined =>
+  device === undefined ? undefined : { ...device, status: { ...device.status, state: "absent" } };
+
 export class Slots {
   readonly #fixed: Slot[] = [{ id: 0, kind: "keyring", home: WHOLE_KEYRING, device: undefined, label: WHOLE_KEYRING }];
   /** Tokens in the order in which they were made, then the free slot. */
   readonly #made: Slot[] = [];
 
-  /** Adds slots for new devices and refreshes the others; a slot keeps its number. */
-  update(devices: readonly DeviceView[]): void {
+  /** Adds slots for new devices and refreshes the others; a slot keeps its number. Answers those whose device was removed since. */
+  update(devices: readonly DeviceView[]): readonly number[] {
     for (const device of [...devices].toSorted((a, b) => (a.identity.id < b.identity.id ? -1 : 1))) {
-      if (device.algorithms.length === 0) continue;
       const at = this.#fixed.findIndex((slot) => slot.home === device.identity.id);
+      if (at < 0 && device.algorithms.length === 0) continue;
       const label = this.#fixed[at]?.label ?? device.identity.id;
       const id = at < 0 ? this.#fixed.length : at;
       this.#fixed[id] = { id, kind: "device", home: device.identity.id, device, label };
     }
+    const there = new Set(devices.map(({ identity }) => identity.id));
+    const removed = this.#fixed.filter((slot) => slot.kind === "device" && !there.has(slot.home) && tokenPresent(slot));
+    for (const slot of removed) this.#fixed[slot.id] = { ...slot, device: withoutToken(slot.device) };
+    return removed.map(({ id }) => id);
   }
 
   /** Puts a token that was made into the free slot, or into one of its own; a free slot follows. */

@@ -4,6 +4,7 @@ import { after, before, describe, test } from "node:test";
 import { toUtf8 } from "@casemate/foundation/bytes";
 import { CKA, CKF, CKG, CKK, CKM, CKO, CKR, CKS, CKU } from "@casemate/protocols/p11-rpc";
 import { attribute, KEY, mechanism, openLoggedIn } from "@casemate/testkit/pkcs11";
+import { CasemateError } from "@casemate/foundation/errors";
 import { createPkcs11Server } from "./index.ts";
 
 const EMPTY = new Uint8Array(0);
@@ -113,6 +114,36 @@ describe("rules of the standard", () => {
     assert.deepEqual(await one.client.call("C_WaitForSlotEvent", CKF.DONT_BLOCK), [gone]);
     assert.equal(await flags(), CKF.TOKEN_PRESENT);
     assert.equal(await event(), CKR.NO_EVENT);
+  });
+
+  test("§5.5, §5.6: a device that was removed leaves its slot empty, tells of it, and ends the sessions with its token", async (t) => {
+    const { client } = one;
+    const { keyring, service, adminToken } = one.bench;
+    const [device] = await keyring.listDevices(service);
+    const slot = 1;
+    const [own] = await client.call("C_OpenSession", slot, CKF.SERIAL_SESSION | CKF.RW_SESSION);
+    await client.call("C_Login", own, CKU.USER, toUtf8(adminToken));
+    await client.call("C_GetSlotList", 1, 100);
+    const generate = (): Promise<number> =>
+      client.rv("C_GenerateKey", own, mechanism(CKM.AES_KEY_GEN), [
+        attribute(CKA.VALUE_LEN, 32),
+        attribute(CKA.TOKEN, true),
+      ]);
+    const missing = new CasemateError("NOT_FOUND", `there is no device ${device?.identity.id}`);
+    t.mock.method(keyring, "createKey", () => Promise.reject(missing));
+    assert.equal(await generate(), CKR.DEVICE_REMOVED);
+    t.mock.method(keyring, "listDevices", () => Promise.resolve([]));
+    assert.deepEqual(await client.call("C_WaitForSlotEvent", CKF.DONT_BLOCK), [slot]);
+    assert.equal(await client.rv("C_WaitForSlotEvent", CKF.DONT_BLOCK), CKR.NO_EVENT);
+    assert.equal(await client.rv("C_GetTokenInfo", slot), CKR.TOKEN_NOT_PRESENT);
+    assert.equal(await client.rv("C_GetSessionInfo", own), CKR.SESSION_HANDLE_INVALID);
+    assert.equal(await client.rv("C_OpenSession", slot, CKF.SERIAL_SESSION), CKR.TOKEN_NOT_PRESENT);
+    assert.equal(await client.rv("C_GetSessionInfo", one.session), CKR.OK, "the whole keyring is still there");
+    t.mock.restoreAll();
+    assert.deepEqual(await client.call("C_WaitForSlotEvent", CKF.DONT_BLOCK), [slot]);
+    assert.equal(await client.rv("C_GetSessionInfo", own), CKR.SESSION_HANDLE_INVALID);
+    const [again] = await client.call("C_OpenSession", slot, CKF.SERIAL_SESSION);
+    assert.equal((await client.call("C_GetSessionInfo", again))[1], CKS.RO_PUBLIC_SESSION, "nobody is logged in");
   });
 
   test("§4.1.1: sizes and types that a token does not make are refused by the values that ask for them", async () => {

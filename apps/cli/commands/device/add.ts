@@ -128,9 +128,13 @@ async function remove(session: Session, id: string, force: boolean): Promise<voi
   }
   const present = running?.find(({ identity }) => identity.id === id);
   if (present !== undefined && present.keys > 0 && !force) {
-    throw new CasemateError("CONFLICT", `${present.keys} keys are in ${id}`, {
-      hint: `Destroy them first, or say --force: ${STAY}`,
-    });
+    throw new CasemateError(
+      "CONFLICT",
+      present.keys === 1 ? `1 key is in ${id}` : `${present.keys} keys are in ${id}`,
+      {
+        hint: `Destroy them first, or say --force: ${STAY}`,
+      },
+    );
   }
   writeDevices(
     paths,

@@ -184,6 +184,10 @@ export async function alone<T>(
   });
 }
 
+/** What an answer carries beside its values, and each value beside itself: type, whether it is there, two lengths. */
+const ANSWER_BYTES = 256;
+const ATTRIBUTE_BYTES = 16;
+
 function answer(
   object: P11Object,
   buffers: readonly AttributeBuffer[],
@@ -191,7 +195,7 @@ function answer(
 ): [Attribute[], number] {
   let rv: number = CKR.OK;
   /** An attribute may be asked for many times over; an answer is no larger than a question may be. */
-  let room: number = RPC_LIMITS.bodyBytes;
+  let room = RPC_LIMITS.bodyBytes - ANSWER_BYTES - ATTRIBUTE_BYTES * buffers.length;
   const worst = (next: number): void => {
     if (rv === CKR.OK) rv = next;
   };

@@ -19,7 +19,8 @@ export async function refreshSlots(application: Application): Promise<void> {
   const caller = await application.shared.service();
   if (caller === undefined) return;
   try {
-    application.shared.slots.update(await application.ports.keyring.listDevices(caller));
+    const removed = application.shared.slots.update(await application.ports.keyring.listDevices(caller));
+    for (const slot of removed) application.shared.removed(slot);
   } catch (error) {
     if (!isCasemateError(error)) throw error;
     application.ports.log.warn({ code: error.code }, "pkcs11: list of devices");
