@@ -50,6 +50,18 @@ test("when its token is revoked, and no other", async (t) => {
   assert.equal((await come(other.token)).closed, false);
 });
 
+test("a token that is revoked while it is looked at lets nobody in", async (t) => {
+  const { keyring, admin, come } = await opened(t);
+  const { token, view } = await keyring.createToken(admin, { principal: "bridge", roles: ["auditor"] });
+  const authenticate = keyring.authenticate.bind(keyring);
+  t.mock.method(keyring, "authenticate", async (...asked: Parameters<typeof authenticate>) => {
+    const caller = await authenticate(...asked);
+    await keyring.revokeToken(admin, view.id);
+    return caller;
+  });
+  await assert.rejects(come(token), /refused/);
+});
+
 test("when the time of its token is over", async (t) => {
   const { keyring, admin, come } = await opened(t);
   const { token } = await keyring.createToken(admin, { principal: "bridge", roles: ["auditor"], expiresInSeconds: 2 });

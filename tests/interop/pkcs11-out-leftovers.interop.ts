@@ -177,6 +177,26 @@ test("a person's PIN is not taken for right because somebody is logged in alread
   await until(async () => (await stateOf(device)) === "locked", "a new process");
   await assert.rejects(unlock("wrong-pin-1"), failsWith("PIN_WRONG"));
   assert.equal(kept.length, 1);
+  // A session that the token ended while it was locked is no reason to stay locked.
+  module.say("login", "r", 0xb3);
+  await assert.rejects(unlock(PIN), failsWith("DEVICE_ABSENT", /C_Login/));
+  await until(async () => (await stateOf(device)) === "locked", "another process");
   await unlock(PIN);
   assert.equal(await stateOf(device), "operational");
+});
+
+test("a key is destroyed once, whatever becomes of the session", { skip }, async (t) => {
+  const module = liar(t);
+  const device = await module.open();
+  const before = module.objects();
+  for (const mode of ["R", "r"] as const)
+    for (const algorithm of ["ec-p256", "aes-256"] as const) {
+      const { ref } = await make(device, algorithm, algorithm === "aes-256" ? "encrypt" : "sign");
+      await device.keys.publicKey(ref).catch(() => undefined);
+      module.say("destroyObject", mode, 0xb3);
+      const calls = module.calls("destroyObject");
+      await device.keys.destroy(ref);
+      assert.equal(module.objects(), before, `${mode} ${algorithm}`);
+      assert.ok(module.calls("destroyObject") - calls <= 3);
+    }
 });

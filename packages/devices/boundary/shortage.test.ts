@@ -117,3 +117,23 @@ test("a program that is not there is said as that, and is no shortage", async (t
   shortOf(t, told("ENOENT"));
   await assert.rejects(superviseBoundary(options), { code: "DEVICE_FAILED", message: /cannot be started: .*ENOENT/ });
 });
+
+test("a supervisor is stopped while a process is being launched, and leaves none", async () => {
+  const supervised = await superviseBoundary({ ...options, backoffMs: { first: 0, most: 1 } });
+  const { spawn } = childProcess;
+  const begun = Promise.withResolvers<ChildProcess>();
+  childProcess.spawn = ((...given: Parameters<typeof spawn>) => {
+    const child = spawn(...given);
+    begun.resolve(child);
+    return child;
+  }) as unknown as typeof spawn;
+  syncBuiltinESMExports();
+  process.kill(supervised.current?.pid ?? assert.fail("not running"), "SIGKILL");
+  const child = await begun.promise;
+  childProcess.spawn = spawn;
+  syncBuiltinESMExports();
+  const gone = new Promise((resolve) => child.once("exit", resolve));
+  await supervised.stop();
+  await gone;
+  assert.equal(supervised.state, "stopped");
+});

@@ -29,8 +29,16 @@ export async function superviseBoundary(options: SuperviseOptions): Promise<Supe
   let restarts = 0;
   let starting: BoundaryProcess | undefined;
 
+  /** Whoever stops ends what is running, not what is only about to. */
+  const unlessStopping = async (process: BoundaryProcess): Promise<void> => {
+    if (!stopping.signal.aborted) return;
+    await process.stop();
+    throw stopped();
+  };
+
   const start = async (): Promise<BoundaryProcess> => {
     const process = await launchPrepared(options, boot);
+    await unlessStopping(process);
     process.channel.onNotify((op, body) => {
       for (const listener of listeners) listener(op, body);
     });
@@ -43,6 +51,7 @@ export async function superviseBoundary(options: SuperviseOptions): Promise<Supe
     } finally {
       starting = undefined;
     }
+    await unlessStopping(process);
     return process;
   };
 
@@ -79,6 +88,7 @@ export async function superviseBoundary(options: SuperviseOptions): Promise<Supe
           tellShortage(short);
           continue;
         }
+        if (state.at === "restarting" && state.short !== undefined) awaitRestart(); // that is no longer the reason
         if (++failed < MAX_FAILED_STARTS && !stopping.signal.aborted) continue;
         throw new CasemateError("DEVICE_ABSENT", `the device's process failed to start ${failed} times in a row`, {
           cause,

@@ -5,7 +5,7 @@ import { launchUnconfined, type UnconfinedProcess } from "@casemate/devices/boun
 import { CasemateError, asCasemateError, isCasemateError, withHint, type ErrorCode } from "@casemate/foundation/errors";
 import type { ConnectionOptions } from "./connection-options.ts";
 import { createLanes, type Lanes } from "./lanes.ts";
-import { logIn, PIN_ERRORS } from "./log-in.ts";
+import { logIn, loginEnded, PIN_ERRORS } from "./log-in.ts";
 import { PinTries } from "./pin-tries.ts";
 import { createPlan, type Plan } from "./plan.ts";
 import { Unanswered } from "./unanswered.ts";
@@ -164,6 +164,7 @@ export class Connection {
     } catch (error) {
       const reason = asCasemateError(error);
       if (PIN_ERRORS.has(reason.code)) this.#become({ at: "locked", host, reason });
+      else if (LOST.has(reason.code)) this.#end(host.process, reason);
       throw reason;
     }
     this.#pins.unlockedByPerson();
@@ -390,10 +391,3 @@ export class Connection {
     host.lanes.end();
   }
 }
-
-/** For the calls beside the one that found it out: the next process logs in again, where it can. */
-const loginEnded = (cause: CasemateError): CasemateError =>
-  new CasemateError("DEVICE_RESTARTED", "the token ended the login, and its process was replaced", {
-    cause,
-    hint: "Try again.",
-  });

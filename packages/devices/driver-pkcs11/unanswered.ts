@@ -18,6 +18,7 @@ const OPEN: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
 export class Unanswered {
   readonly #tries = new Map<Uint8Array, number>();
   readonly #log: (line: string) => void;
+  #rounds: Promise<void> = Promise.resolve();
 
   constructor(log: (line: string) => void = () => undefined) {
     this.#log = log;
@@ -45,7 +46,14 @@ export class Unanswered {
    * Has them taken back, one after the other, by `take`, which answers how many objects there were. What cannot be is given up, since the
    * device is to work, and since somebody may adopt it then. @throws what ended the connection; the rest is kept for the next one.
    */
-  async takeBack(take: (id: Uint8Array) => Promise<number>): Promise<void> {
+  takeBack(take: (id: Uint8Array) => Promise<number>): Promise<void> {
+    // One round after the other: several for one connection that ends would count as several.
+    const turn = this.#rounds.then(() => this.#takeAll(take));
+    this.#rounds = turn.catch(() => undefined);
+    return turn;
+  }
+
+  async #takeAll(take: (id: Uint8Array) => Promise<number>): Promise<void> {
     for (const [id, tries] of this.#tries) {
       const what = `a key whose making got no answer (CKA_ID ${Buffer.from(id).toString("hex")})`;
       this.#tries.set(id, tries + 1);

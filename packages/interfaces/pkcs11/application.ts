@@ -42,6 +42,8 @@ export interface Shared {
   readonly unfinishedMs: number;
   /** The interface's own caller, for what is public; undefined when it was given no token. */
   service(): Promise<Caller | undefined>;
+  /** Numbers of the newest list of devices that was asked for, and of the newest that came. */
+  readonly lists: { asked: number; heard: number };
   /** Ends all sessions with a token that was removed, of every application. */
   removed(slot: number): void;
   /** Open sessions of all applications by slot. */

@@ -46,8 +46,16 @@ function greet(socket: TLSSocket, ports: Ports, waitMs: number, welcome: (socket
     const token = GREETING.exec(text)?.[1];
     if (token === undefined) return refuse("no greeting");
     socket.pause();
-    ports.keyring.authenticate(token, "pkcs11").then(
+    // What is revoked while it is looked at may be missed there.
+    const revoked = new Set<string>();
+    const unsubscribe = ports.keyring.subscribe((change) => {
+      if (change.what === "token") revoked.add(change.name);
+    });
+    const authenticated = ports.keyring.authenticate(token, "pkcs11").finally(unsubscribe);
+    authenticated.then(
       (caller) => {
+        if (socket.destroyed) return;
+        if (caller.token !== undefined && revoked.has(caller.token)) return refuse("UNAUTHENTICATED");
         endWith(caller, socket, ports);
         socket.write("ok\n");
         welcome(socket);

@@ -150,6 +150,7 @@ export async function createPkcs11Server(options: Pkcs11ServerOptions): Promise<
     kept: { bytes: 0 },
     unfinishedMs: options.unfinishedMs ?? UNFINISHED_MS,
     service,
+    lists: { asked: 0, heard: 0 },
     removed(slot) {
       for (const { application } of connections) application.closeAll(slot);
     },

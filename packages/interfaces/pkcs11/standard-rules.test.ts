@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { toUtf8 } from "@casemate/foundation/bytes";
-import { CKA, CKF, CKG, CKK, CKM, CKO, CKR, CKS, CKU } from "@casemate/protocols/p11-rpc";
+import { CKA, CKF, CKG, CKK, CKM, CKO, CKR, CKS, CKU, SIZE_QUERY } from "@casemate/protocols/p11-rpc";
 import { attribute, KEY, mechanism, openLoggedIn } from "@casemate/testkit/pkcs11";
 import { CasemateError } from "@casemate/foundation/errors";
 import { createPkcs11Server } from "./index.ts";
@@ -144,6 +144,22 @@ describe("rules of the standard", () => {
     assert.equal(await client.rv("C_GetSessionInfo", own), CKR.SESSION_HANDLE_INVALID);
     const [again] = await client.call("C_OpenSession", slot, CKF.SERIAL_SESSION);
     assert.equal((await client.call("C_GetSessionInfo", again))[1], CKS.RO_PUBLIC_SESSION, "nobody is logged in");
+  });
+
+  test("§5.5: a list of devices that was overtaken takes no token away", async (t) => {
+    const { client } = one;
+    const { keyring, service } = one.bench;
+    const devices = await keyring.listDevices(service);
+    const slow = Promise.withResolvers<typeof devices>();
+    const lists = [slow.promise, Promise.resolve(devices)];
+    t.mock.method(keyring, "listDevices", () => lists.shift() ?? Promise.resolve(devices));
+    const [own] = await client.call("C_OpenSession", 1, CKF.SERIAL_SESSION);
+    const first = client.rv("C_GetSlotList", 1, SIZE_QUERY);
+    await client.call("C_GetSlotList", 1, SIZE_QUERY);
+    slow.resolve([]);
+    assert.equal(await first, CKR.OK);
+    assert.equal(await client.rv("C_GetTokenInfo", 1), CKR.OK);
+    assert.equal(await client.rv("C_GetSessionInfo", own), CKR.OK);
   });
 
   test("§4.1.1: sizes and types that a token does not make are refused by the values that ask for them", async () => {

@@ -190,6 +190,9 @@ test("the record of a change that was made may take the room that was made sure 
   await keyring.sign(admin, "a", { kind: "message", inputs: [input] });
   f.t.device.failNext("keys.destroy", new CasemateError("TIMEOUT", "no answer"));
   await assert.rejects(keyring.destroyKey(admin, "a", { now: true }), failing("TIMEOUT"));
+  // What a device did, or may have done, is on record, too.
+  f.t.device.failNext("zeroize.zeroize", new CasemateError("TIMEOUT", "no answer"));
+  await assert.rejects(keyring.zeroizeDevice(admin, f.t.device.identity.id), failing("TIMEOUT"));
   assert.deepEqual(
     f.t.audit.entries.slice(before).map((entry) => [entry.action, entry.outcome, f.t.audit.reserved.has(entry)]),
     [
@@ -197,6 +200,7 @@ test("the record of a change that was made may take the room that was made sure 
       ["key.create", "ALREADY_EXISTS", false],
       ["key.sign", "ok", false],
       ["key.destroy-now", "TIMEOUT", true],
+      ["device.zeroize", "TIMEOUT", true],
     ],
   );
 });

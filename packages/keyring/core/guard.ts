@@ -12,6 +12,8 @@ import type { Caller } from "./types.ts";
 export interface Note {
   count: number;
   details?: Record<string, string | number | boolean>;
+  /** Something was changed that no row tells of, such as a device: its record has room that is kept for changes. */
+  changed?: boolean;
   /** When the resource becomes known only on the way: the new token, the new object. */
   resource?: string;
 }
@@ -314,7 +316,9 @@ export class Guard {
     // A refusal is evidence: it is always on the disk before it is told.
     const relaxed = outcome === "ok" && USES.has(action) && relaxedSources.has(caller.source);
     // What failed half-way may have been committed, too.
-    const changed = !CHANGES_NOTHING.has(action) && (outcome === "ok" || note.details?.["generation"] !== undefined);
+    const changed =
+      !CHANGES_NOTHING.has(action) &&
+      (outcome === "ok" || note.changed === true || note.details?.["generation"] !== undefined);
     const durability = relaxed ? "relaxed" : changed ? "reserved" : "durable";
     return READS.has(action)
       ? recorder.appendIfRoom(entry, durability, this.#underWay)

@@ -185,6 +185,8 @@ const WARNINGS: Readonly<Record<ReplyOf<"connect">["pin"], string>> = {
 
 /** @param proof whether the PIN must have been right, and not only somebody logged in. `pin` becomes a string, which pkcs11js wants and which cannot be wiped: the garbage collector takes it. */
 export function login({ cryptoki, session }: Lane, slot: bigint, pin: Uint8Array, proof = false): void {
+  // A session that ended meanwhile is replaced now, before the PIN is used.
+  session.run((open) => cryptoki.C_GetSessionInfo(open));
   // Once, whatever comes out, and not asked why: the session would repeat it, and whoever was refused is not logged in.
   const failure = session.run((open): unknown => {
     try {

@@ -8,18 +8,22 @@ import type { KeyStore } from "./keys.ts";
 import type { Lane } from "./lane.ts";
 
 const SIZES: readonly number[] = [16, 24, 32, 64];
-/** Some tokens give no more at once. */
-const RANDOM_AT_ONCE = 1024;
-/** So many zeros in a row come by chance once in 2^128. */
+/** So many zeros come by chance once in 2^128. */
 const TELLING = 16;
+/** Some tokens give no more than 1024 at once, with what is too short to tell by itself. */
+const RANDOM_AT_ONCE = 1024 - TELLING;
 
 function randomOf({ cryptoki, session }: Lane, length: number): Buffer {
   const bytes = Buffer.alloc(length);
-  for (let at = 0; at < length; at += RANDOM_AT_ONCE)
-    session.run((open) => cryptoki.C_GenerateRandom(open, bytes.subarray(at, Math.min(length, at + RANDOM_AT_ONCE))));
-  // A module that says all is well and gave nothing: keys are made of this.
-  if (length >= TELLING && bytes.subarray(-TELLING).every((byte) => byte === 0))
-    throw new CasemateError("DEVICE_FAILED", "the token gave zeros as random bytes");
+  for (let at = 0; at < length;) {
+    const end = length - at < RANDOM_AT_ONCE + TELLING ? length : at + RANDOM_AT_ONCE;
+    const some = bytes.subarray(at, end);
+    session.run((open) => cryptoki.C_GenerateRandom(open, some));
+    // A module that says all is well and gave nothing: keys are made of this.
+    if (some.length >= TELLING && some.every((byte) => byte === 0))
+      throw new CasemateError("DEVICE_FAILED", "the token gave zeros as random bytes");
+    at = end;
+  }
   return bytes;
 }
 
@@ -33,9 +37,12 @@ export function dataKeyHandlers(lane: Lane, keys: KeyStore): Pick<Handlers, "ran
         const encrypt = encryptor(lane, keys, key, "aes-gcm");
         return Array.from({ length: count }, () => {
           const value = randomOf(lane, bytes);
-          const wrapped = encrypt({ data: value, context, iv: new Uint8Array() });
-          if (!plaintext) value.fill(0);
-          return { wrapped, plaintext: plaintext ? value : undefined };
+          try {
+            const wrapped = encrypt({ data: value, context, iv: new Uint8Array() });
+            return { wrapped, plaintext: plaintext ? Buffer.from(value) : undefined };
+          } finally {
+            value.fill(0);
+          }
         });
       }),
   };

@@ -134,7 +134,7 @@ export function makeHandlers(
   lane: Lane,
   keys: KeyStore,
 ): Pick<Handlers, "generate" | "takeBack" | "destroy" | "publicKey" | "forget"> {
-  const { cryptoki, session } = lane;
+  const { session } = lane;
   return {
     generate: (spec) => {
       checkSpec(lane, spec.algorithm, usageNames(spec.usages));
@@ -167,22 +167,7 @@ export function makeHandlers(
     destroy: ({ ref }) => {
       withKey(keys, ref, (key) => {
         const half = key.address.objectClass === "private" ? halfIfThere(keys, key) : undefined;
-        let asked = false;
-        session.run((open) => {
-          try {
-            cryptoki.C_DestroyObject(open, key.handle);
-          } catch (error) {
-            // The token did it the first time, and ended the session. What stands there by now is somebody else's.
-            if (!asked || !isStale(error)) {
-              asked ||= sessionEnded(error);
-              throw error;
-            }
-          }
-          asked = true;
-          // That half alone: other keys of the token may have the same id.
-          if (half !== undefined) destroyObjects(lane, open, half.handle);
-          mustBeGone(lane, open, key);
-        });
+        destroyOnce(lane, key, half);
       });
       keys.drop(ref);
       return {};
@@ -197,12 +182,34 @@ export function makeHandlers(
 /** Keys of one id and label that are looked through. */
 const MOST_NAMESAKES = 64;
 
-/** Whoever hears that the material is gone relies on it. A key of somebody else's may have the same id and label. @throws DEVICE_FAILED */
-function mustBeGone({ cryptoki }: Lane, session: Handle, { handle, address }: Key): void {
-  const there = findObjects(cryptoki, session, { ...standingAt(address) }, MOST_NAMESAKES);
-  if (!there.some((other) => other.equals(handle))) return;
-  throw new CasemateError("DEVICE_FAILED", "the token said that it destroyed the key, and still has it", {
-    hint: "Its maker's log may say why; its own tools may destroy it.",
+/**
+ * Destroys the object and its public half, once: whatever has its handle later is somebody else's, and others may have its id and label, too.
+ * Whoever hears that the material is gone relies on it. @throws DEVICE_FAILED when it is still there.
+ */
+function destroyOnce(lane: Lane, { handle, address }: Key, half: PublicHalf | undefined): void {
+  const { cryptoki, session } = lane;
+  const namesakes = (open: Handle): Handle[] => findObjects(cryptoki, open, { ...standingAt(address) }, MOST_NAMESAKES);
+  let before: number | undefined;
+  let lost = false;
+  let done = false;
+  session.run((open) => {
+    if (!done) {
+      before ??= namesakes(open).length;
+      try {
+        cryptoki.C_DestroyObject(open, handle);
+      } catch (error) {
+        if (sessionEnded(error)) lost = true;
+        // Done the first time, before the session ended: there is one less. Else the object has another handle by now.
+        if (!lost || !isStale(error) || namesakes(open).length >= before) throw error;
+      }
+      done = true;
+      // That half alone: other keys of the token may have the same id.
+      if (half !== undefined) destroyObjects(lane, open, half.handle);
+    }
+    if (!namesakes(open).some((other) => other.equals(handle))) return;
+    throw new CasemateError("DEVICE_FAILED", "the token said that it destroyed the key, and still has it", {
+      hint: "Its maker's log may say why; its own tools may destroy it.",
+    });
   });
 }
 

@@ -1,5 +1,5 @@
 /** One thread's session at the token: opened when needed, opened again when the token ended it, cleared after mishaps. */
-import { CasemateError, isCasemateError } from "@casemate/foundation/errors";
+import { CasemateError, asCasemateError, isCasemateError } from "@casemate/foundation/errors";
 import { CKF, CKR, CKS } from "@casemate/protocols/p11-rpc";
 import { ModuleError, explained, hasRv, isLost, isStale, isVague, sessionEnded } from "../status.ts";
 import type { Cryptoki, Handle } from "./addon.ts";
@@ -37,8 +37,7 @@ function succeeds(work: () => void): boolean {
 
 /** The error of what left something in the token that nothing refers to. */
 function leftBehind(error: unknown): unknown {
-  const known = explained(error);
-  if (!isCasemateError(known)) return error;
+  const known = asCasemateError(explained(error));
   const { code, message, hint, details } = known;
   return new CasemateError(code, message, {
     ...(hint === undefined ? {} : { hint }),
@@ -114,7 +113,7 @@ export function createSession(cryptoki: Cryptoki, slot: Handle, needsLogin: () =
       try {
         return attempt(work, undo);
       } catch (error) {
-        if (!(error instanceof ModuleError) && !isCasemateError(error)) replace();
+        if (!(error instanceof ModuleError) && !isCasemateError(error)) succeeds(replace);
         const undone = undo === undefined || succeeds(() => undo(opened(), error));
         const reason = mayBeGone(error) ? (reasonToBeGone() ?? error) : error;
         throw undone ? reason : leftBehind(reason);

@@ -18,9 +18,14 @@ function list(numbers: readonly number[], capacity: number): [UlongReply] {
 export async function refreshSlots(application: Application): Promise<void> {
   const caller = await application.shared.service();
   if (caller === undefined) return;
+  const { lists } = application.shared;
+  const own = ++lists.asked;
   try {
-    const removed = application.shared.slots.update(await application.ports.keyring.listDevices(caller));
-    for (const slot of removed) application.shared.removed(slot);
+    const devices = await application.ports.keyring.listDevices(caller);
+    // An answer that was overtaken says what was: a device that was added since is not removed.
+    if (own < lists.heard) return;
+    lists.heard = own;
+    for (const slot of application.shared.slots.update(devices)) application.shared.removed(slot);
   } catch (error) {
     if (!isCasemateError(error)) throw error;
     application.ports.log.warn({ code: error.code }, "pkcs11: list of devices");

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { systemRandom } from "@casemate/foundation/effects";
 import { AUDIT_LIMITS } from "./limits.ts";
-import { RESERVE_FILE } from "./reserve.ts";
+import { Reserve, RESERVE_FILE } from "./reserve.ts";
 import { entry, MemoryFiles, openMemory } from "./test-support.ts";
 import { verifyAuditFiles } from "./verify-directory.ts";
 
@@ -27,6 +28,30 @@ test("what is on record of a change fits on a full disk, once; no further change
   assert.equal(files.content.get(RESERVE_FILE)?.length, AUDIT_LIMITS.reserveBytes, "not taken without need");
   await log.close();
   assert.equal((await verifyAuditFiles(files)).problem, undefined);
+});
+
+test("what is asked while the reserve is given up, or made, is answered after that", async () => {
+  const files = new MemoryFiles();
+  const reserve = new Reserve(files, systemRandom);
+  await reserve.ready();
+  files.room = 0;
+  // A change that takes the room, and one that is about to begin.
+  const given = reserve.release();
+  const begun = Promise.resolve(reserve.ready());
+  assert.equal(await given, true);
+  files.room = 0;
+  await assert.rejects(begun, full);
+  assert.notEqual(reserve.ready(), undefined, "it is not believed to be there");
+  await assert.rejects(Promise.resolve(reserve.ready()), full);
+
+  files.room = AUDIT_LIMITS.reserveBytes;
+  const making = reserve.ready();
+  const another = reserve.release();
+  await making;
+  assert.equal(await another, true);
+  assert.equal(files.content.has(RESERVE_FILE), false);
+  files.room = 0;
+  await assert.rejects(Promise.resolve(reserve.ready()), full);
 });
 
 test("a record for which a new segment is needed takes the reserve, too", async () => {

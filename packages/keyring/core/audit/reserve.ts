@@ -15,6 +15,7 @@ export class Reserve {
   #held = false;
   #making: Promise<void> | undefined;
   #release: Promise<boolean> | undefined;
+  #turns: Promise<void> = Promise.resolve();
 
   constructor(files: AuditFiles, random: Random) {
     this.#files = files;
@@ -24,7 +25,7 @@ export class Reserve {
   /** To be awaited before a change; undefined when the room is there. @throws STORAGE_FULL, STORAGE_FAILED. */
   ready(): Promise<void> | undefined {
     if (this.#held) return undefined;
-    this.#making ??= this.#make().finally(() => {
+    this.#making ??= this.#alone(() => this.#make()).finally(() => {
       this.#making = undefined;
     });
     return this.#making;
@@ -33,10 +34,20 @@ export class Reserve {
   /** Gives the room up, once. False when there was none to give. */
   release(): Promise<boolean> {
     this.#held = false;
-    this.#release ??= this.#giveUp().finally(() => {
+    this.#release ??= this.#alone(() => this.#giveUp()).finally(() => {
       this.#release = undefined;
     });
     return this.#release;
+  }
+
+  /** One after the other: what is just being made or given up is neither there nor gone. */
+  #alone<T>(work: () => Promise<T>): Promise<T> {
+    const turn = this.#turns.then(work);
+    this.#turns = turn.then(
+      () => undefined,
+      () => undefined,
+    );
+    return turn;
   }
 
   async #make(): Promise<void> {
@@ -69,9 +80,12 @@ export class Reserve {
   }
 
   async #giveUp(): Promise<boolean> {
+    this.#held = false;
     try {
       if ((await this.#size()) === 0) return false;
       await this.#files.remove(RESERVE_FILE);
+      // Some file systems free the room only then.
+      await this.#files.syncDirectory();
       return true;
     } catch {
       return false;

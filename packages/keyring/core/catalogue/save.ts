@@ -64,7 +64,8 @@ export function recordSchedule(
     count: 1,
     details: { ...note.details, done: done.join(",") },
   };
-  return core.recorder.append(entry, "reserved");
+  const changed = done.length > 0 || note.details?.["generation"] !== undefined;
+  return core.recorder.append(entry, changed ? "reserved" : "durable");
 }
 
 /** A change of one key that is saved as a whole. */

@@ -19,6 +19,7 @@ export function zeroizeDevice(core: Core, rekey: () => Promise<void>): Keyring["
   return (caller, id) =>
     core.guard.keyring(caller, "device.zeroize", `device/${id.slice(0, 128)}`, async (note) => {
       const device = deviceOf(core, id);
+      note.changed = true; // whatever comes after, it is on record
       await facet(device, device.zeroize, "be zeroized").zeroize();
       const keys = await markDestroyed(core, id);
       note.details = { keys };

@@ -39,12 +39,13 @@ export class Schedule {
   async #run(): Promise<void> {
     if (this.#core.guard.sealed) return;
     await this.#core.recorder.readyForChange();
-    await this.#due(this.#core.clock.now());
+    await this.#due(this.#core.clock.now(), () => this.#core.recorder.readyForChange());
     await this.#core.counters.flush();
     await flushTokens(this.#core, TOKEN_USE_MS);
   }
 
-  async #due(now: number): Promise<void> {
+  /** @param ready makes sure of room for each record. */
+  async #due(now: number, ready?: () => Promise<void> | undefined): Promise<void> {
     let after: string | undefined;
     for (;;) {
       const rows = await this.#core.store.find("key", {
@@ -53,7 +54,10 @@ export class Schedule {
         ...(after === undefined ? {} : { after }),
         limit: SLICE,
       });
-      for (const row of rows) await this.#handle(fromRow(row).name, now);
+      for (const row of rows) {
+        await ready?.();
+        await this.#handle(fromRow(row).name, now);
+      }
       if (rows.length < SLICE) return;
       after = rows.at(-1)?.id;
     }

@@ -10,7 +10,7 @@ const DROP = "storage.drop";
 
 /** Says that rows lose their MACs, before they do: `checkUnkeyed` looks for it. @throws STORAGE_FULL, STORAGE_FAILED. */
 export function recordDrop(core: Core, reason: string): Promise<void> {
-  return core.recorder.append({
+  const entry = {
     principal: "casemate",
     source: "keyring",
     action: DROP,
@@ -18,7 +18,8 @@ export function recordDrop(core: Core, reason: string): Promise<void> {
     outcome: "ok",
     count: 1,
     details: { keyed: false, reason },
-  });
+  };
+  return core.recorder.append(entry, "reserved");
 }
 
 /** Newest records looked through for the last word on the storage key. */
