@@ -147,21 +147,19 @@ async function checkModule(name: string): Promise<void> {
 
 /** @throws CONFIG_INVALID. */
 function beginning(path: string, bytes: number): Buffer {
+  const read = Buffer.alloc(bytes);
+  let descriptor: number | undefined;
   try {
-    using file = opened(path);
-    const read = Buffer.alloc(bytes);
-    return read.subarray(0, readSync(file.descriptor, read, 0, bytes, 0));
+    descriptor = openSync(path, "r");
+    return read.subarray(0, readSync(descriptor, read, 0, bytes, 0));
   } catch (cause) {
     throw new CasemateError("CONFIG_INVALID", `${path} cannot be read`, {
       cause,
       hint: "The server, and whoever adds the device, must be allowed to read the module.",
     });
+  } finally {
+    if (descriptor !== undefined) closeSync(descriptor);
   }
-}
-
-function opened(path: string): Disposable & { readonly descriptor: number } {
-  const descriptor = openSync(path, "r");
-  return { descriptor, [Symbol.dispose]: () => closeSync(descriptor) };
 }
 
 /** Two devices over one token would each think that its keys are its own. @throws ALREADY_EXISTS. */

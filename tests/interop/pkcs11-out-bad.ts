@@ -1,14 +1,12 @@
 /** SoftHSM behind a module that misbehaves on demand, and what its tests share. */
 import assert from "node:assert/strict";
-import { spawnSync } from "node:child_process";
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { readFileSync, writeFileSync } from "node:fs";
 import type { TestContext } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Device, NewKey } from "@casemate/devices/contract";
 import type { Pkcs11Options } from "@casemate/devices/driver-pkcs11";
 import { isCasemateError, type ErrorCode } from "@casemate/foundation/errors";
-import { SOFTHSM, openSoftHsm, softHsm, type SoftHsm } from "./pkcs11-out-harness.ts";
+import { inFront, type SoftHsm } from "./pkcs11-out-harness.ts";
 
 const DIGEST = new Uint8Array(32).fill(7);
 
@@ -36,23 +34,9 @@ export interface Bad {
 
 /** SoftHSM behind a module that misbehaves on demand. */
 export function bad(t: TestContext): Bad {
-  const hsm = softHsm("t");
-  t.after(() => hsm[Symbol.dispose]());
-  const [library, control, counts] = ["shim.so", "control", "counts"].map((name) => join(hsm.directory, name)) as [
-    string,
-    string,
-    string,
-  ];
-  const source = join(import.meta.dirname, "pkcs11-out-shim.c");
-  const built = spawnSync("cc", ["-shared", "-fPIC", "-O1", "-w", "-o", library, source, "-ldl"], { encoding: "utf8" });
-  assert.equal(built.status, 0, built.stderr);
+  const front = inFront(t, "pkcs11-out-shim.c", "SHIM");
+  const { hsm, control, counted } = front;
   writeFileSync(control, "-");
-  const counted = (what: string): number =>
-    existsSync(counts)
-      ? readFileSync(counts, "utf8")
-          .split("\n")
-          .filter((line) => line === what).length
-      : 0;
   return {
     hsm,
     act: (action) => writeFileSync(control, action),
@@ -60,15 +44,7 @@ export function bad(t: TestContext): Bad {
     logins: () => counted("login"),
     initializations: () => counted("initialize"),
     searches: () => counted("search"),
-    async open(more = {}) {
-      const device = await openSoftHsm(hsm, "t", {
-        module: library,
-        environment: { ...hsm.environment, SHIM_TARGET: SOFTHSM, SHIM_CONTROL: control, SHIM_COUNTS: counts },
-        ...more,
-      });
-      t.after(() => device.close());
-      return device;
-    },
+    open: (more) => front.open(more),
   };
 }
 

@@ -96,3 +96,50 @@ export function assertRecorded(t: TestContext, name: string, { identity, algorit
   if (recorded.firmware !== firmware) t.skip(`recorded of version ${recorded.firmware}, installed is ${firmware}`);
   else assert.deepEqual(found, recorded);
 }
+
+/** SoftHSM with the token `t` behind a module of ours, compiled from a source beside the tests. */
+export interface InFront {
+  readonly hsm: SoftHsm;
+  /** What the module does next, and what it counted: a word for each call in a line of its own. */
+  readonly control: string;
+  readonly counted: (word: string) => number;
+  open(more?: Partial<Pkcs11Options>): Promise<Device>;
+}
+
+/** @param prefix of the variables by which the module finds its target and its two files. */
+export function inFront(t: TestContext, source: string, prefix: string): InFront {
+  const hsm = softHsm("t");
+  t.after(() => hsm[Symbol.dispose]());
+  const [library, control, counts] = ["front.so", "control", "counts"].map((name) => join(hsm.directory, name)) as [
+    string,
+    string,
+    string,
+  ];
+  const built = spawnSync(
+    "cc",
+    ["-shared", "-fPIC", "-O1", "-w", "-o", library, join(import.meta.dirname, source), "-ldl"],
+    { encoding: "utf8" },
+  );
+  assert.equal(built.status, 0, built.stderr);
+  const environment = {
+    ...hsm.environment,
+    [`${prefix}_TARGET`]: SOFTHSM,
+    [`${prefix}_CONTROL`]: control,
+    [`${prefix}_COUNTS`]: counts,
+  };
+  return {
+    hsm,
+    control,
+    counted: (word) =>
+      existsSync(counts)
+        ? readFileSync(counts, "utf8")
+            .split("\n")
+            .filter((line) => line === word).length
+        : 0,
+    async open(more = {}) {
+      const device = await openSoftHsm(hsm, "t", { module: library, environment, ...more });
+      t.after(() => device.close());
+      return device;
+    },
+  };
+}

@@ -1,12 +1,10 @@
 /** A module in front of SoftHSM that says something else than what it did, and what its tests share. */
 import assert from "node:assert/strict";
-import { spawnSync } from "node:child_process";
-import { appendFileSync, existsSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { appendFileSync, writeFileSync } from "node:fs";
 import type { TestContext } from "node:test";
 import type { Device, KeyAlgorithm, NewKey, Usage } from "@casemate/devices/contract";
 import type { Pkcs11Options } from "@casemate/devices/driver-pkcs11";
-import { SOFTHSM, missing, openSoftHsm, softHsm } from "./pkcs11-out-harness.ts";
+import { SOFTHSM, inFront, missing } from "./pkcs11-out-harness.ts";
 
 export const skipLiar = missing(SOFTHSM, "softhsm2-util", "cc", "pkcs11-tool") ?? false;
 
@@ -43,16 +41,8 @@ export interface Liar {
 
 /** SoftHSM behind a module that says of any function what it is told to. */
 export function liar(t: TestContext): Liar {
-  const hsm = softHsm("t");
-  t.after(() => hsm[Symbol.dispose]());
-  const [library, control, counts] = ["liar.so", "control", "counts"].map((name) => join(hsm.directory, name)) as [
-    string,
-    string,
-    string,
-  ];
-  const source = join(import.meta.dirname, "pkcs11-out-liar.c");
-  const built = spawnSync("cc", ["-shared", "-fPIC", "-O1", "-w", "-o", library, source, "-ldl"], { encoding: "utf8" });
-  assert.equal(built.status, 0, built.stderr);
+  const front = inFront(t, "pkcs11-out-liar.c", "LIAR");
+  const { hsm, control, counted } = front;
   writeFileSync(control, "");
   const lineOf = (...[call, mode, value = 0, { skipped = 0, count = 1 } = {}]: Parameters<Liar["say"]>): string =>
     `${PLACE[call]} ${mode} ${value.toString(16)} ${skipped} ${count}\n`;
@@ -60,23 +50,10 @@ export function liar(t: TestContext): Liar {
     say: (...lie) => writeFileSync(control, lineOf(...lie)),
     also: (...lie) => appendFileSync(control, lineOf(...lie)),
     truth: () => writeFileSync(control, ""),
-    calls: (call) =>
-      existsSync(counts)
-        ? readFileSync(counts, "utf8")
-            .split("\n")
-            .filter((line) => line === String(PLACE[call])).length
-        : 0,
+    calls: (call) => counted(String(PLACE[call])),
     tool: (...args) => hsm.tool(...args),
     objects: () => hsm.tool("--list-objects").match(/^(Private|Public|Secret) Key Object/gm)?.length ?? 0,
-    async open(more = {}) {
-      const device = await openSoftHsm(hsm, "t", {
-        module: library,
-        environment: { ...hsm.environment, LIAR_TARGET: SOFTHSM, LIAR_CONTROL: control, LIAR_COUNTS: counts },
-        ...more,
-      });
-      t.after(() => device.close());
-      return device;
-    },
+    open: (more) => front.open(more),
   };
 }
 

@@ -72,12 +72,18 @@ export class PinTries {
     if (pin === undefined) return locked("the token waits for its PIN", BY_HAND);
     if (this.#trusted) this.#taken = this.#print(pin);
     this.#trusted = false;
-    const { times, last } = this.#unsaid;
-    const hopeless = times >= MOST_UNSAID && this.#print(pin) === this.#unsaid.print;
-    if (this.#refused?.equals(pin) !== true && !hopeless) return pin;
+    const objection = this.#objection(pin);
+    if (objection === undefined) return pin;
     pin.dispose();
     this.#waitsFor = "another";
-    return hopeless ? notThirdTime(times, last) : notAgain();
+    return objection;
+  }
+
+  /** Why this PIN is not tried without a person. */
+  #objection(pin: SecretBytes): CasemateError | undefined {
+    if (this.#refused?.equals(pin) === true) return notAgain();
+    const { print, times, last } = this.#unsaid;
+    return times >= MOST_UNSAID && this.#print(pin) === print ? notThirdTime(times, last) : undefined;
   }
 
   #print(pin: SecretBytes): string {
@@ -119,8 +125,7 @@ export class PinTries {
     if (!this.#rereads || this.#source === undefined || this.#byPerson || this.#waitsFor === undefined) return false;
     try {
       using pin = await this.#source();
-      if (pin === undefined || this.#refused?.equals(pin) === true) return false;
-      return this.#unsaid.times < MOST_UNSAID || this.#print(pin) !== this.#unsaid.print;
+      return pin !== undefined && this.#objection(pin) === undefined;
     } catch {
       return false;
     }

@@ -171,6 +171,14 @@ const REFUSED: ReadonlySet<number> = new Set([
   CKR.FUNCTION_NOT_SUPPORTED,
 ]);
 
+const MAKING: ReadonlySet<string> = new Set(["C_GenerateKey", "C_GenerateKeyPair", "C_UnwrapKey"]);
+
+/** Of a making that failed; the error may be this driver's already. */
+export function saysNoneWasMade(error: unknown): boolean {
+  const said = isCasemateError(error) ? error.cause : error;
+  return said instanceof ModuleError && MAKING.has(said.call) && REFUSED.has(said.rv);
+}
+
 /** Return values that say nothing about the ciphertext at a decryption: all others must look the same there, whatever was wrong with it. */
 export const NOT_OF_THE_CIPHERTEXT: readonly number[] = [
   CKR.HOST_MEMORY,
@@ -207,14 +215,6 @@ export const isLost = (error: unknown): boolean => LOST.has(rvOf(error) ?? -1);
 export const sessionEnded = (error: unknown): boolean => SESSION_ENDED.has(rvOf(error) ?? -1);
 export const isVague = (error: unknown): boolean => VAGUE.has(rvOf(error) ?? -1);
 export const isStale = (error: unknown): boolean => STALE.includes(rvOf(error) ?? -1);
-const MAKING: ReadonlySet<string> = new Set(["C_GenerateKey", "C_GenerateKeyPair", "C_UnwrapKey"]);
-
-/** Of a making that failed; the error may be this driver's already. */
-export function saysNoneWasMade(error: unknown): boolean {
-  const said = isCasemateError(error) ? error.cause : error;
-  return said instanceof ModuleError && MAKING.has(said.call) && REFUSED.has(said.rv);
-}
-
 export const hasRv = (error: unknown, ...values: readonly number[]): boolean => values.includes(rvOf(error) ?? -1);
 
 /** The driver's error for a module's; any other error as it is. `as` replaces the meaning where the call tells more than the value. */

@@ -40,7 +40,7 @@ interface Way {
   sealed(length: number): number;
   /** Whether a ciphertext of that many bytes may hold so many. */
   opens(length: number, plain: number): boolean;
-  /** What else there is in the ciphertext hangs on what is inside: a module that does not look at it tells by the length what it should not. */
+  /** The plaintext's length hangs on its padding: where a module does not check that, the length would tell what nobody may learn. */
   readonly padded?: true;
   mechanism(iv: Buffer, context: Uint8Array): Mechanism;
 }

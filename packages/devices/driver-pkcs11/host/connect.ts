@@ -183,7 +183,11 @@ const WARNINGS: Readonly<Record<ReplyOf<"connect">["pin"], string>> = {
   unset: "The token has no user PIN yet; initialise it with its own tools.",
 };
 
-/** @param proof whether the PIN must have been right, and not only somebody logged in. `pin` becomes a string, which pkcs11js wants and which cannot be wiped: the garbage collector takes it. */
+/**
+ * @param proof whether the PIN must have been right, and not only somebody logged in.
+ * @param pin becomes a string, which pkcs11js wants and which cannot be wiped: the garbage collector takes it.
+ * @throws PIN_WRONG, and ModuleError for all else.
+ */
 export function login({ cryptoki, session }: Lane, slot: bigint, pin: Uint8Array, proof = false): void {
   // A session that ended meanwhile is replaced now, before the PIN is used.
   session.run((open) => cryptoki.C_GetSessionInfo(open));

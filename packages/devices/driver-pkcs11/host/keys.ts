@@ -131,10 +131,7 @@ export function createKeyStore(lane: Lane): KeyStore {
 
   const find = (address: Address): Key =>
     session.run((open) => {
-      const search = (): Handle[] => findObjects(cryptoki, open, { ...standingAt(address) }, 2);
-      const first = search();
-      // Once more: opencryptoki shows an object twice for a moment when several threads make keys.
-      const [handle, other] = first.length < 2 ? first : search();
+      const [handle, other] = findObjects(cryptoki, open, { ...standingAt(address) }, 2);
       if (handle === undefined)
         throw new CasemateError("NOT_FOUND", "the token holds no such key", {
           hint: "`casemate device objects` lists what it holds; put the key back with the token's own tools, or destroy it here.",

@@ -224,19 +224,20 @@ function contentOf(scheme: "aes-kw" | "aes-kwp", wrapped: number): Content {
  * Whether a wrapping of the key may have that length. Of AES keys it is known, of HMAC keys it is at least that of the least
  * key; a private key is a PrivateKeyInfo (RFC 5958), longer than its modulus or its number.
  */
-function rightFor(scheme: "aes-kw" | "aes-kwp", { keyType, algorithm, modulusBytes }: Key) {
-  const { size, curve } = rowOf(algorithm);
-  const inner =
-    keyType === CKK.AES
-      ? size
-      : keyType === CKK.GENERIC_SECRET
-        ? SMALLEST_HMAC_BYTES
-        : modulusBytes || (curve?.size ?? 0);
+function rightFor(scheme: "aes-kw" | "aes-kwp", key: Key) {
+  const inner = leastContent(key);
   return (length: number): boolean => {
     const { least, most } = contentOf(scheme, length);
     if (length < SMALLEST[scheme] || length % 8 !== 0 || most < inner) return false;
-    return keyType !== CKK.AES || least <= inner;
+    return key.keyType !== CKK.AES || least <= inner;
   };
+}
+
+function leastContent({ keyType, algorithm, modulusBytes }: Key): number {
+  const { size, curve } = rowOf(algorithm);
+  if (keyType === CKK.AES) return size;
+  if (keyType === CKK.GENERIC_SECRET) return SMALLEST_HMAC_BYTES;
+  return curve?.size ?? modulusBytes;
 }
 
 function isSame(lane: Lane, open: Handle, handle: Handle, algorithm: KeyAlgorithm, content: Content): boolean {
